@@ -1,0 +1,43 @@
+"""A Record is all that follows from one message: rows to commit in one transaction, and what is told after COMMIT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+Row = tuple[str, tuple[object, ...]]
+"""(statement name of bridge.store.statements, its parameters)."""
+
+Done = Callable[[bool], None]
+"""Called once on the event loop: True after COMMIT, False when the commit failed (then nothing may be acknowledged)."""
+
+
+class Route(NamedTuple):
+    """One message for subscribers. `topics[0]` is the topic it came on, the rest are its twins: a subscriber whose
+    filters cover several of them gets it once, on the first that matches."""
+
+    topics: tuple[str, ...]
+    payload: bytes
+    qos: int = 1
+    retain: bool = False
+
+
+class Reject(NamedTuple):
+    """Why a message was refused. `reason` is a stable word (not_authorised, unknown_topic, unknown_type, not_json, invalid,
+    bad_timestamp, conflict, ...), `path` a JSON path, `detail` what was wrong and what would be right."""
+
+    reason: str
+    path: str
+    detail: str
+
+
+class Record:
+    """What one message (or one decision of the bridge) writes, routes and causes."""
+
+    __slots__ = ("effects", "reject", "routes", "rows")
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.routes: list[Route] = []
+        self.effects: list[Callable[[], None]] = []
+        self.reject: Reject | None = None
