@@ -32,12 +32,17 @@ class Reject(NamedTuple):
 
 
 class Record:
-    """What one message (or one decision of the bridge) writes, routes and causes."""
+    """What one message (or one decision of the bridge) writes, routes and causes.
 
-    __slots__ = ("effects", "reject", "routes", "rows")
+    `effects` are called on the event loop after COMMIT, in order. `results` then holds, for each row of an ORDERED
+    statement, what it returned (RETURNING) or None: None from a conditional UPDATE means that somebody else was first.
+    """
+
+    __slots__ = ("effects", "reject", "results", "routes", "rows")
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.routes: list[Route] = []
         self.effects: list[Callable[[], None]] = []
+        self.results: list[tuple[object, ...] | None] = []
         self.reject: Reject | None = None

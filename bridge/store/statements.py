@@ -1,0 +1,20 @@
+"""How a row reaches SQLite: named statements, run in three phases of one transaction.
+
+Phase 0 groups inserts by statement, phase 1 runs one by one in the order of arrival, phase 2 groups deletes. A group is one
+`executemany`, or, where `bulk` is set, one execution whose only parameter is the JSON array of all rows: a per-row loop in a
+worker thread fights the event loop for the GIL. A bulk statement takes no BLOB.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+INSERTS, ORDERED, DELETES = 0, 1, 2
+
+
+class Statement(NamedTuple):
+    """SQL with its phase. An ORDERED statement may end in RETURNING: its first row comes back in `Record.results`."""
+
+    sql: str
+    phase: int
+    bulk: bool = False
