@@ -1,0 +1,41 @@
+"""The only reader of files and environment: one TOML file, then EMS_BRIDGE__SECTION__KEY, then options; the last wins."""
+
+from __future__ import annotations
+
+from bridge.config.read import load, problems
+from bridge.config.settings import (
+    Broker,
+    Cloud,
+    Commands,
+    Config,
+    CustomTopics,
+    Devices,
+    Http,
+    Log,
+    Mirror,
+    Sink,
+    Store,
+    Topics,
+)
+from bridge.config.values import is_loopback, parse_address
+from bridge.config.write import effective
+
+__all__ = [
+    "Broker",
+    "Cloud",
+    "Commands",
+    "Config",
+    "CustomTopics",
+    "Devices",
+    "Http",
+    "Log",
+    "Mirror",
+    "Sink",
+    "Store",
+    "Topics",
+    "effective",
+    "is_loopback",
+    "load",
+    "parse_address",
+    "problems",
+]

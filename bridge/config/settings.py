@@ -1,0 +1,187 @@
+"""Every setting, its type, its bounds, its default and its meaning: the one table that the reader, the checks, the
+printed configuration and docs/configuration.md follow. Defaults suit one small box."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+class Broker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The MQTT door."""
+
+    listen: Annotated[str, Meta(description="HOST:PORT of the MQTT listener; port 0 takes a free one")] = "0.0.0.0:1883"
+    mode: Annotated[Literal["embedded"], Meta(description="`embedded`: the bridge is the broker")] = "embedded"
+    allow_anonymous: Annotated[
+        bool, Meta(description="let clients in without a password or key; both listeners must then be loopback")
+    ] = False
+    other_topics: Annotated[
+        bool,
+        Meta(description="route topics outside the schemes as plain MQTT, unvalidated (implied by allow_anonymous)"),
+    ] = False
+    max_packet_bytes: Annotated[
+        int, Meta(ge=1 * KIB, le=256 * MIB, description="largest MQTT packet; refused from its header")
+    ] = 256 * KIB
+    connect_timeout_s: Annotated[
+        float, Meta(gt=0, le=600, description="a connection that sent no CONNECT by then is closed")
+    ] = 10.0
+    max_connections: Annotated[int, Meta(ge=1, description="connections at the same time")] = 10_000
+    inflight: Annotated[int, Meta(ge=1, le=65_535, description="unacknowledged QoS 1 and 2 messages to one client")] = (
+        100
+    )
+    queue_messages: Annotated[int, Meta(ge=1, description="messages kept for one client that is offline or slow")] = (
+        1_000
+    )
+    queue_bytes: Annotated[int, Meta(ge=1 * KIB, description="bytes kept for one client that is offline or slow")] = (
+        16 * MIB
+    )
+    plugins: Annotated[
+        dict[str, dict[str, Any]],
+        Meta(
+            description="amqtt authentication and topic plugins beside the device registry: class path = its settings"
+        ),
+    ] = field(default_factory=dict)
+
+
+class Http(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The HTTP window."""
+
+    listen: Annotated[str, Meta(description="HOST:PORT of the HTTP listener; port 0 takes a free one")] = "0.0.0.0:8080"
+    max_body_bytes: Annotated[
+        int,
+        Meta(ge=1 * KIB, le=64 * MIB, description="largest body of an API request (ingestion has its own, see cloud)"),
+    ] = 1 * MIB
+    max_wait_s: Annotated[float, Meta(ge=0, le=3600, description="longest wait_s that a request may ask for")] = 60.0
+    max_streams: Annotated[int, Meta(ge=1, description="event streams open at the same time")] = 100
+    heartbeat_s: Annotated[float, Meta(gt=0, le=600, description="an idle event stream gets a comment this often")] = (
+        15.0
+    )
+
+
+class Store(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The data directory."""
+
+    data: Annotated[str, Meta(min_length=1, description="data directory; made when it is not there")] = (
+        "ems-bridge-data"
+    )
+    reports_max_bytes: Annotated[
+        int, Meta(ge=1 * MIB, description="bytes of stored messages to keep; the oldest go first")
+    ] = 4 * GIB
+    reports_max_age_days: Annotated[float, Meta(gt=0, description="days that stored messages are kept")] = 30.0
+
+
+class Commands(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Deadlines of commands."""
+
+    timeout_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="seconds that a device has to answer, counted from sending")
+    ] = 10.0
+    hold_s: Annotated[
+        float, Meta(ge=0, le=604_800, description="seconds that a command waits for a device that is offline")
+    ] = 0.0
+    max_hold_s: Annotated[float, Meta(ge=0, le=604_800, description="longest hold_s that a caller may ask for")] = (
+        604_800.0
+    )
+
+
+class CustomTopics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A topic prefix of your own, beside v1/v2 wudun and user."""
+
+    prefix: Annotated[str, Meta(min_length=1, description="all levels before the device, such as `plant/7`")]
+    owner: Annotated[str, Meta(min_length=1, description="the owner that accounts are granted")]
+    version: Annotated[Literal[1, 2], Meta(description="protocol version of this prefix")] = 1
+
+
+class Topics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Topic schemes."""
+
+    custom: Annotated[tuple[CustomTopics, ...], Meta(description="further prefixes")] = ()
+
+
+class Devices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What holds for a device that does not say otherwise."""
+
+    timezone: Annotated[str, Meta(description="IANA time zone of devices that name none")] = "UTC"
+    signs: Annotated[
+        dict[str, Literal[1, -1]],
+        Meta(description="sign by part family (`meter`, `pcs`, `battery`, …) that makes import and charging positive"),
+    ] = field(default_factory=dict)
+
+
+class Cloud(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The receiving side."""
+
+    localtime_style: Annotated[
+        Literal["seed", "plain"],
+        Meta(description="EnOS local time: `seed` is 6/11/2019 6:35:00 PM, `plain` is 2019-06-11 18:35:00"),
+    ] = "seed"
+    lenient_interval: Annotated[
+        bool, Meta(description="an EnOS query without its mandatory interval means interval 0 instead of an error")
+    ] = False
+    max_body_bytes: Annotated[
+        int, Meta(ge=1 * KIB, le=256 * MIB, description="largest ingestion body, as received and after gunzip")
+    ] = 8 * MIB
+
+
+class Sink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One HTTP endpoint that readings are mirrored to. Each has its own cursor and its own failures."""
+
+    name: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="its name in metrics and cursors; keep it for ever")
+    ]
+    url: Annotated[str, Meta(description="http:// or https:// address that batches are posted to")]
+    format: Annotated[
+        Literal["readings", "samples"],
+        Meta(description="`readings`: one line a value; `samples`: one line a timestamp (best for our own endpoint)"),
+    ] = "readings"
+    token: Annotated[str, Meta(description="bearer token; better from the environment", extra={"secret": True})] = ""
+    batch_rows: Annotated[int, Meta(ge=1, le=100_000, description="rows of one batch at most")] = 1_000
+    batch_bytes: Annotated[
+        int, Meta(ge=1 * KIB, le=64 * MIB, description="bytes of one batch at most, before gzip")
+    ] = 1 * MIB
+    batch_age_s: Annotated[
+        float, Meta(ge=0, le=3600, description="a batch that is not full is posted after this many seconds")
+    ] = 1.0
+    timeout_s: Annotated[float, Meta(gt=0, le=600, description="seconds until an attempt counts as failed")] = 30.0
+    gzip: Annotated[bool, Meta(description="compress batches")] = True
+
+
+class Mirror(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Readings to HTTP sinks."""
+
+    local: Annotated[bool, Meta(description="post to our own ingestion endpoint, which the query APIs read")] = True
+    outbox_max_bytes: Annotated[
+        int,
+        Meta(ge=1 * MIB, description="bytes of unsent readings to keep; alarm at 80 %, then the oldest are dropped"),
+    ] = 2 * GIB
+    outbox_max_age_days: Annotated[float, Meta(ge=7, description="days that unsent readings are kept; at least 7")] = (
+        30.0
+    )
+    sinks: Annotated[tuple[Sink, ...], Meta(description="further endpoints")] = ()
+
+
+class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What goes to stderr."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="least serious line that is written")
+    ] = "info"
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole configuration. `Config()` is what an empty file gives."""
+
+    broker: Broker = Broker()
+    http: Http = Http()
+    store: Store = Store()
+    commands: Commands = Commands()
+    topics: Topics = Topics()
+    devices: Devices = Devices()
+    cloud: Cloud = Cloud()
+    mirror: Mirror = Mirror()
+    log: Log = Log()
