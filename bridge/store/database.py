@@ -31,7 +31,7 @@ class _Connection(aiosqlite.Connection):
     """aiosqlite with one more call: a whole function in the connection's thread."""
 
     async def run(self, fn: Callable[[sqlite3.Connection], T]) -> T:
-        result: T = await self._execute(fn, self._conn)
+        result: T = await self._execute(fn, self._conn)  # type: ignore[no-untyped-call]
         return result
 
 
@@ -52,17 +52,19 @@ class Database:
         """
         connections: list[_Connection] = []
 
-        async def connect(*args: object, **kwargs: object) -> _Connection:
-            made = _Connection(lambda: _connect(*args, **kwargs), 64)
-            connections.append(await made)
-            return connections[-1]
+        async def connect(target: str, uri: bool = False) -> _Connection:
+            made = _Connection(lambda: _connect(target, uri), 64)
+            await made
+            connections.append(made)
+            return made
 
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             writer = await connect(str(path))
             await writer.run(_prepare_writer)
             await writer.run(lambda connection: _migrate(connection, migrations))
-            readers = [await connect(f"{path.absolute().as_uri()}?mode=ro", uri=True) for _ in range(READERS)]
+            target = f"{path.absolute().as_uri()}?mode=ro"  # noqa: ASYNC240 - no I/O in it
+            readers = [await connect(target, uri=True) for _ in range(READERS)]
             for reader in readers:
                 await reader.run(_prepare_reader)
         except (sqlite3.Error, OSError, StoreError) as error:
@@ -98,8 +100,8 @@ class Database:
         return await self.read(lambda connection: connection.execute(sql, values).fetchall())
 
 
-def _connect(*args: Any, **kwargs: Any) -> sqlite3.Connection:
-    return sqlite3.connect(*args, isolation_level=None, check_same_thread=False, **kwargs)
+def _connect(target: str, uri: bool) -> sqlite3.Connection:
+    return sqlite3.connect(target, isolation_level=None, check_same_thread=False, uri=uri)
 
 
 def _prepare_writer(connection: sqlite3.Connection) -> None:
@@ -141,7 +143,7 @@ def _migrate(connection: sqlite3.Connection, name: str) -> None:
         raise StoreError(f"written by a newer version (migration {max(newer)} is unknown here); install that version")
     for number in sorted(files.keys() - done):
         title, sql = files[number].name, files[number].read_text(encoding="utf-8")
-        record = f"INSERT INTO migrations VALUES ({number}, '{title}', {int(time() * 1000)});"  # noqa: S608 - our own file names
+        record = f"INSERT INTO migrations VALUES ({number}, '{title}', {int(time() * 1000)});"
         try:
             connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\n{record}\nCOMMIT;")
         except sqlite3.Error:

@@ -1,0 +1,292 @@
+"""Every statement and query on `bridge.db`, but for sessions (sessions.py) and the outbox (outbox.py)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from bridge.store.database import Database
+from bridge.store.statements import INSERTS, ORDERED, Statement
+
+_REPORT = """
+INSERT INTO reports (seq, received_at, device, topic, suffix, mid, timestamp, body)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 FROM json_each(?)
+"""
+_LATEST = """
+INSERT INTO latest (device, suffix, variant, seq)
+SELECT value ->> 0, value ->> 1, value ->> 2, max(value ->> 3) FROM json_each(?) WHERE true GROUP BY 1, 2, 3
+ON CONFLICT DO UPDATE SET seq = excluded.seq
+"""
+_DEAD = """
+INSERT INTO dead_letters (at, source, device, topic, sender, reason, path, detail, payload, context)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_COMMAND_COLUMNS = (
+    "mid, device, suffix, prefix, sub_device, changes, immediate, digest, payload, sender, via, state, cause, code, msg, answer, answers,"
+    " timeout_ms, created_at, hold_until, sent_at, delivered_at, deadline, settled_at, number"
+)
+_COMMAND_PUT = """
+INSERT INTO commands (mid, device, suffix, prefix, sub_device, changes, immediate, digest, payload, sender, via, state,
+  timeout_ms, created_at, hold_until, changed_at, number)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'accepted', ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING mid
+"""
+_COMMAND_MOVE = """
+UPDATE commands SET state = ?2, changed_at = ?3, cause = ?4,
+  sent_at = CASE WHEN ?2 = 'sent' THEN ?3 WHEN ?2 = 'accepted' THEN NULL ELSE sent_at END,
+  deadline = CASE WHEN ?2 = 'sent' THEN ?3 + timeout_ms WHEN ?2 = 'accepted' THEN NULL ELSE deadline END,
+  delivered_at = CASE WHEN ?2 = 'delivered' THEN ?3 ELSE delivered_at END,
+  settled_at = CASE WHEN ?5 THEN ?3 ELSE settled_at END
+WHERE mid = ?1 AND state IN (SELECT value FROM json_each(?6)) RETURNING state
+"""
+_COMMAND_ANSWER = """
+UPDATE commands SET changed_at = ?3, code = ?4, msg = ?5, answer = ?6, cause = ?7,
+  settled_at = coalesce(settled_at, ?3),
+  state = CASE state WHEN 'timed_out' THEN 'late_' ELSE '' END || ?8
+WHERE mid = ?1 AND device = ?2 AND state IN ('sent', 'delivered', 'timed_out') RETURNING state
+"""
+
+STATEMENTS: dict[str, Statement] = {
+    "report": Statement(_REPORT, INSERTS, bulk=True),
+    "latest": Statement(_LATEST, INSERTS, bulk=True),
+    "dead_letter": Statement(_DEAD, INSERTS),
+    "dead_replayed": Statement("UPDATE dead_letters SET replayed_at = ? WHERE id = ?", ORDERED),
+    "device_seen": Statement(
+        "INSERT INTO devices (uid, product_key, tenant, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET"
+        " product_key = coalesce(product_key, ?2), tenant = coalesce(tenant, ?3) WHERE secret_hash IS NULL",
+        ORDERED,
+    ),
+    "presence": Statement(
+        "INSERT INTO presence VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET online = excluded.online, since = excluded.since,"
+        " scheme = coalesce(excluded.scheme, scheme)",
+        ORDERED,
+    ),
+    "command_put": Statement(_COMMAND_PUT, ORDERED),
+    "command_move": Statement(_COMMAND_MOVE, ORDERED),
+    "command_answer": Statement(_COMMAND_ANSWER, ORDERED),
+    "command_answered": Statement(
+        "UPDATE commands SET answers = answers + 1 WHERE mid = ? AND device = ? RETURNING state", ORDERED
+    ),
+}
+"""Rows of `command_move`: (mid, state, at, cause, terminal, JSON list of states it may leave); of `command_answer`:
+(mid, device, at, code, msg, answer, cause, 'succeeded' | 'rejected')."""
+
+
+class StoredCommand(msgspec.Struct, frozen=True):
+    """A row of `commands`."""
+
+    mid: str
+    device: str
+    suffix: str
+    prefix: str
+    sub_device: str
+    changes: bool
+    immediate: bool
+    digest: bytes
+    payload: str
+    sender: str
+    via: str
+    state: str
+    cause: str
+    code: int | None
+    msg: str
+    answer: str | None
+    answers: int
+    timeout_ms: int
+    created_at: int
+    hold_until: int
+    sent_at: int | None
+    delivered_at: int | None
+    deadline: int | None
+    settled_at: int | None
+    number: int
+
+
+def _stored(row: Sequence[Any]) -> StoredCommand:
+    values: list[Any] = [*row[:5], bool(row[5]), bool(row[6]), *row[7:]]
+    return StoredCommand(*values)
+
+
+class Ledger:
+    """Queries on `bridge.db`."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    # What the process must know when it starts.
+
+    async def last_seq(self) -> int:
+        """The highest sequence number that a report or an outbox line ever had."""
+        rows = await self.database.rows(
+            "SELECT coalesce(max(seq), 0) FROM reports UNION ALL SELECT coalesce(max(seq), 0) FROM outbox"
+        )
+        return int(max(value for (value,) in rows))
+
+    async def last_command(self) -> int:
+        """The number of the newest command."""
+        return int((await self.database.rows("SELECT coalesce(max(number), 0) FROM commands"))[0][0])
+
+    async def open_commands(self) -> list[StoredCommand]:
+        """Commands that have no outcome yet, in their order."""
+        sql = (
+            f"SELECT {_COMMAND_COLUMNS} FROM commands WHERE state IN ('accepted', 'sent', 'delivered') ORDER BY number"
+        )
+        return [_stored(row) for row in await self.database.rows(sql)]
+
+    async def recent_timeouts(self, since: int, limit: int) -> list[StoredCommand]:
+        """Commands that timed out after `since` (ms), oldest first: their answers may still come."""
+        sql = f"SELECT {_COMMAND_COLUMNS} FROM commands WHERE state = 'timed_out' AND settled_at > ? ORDER BY number DESC LIMIT ?"
+        return [_stored(row) for row in reversed(await self.database.rows(sql, (since, limit)))]
+
+    async def presences(self) -> list[tuple[str, bool, int, str | None]]:
+        """(uid, online, since ms, scheme) as last written."""
+        rows = await self.database.rows("SELECT uid, online, since, scheme FROM presence")
+        return [(uid, bool(online), since, scheme) for uid, online, since, scheme in rows]
+
+    # What people ask.
+
+    async def command(self, mid: str) -> StoredCommand | None:
+        """One command."""
+        rows = await self.database.rows(f"SELECT {_COMMAND_COLUMNS} FROM commands WHERE mid = ?", (mid,))
+        return _stored(rows[0]) if rows else None
+
+    async def command_history(self, mid: str) -> list[dict[str, Any]]:
+        """Each state that the command was in: {state, at, code, msg, cause}."""
+        rows = await self.database.rows(
+            "SELECT state, at, code, msg, cause FROM command_events WHERE mid = ? ORDER BY id", (mid,)
+        )
+        return [dict(zip(("state", "at", "code", "msg", "cause"), row, strict=True)) for row in rows]
+
+    async def commands(
+        self, devices: Iterable[str] | None, device: str | None, state: str | None, limit: int, before: int | None
+    ) -> list[StoredCommand]:
+        """Commands, newest first; `devices` bounds what the asker may see, `before` is a command's number."""
+        where, params = _where(devices, device=device, state=state)
+        if before is not None:
+            where, params = [*where, "number < ?"], [*params, before]
+        sql = f"SELECT {_COMMAND_COLUMNS} FROM commands {_clause(where)} ORDER BY number DESC LIMIT ?"
+        return [_stored(row) for row in await self.database.rows(sql, (*params, limit))]
+
+    async def latest(self, uid: str) -> list[dict[str, Any]]:
+        """The newest stored message of each sort: {suffix, variant, received_at, timestamp, mid, topic, body}."""
+        sql = (
+            "SELECT l.suffix, l.variant, r.received_at, r.timestamp, r.mid, r.topic, r.body FROM latest l JOIN reports r USING (seq)"
+            " WHERE l.device = ? ORDER BY 1, 2"
+        )
+        names = ("suffix", "variant", "received_at", "timestamp", "mid", "topic", "body")
+        return [_with_body(names, row) for row in await self.database.rows(sql, (uid,))]
+
+    async def messages(
+        self, devices: Iterable[str] | None, device: str | None, suffix: str | None, after: int, limit: int
+    ) -> list[dict[str, Any]]:
+        """Stored messages after sequence number `after`, in order: {seq, received_at, device, topic, suffix, mid, timestamp, body}."""
+        where, params = _where(devices, device=device, suffix=suffix)
+        sql = (
+            "SELECT seq, received_at, device, topic, suffix, mid, timestamp, body FROM reports"
+            f" {_clause([*where, 'seq > ?'])} ORDER BY seq LIMIT ?"
+        )
+        names = ("seq", "received_at", "device", "topic", "suffix", "mid", "timestamp", "body")
+        return [_with_body(names, row) for row in await self.database.rows(sql, (*params, after, limit))]
+
+    async def dead_letters(
+        self,
+        devices: Iterable[str] | None,
+        limit: int,
+        before: int | None = None,
+        source: str | None = None,
+        reason: str | None = None,
+        device: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Dead letters, newest first."""
+        where, params = _where(devices, device=device, source=source, reason=reason)
+        if before is not None:
+            where, params = [*where, "id < ?"], [*params, before]
+        sql = f"SELECT {', '.join(_DEAD_COLUMNS)} FROM dead_letters {_clause(where)} ORDER BY id DESC LIMIT ?"
+        return [dict(zip(_DEAD_COLUMNS, row, strict=True)) for row in await self.database.rows(sql, (*params, limit))]
+
+    async def dead_letter(self, number: int) -> dict[str, Any] | None:
+        """One dead letter, `payload` as bytes."""
+        sql = f"SELECT {', '.join(_DEAD_COLUMNS)} FROM dead_letters WHERE id = ?"
+        rows = await self.database.rows(sql, (number,))
+        return dict(zip(_DEAD_COLUMNS, rows[0], strict=True)) if rows else None
+
+    async def purge(self, numbers: Iterable[int]) -> int:
+        """Delete dead letters by id; gives how many there were."""
+        wanted = msgspec.json.encode(list(numbers)).decode()
+        sql = "DELETE FROM dead_letters WHERE id IN (SELECT value FROM json_each(?))"
+        return await self.database.write(lambda connection: connection.execute(sql, (wanted,)).rowcount)
+
+    # Bounds.
+
+    async def trim(self, cutoff: int, max_bytes: int, dead_cutoff: int, dead_rows: int) -> dict[str, int]:
+        """Delete reports received before `cutoff` (ms) or over `max_bytes` of file, commands and dead letters before
+        `dead_cutoff`, and dead letters over `dead_rows`. The newest report of each sort stays. One small step; says what went."""
+        return await self.database.write(
+            lambda connection: _trim(connection, cutoff, max_bytes, dead_cutoff, dead_rows)
+        )
+
+
+_DEAD_COLUMNS = (
+    "id",
+    "at",
+    "source",
+    "device",
+    "topic",
+    "sender",
+    "reason",
+    "path",
+    "detail",
+    "payload",
+    "context",
+    "replayed_at",
+)
+TRIM_STEP = 5_000
+"""Reports that one step may delete: some 20 ms of the writer's time."""
+
+
+def _trim(
+    connection: sqlite3.Connection, cutoff: int, max_bytes: int, dead_cutoff: int, dead_rows: int
+) -> dict[str, int]:
+    page, pages, free = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count")
+    )
+    over = (pages - free) * page > max_bytes
+    last = connection.execute(
+        "SELECT max(seq) FROM (SELECT seq, received_at FROM reports ORDER BY seq LIMIT ?) WHERE ? OR received_at < ?",
+        (TRIM_STEP, over, cutoff),
+    ).fetchone()[0]
+    gone = {"reports": 0}
+    if last is not None:
+        sql = "DELETE FROM reports WHERE seq <= ? AND seq NOT IN (SELECT seq FROM latest)"
+        gone["reports"] = connection.execute(sql, (last,)).rowcount
+    gone["dead_letters"] = connection.execute(
+        "DELETE FROM dead_letters WHERE at < ? OR id <= (SELECT max(id) FROM dead_letters) - ?",
+        (dead_cutoff, dead_rows),
+    ).rowcount
+    old = "SELECT mid FROM commands WHERE settled_at < ? AND state NOT IN ('accepted', 'sent', 'delivered') LIMIT 1000"
+    mids = [mid for (mid,) in connection.execute(old, (dead_cutoff,))]
+    connection.executemany("DELETE FROM command_events WHERE mid = ?", ((mid,) for mid in mids))
+    connection.executemany("DELETE FROM commands WHERE mid = ?", ((mid,) for mid in mids))
+    gone["commands"] = len(mids)
+    return gone
+
+
+def _where(devices: Iterable[str] | None, **equals: Any) -> tuple[list[str], list[Any]]:
+    where = [f"{column} = ?" for column, value in equals.items() if value is not None]
+    params = [value for value in equals.values() if value is not None]
+    if devices is not None:
+        where.append("device IN (SELECT value FROM json_each(?))")
+        params.append(msgspec.json.encode(list(devices)).decode())
+    return where, params
+
+
+def _clause(where: Sequence[str]) -> str:
+    return f"WHERE {' AND '.join(where)}" if where else ""
+
+
+def _with_body(names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
+    found = dict(zip(names, row, strict=True))
+    found["body"] = msgspec.Raw(found["body"].encode())
+    return found

@@ -1,0 +1,179 @@
+"""The one writer: Records gather while the last batch commits, then go together in one transaction. No timer.
+
+`done` and the effects of a Record run on the event loop after COMMIT, in the order of submission. A Record without rows
+waits its turn behind those with rows, and passes at once when there are none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Protocol
+
+import msgspec
+
+from bridge.counts import Counts
+from bridge.errors import StoreError
+from bridge.store.database import Database
+from bridge.store.statements import DELETES, INSERTS, ORDERED, Statement
+
+log = logging.getLogger(__name__)
+
+HIGH_WATER = 20_000
+"""Records waiting: about 20 MB of meter reports. Above it the busiest sockets are not read."""
+LOW_WATER = 5_000
+
+_json = msgspec.json.Encoder()
+
+
+class Committed(Protocol):
+    """What the writer needs of a Record."""
+
+    rows: list[tuple[str, tuple[object, ...]]]
+    results: list[tuple[object, ...] | None]
+    effects: list[Callable[[], None]]
+
+
+Done = Callable[[bool], None]
+Item = tuple[Any, Done | None]
+
+
+class Writer:
+    """Group commit over one Database. `after_commit(record)` runs between `done(True)` and the effects;
+    `pressure(True | False)` is told when the queue passes its high-water mark and when it has drained."""
+
+    def __init__(
+        self,
+        database: Database,
+        statements: Mapping[str, Statement],
+        counts: Counts,
+        after_commit: Callable[[Any], None] = lambda _record: None,
+        pressure: Callable[[bool], None] = lambda _on: None,
+    ) -> None:
+        self._database = database
+        self._statements = statements
+        self._counts = counts
+        self.after_commit = after_commit
+        self.pressure = pressure
+        self._pending: list[Item] = []
+        self._busy = False
+        self._pressed = False
+        self._closing = False
+        self._wake = asyncio.Event()
+        self.failing: str = ""
+        counts.gauge("ems_bridge_writer_queue", lambda: len(self._pending), text="Records waiting for their COMMIT")
+
+    def submit(self, record: Committed, done: Done | None = None) -> None:
+        """Take a Record for the next transaction. Never blocks, never raises."""
+        if not record.rows and not self._pending and not self._busy:
+            self._finish(record, done)
+            return
+        self._pending.append((record, done))
+        if len(self._pending) > HIGH_WATER and not self._pressed:
+            self._pressed = True
+            self.pressure(True)
+        self._wake.set()
+
+    async def commit(self, record: Committed) -> None:
+        """Submit and wait for the COMMIT. Raises StoreError when it failed."""
+        settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.submit(record, lambda ok: None if settled.done() else settled.set_result(ok))
+        if not await settled:
+            raise StoreError(self.failing or "the commit failed")
+
+    async def run(self) -> None:
+        """Commit batches until `close`; what was submitted before it is committed first."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._pending:
+                batch, self._pending = self._pending, []
+                self._busy = True
+                try:
+                    await self._commit(batch)
+                finally:
+                    self._busy = False
+                if self._pressed and len(self._pending) < LOW_WATER:
+                    self._pressed = False
+                    self.pressure(False)
+            if self._closing:
+                return
+
+    def close(self) -> None:
+        """Let `run` return once everything is committed."""
+        self._closing = True
+        self._wake.set()
+
+    async def _commit(self, batch: list[Item]) -> None:
+        try:
+            results = await self._database.write(partial(_apply, self._statements, [record for record, _ in batch]))
+        except (StoreError, ValueError) as error:
+            await self._fail(batch, error)
+            return
+        self.failing = ""
+        self._counts.add("ems_bridge_commits")
+        for (record, done), found in zip(batch, results, strict=True):
+            record.results = found
+            self._finish(record, done)
+
+    async def _fail(self, batch: list[Item], error: Exception) -> None:
+        """Nothing of the batch is kept. One bad Record must not fail its neighbours: unless the disk itself fails, each gets
+        a transaction of its own."""
+        self._counts.add("ems_bridge_commit_failures")
+        if len(batch) > 1 and not isinstance(error.__cause__, sqlite3.OperationalError):
+            for item in batch:
+                await self._commit([item])
+            return
+        self.failing = str(error)
+        log.error("commit of %d records failed: %s", len(batch), error)
+        for _, done in batch:
+            if done is not None:
+                done(False)
+
+    def _finish(self, record: Committed, done: Done | None) -> None:
+        if done is not None:
+            done(True)
+        self.after_commit(record)
+        for effect in record.effects:
+            effect()
+
+
+def _apply(
+    statements: Mapping[str, Statement], records: list[Committed], connection: sqlite3.Connection
+) -> list[list[tuple[object, ...] | None]]:
+    """All rows of `records` in three phases; gives what each record's ORDERED rows returned."""
+    groups: dict[str, list[tuple[object, ...]]] = {}
+    results: list[list[tuple[object, ...] | None]] = []
+    ordered: list[tuple[list[tuple[object, ...] | None], str, tuple[object, ...]]] = []
+    for record in records:
+        found: list[tuple[object, ...] | None] = []
+        results.append(found)
+        for name, params in record.rows:
+            statement = statements[name]
+            if statement.phase == ORDERED:
+                ordered.append((found, statement.sql, params))
+            else:
+                groups.setdefault(name, []).append(params)
+    _run_groups(connection, statements, groups, INSERTS)
+    for found, sql, params in ordered:
+        found.append(connection.execute(sql, params).fetchone())
+    _run_groups(connection, statements, groups, DELETES)
+    return results
+
+
+def _run_groups(
+    connection: sqlite3.Connection,
+    statements: Mapping[str, Statement],
+    groups: dict[str, list[tuple[object, ...]]],
+    phase: int,
+) -> None:
+    for name, statement in statements.items():
+        if statement.phase != phase or name not in groups:
+            continue
+        if statement.bulk:
+            connection.execute(statement.sql, (_json.encode(groups[name]).decode(),))
+        else:
+            connection.executemany(statement.sql, groups[name])
