@@ -25,8 +25,8 @@ INSERT INTO dead_letters (at, source, device, topic, sender, reason, path, detai
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _COMMAND_COLUMNS = (
-    "mid, device, suffix, prefix, sub_device, changes, immediate, digest, payload, sender, via, state, cause, code, msg, answer, answers,"
-    " timeout_ms, created_at, hold_until, sent_at, delivered_at, deadline, settled_at, number"
+    "mid, device, suffix, prefix, sub_device, changes, immediate, digest, payload, sender, via, state, cause,"
+    " code, msg, answer, answers, timeout_ms, created_at, hold_until, sent_at, delivered_at, deadline, settled_at, number"
 )
 _COMMAND_PUT = """
 INSERT INTO commands (mid, device, suffix, prefix, sub_device, changes, immediate, digest, payload, sender, via, state,
@@ -172,8 +172,8 @@ class Ledger:
     async def latest(self, uid: str) -> list[dict[str, Any]]:
         """The newest stored message of each sort: {suffix, variant, received_at, timestamp, mid, topic, body}."""
         sql = (
-            "SELECT l.suffix, l.variant, r.received_at, r.timestamp, r.mid, r.topic, r.body FROM latest l JOIN reports r USING (seq)"
-            " WHERE l.device = ? ORDER BY 1, 2"
+            "SELECT l.suffix, l.variant, r.received_at, r.timestamp, r.mid, r.topic, r.body FROM latest l"
+            " JOIN reports r USING (seq) WHERE l.device = ? ORDER BY 1, 2"
         )
         names = ("suffix", "variant", "received_at", "timestamp", "mid", "topic", "body")
         return [_with_body(names, row) for row in await self.database.rows(sql, (uid,))]
@@ -181,7 +181,7 @@ class Ledger:
     async def messages(
         self, devices: Iterable[str] | None, device: str | None, suffix: str | None, after: int, limit: int
     ) -> list[dict[str, Any]]:
-        """Stored messages after sequence number `after`, in order: {seq, received_at, device, topic, suffix, mid, timestamp, body}."""
+        """Stored messages after sequence number `after`, in order: seq, received_at, device, topic, suffix, mid, timestamp, body."""
         where, params = _where(devices, device=device, suffix=suffix)
         sql = (
             "SELECT seq, received_at, device, topic, suffix, mid, timestamp, body FROM reports"

@@ -1,0 +1,298 @@
+"""Who belongs here: devices and platform accounts, in memory, read from the ledger and followed when it changes.
+
+The command line writes the same tables while the service runs; triggers raise one version number that `follow` watches, and
+an unknown name at login looks at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import Callable, Iterable
+from time import time
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from bridge.core import secrets
+from bridge.core.principal import LOCAL, Grant, Principal
+from bridge.errors import Conflict, NotFound, Unprocessable
+from bridge.store.database import Database
+
+FOLLOW_S = 0.5
+"""How soon a running service sees what the command line changed."""
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:@-]{0,126}[A-Za-z0-9_-])?")
+"""What a uid, product key, tenant or account name may look like: safe in topics, URLs and comma-separated lists."""
+PASSWORD_CHECKS = 2
+"""argon2 runs at once: 64 MiB and one core each."""
+
+
+class Device(msgspec.Struct, frozen=True):
+    """A registered device. `timezone` is an IANA name or None for the configured default; `signs` maps a part family
+    ("meter", "battery", …) to 1 or -1; `secret_hash` None means that it cannot log in."""
+
+    uid: str
+    product_key: str | None
+    tenant: str | None
+    name: str
+    timezone: str | None
+    signs: dict[str, float]
+    secret_hash: bytes | None
+    enabled: bool
+    created_at: int
+    rotated_at: int | None
+
+    @property
+    def owners(self) -> tuple[Grant, ...]:
+        """(scheme, owner) of each registration."""
+        found = (("wudun", self.product_key), ("user", self.tenant))
+        return tuple((scheme, owner) for scheme, owner in found if owner is not None)
+
+
+class Account(msgspec.Struct, frozen=True):
+    """A platform account. `grants` None means every owner."""
+
+    name: str
+    grants: frozenset[Grant] | None
+    key_hash: bytes
+    password_hash: str | None
+    created_at: int
+
+    @property
+    def principal(self) -> Principal:
+        """The account as a principal."""
+        return Principal("account", self.name, self.grants)
+
+
+class Registry:
+    """Devices and accounts of one ledger. `changed(names)` is called with the principals whose credentials ended."""
+
+    def __init__(self, database: Database, local_token: str | None = None) -> None:
+        self._database = database
+        self._local = secrets.digest(local_token) if local_token else None
+        self._devices: dict[str, Device] = {}
+        self._accounts: dict[str, Account] = {}
+        self._keys: dict[bytes, Account] = {}
+        self._version = -1
+        self._checks = asyncio.Semaphore(PASSWORD_CHECKS)
+        self.revision = 0
+        self.changed: Callable[[set[tuple[str, str]]], None] = lambda _names: None
+
+    # Reading.
+
+    def device(self, uid: str) -> Device | None:
+        """The device, or None."""
+        return self._devices.get(uid)
+
+    def devices(self) -> list[Device]:
+        """All devices, by uid."""
+        return sorted(self._devices.values(), key=lambda device: device.uid)
+
+    def accounts(self) -> list[Account]:
+        """All accounts, by name."""
+        return sorted(self._accounts.values(), key=lambda account: account.name)
+
+    def may_touch(self, principal: Principal, device: Device) -> bool:
+        """Whether `principal` may see and command `device`."""
+        if principal.kind == "device":
+            return principal.name == device.uid
+        return principal.grants is None or any(grant in principal.grants for grant in device.owners)
+
+    def visible(self, principal: Principal) -> list[str] | None:
+        """The uids that `principal` may see; None means all."""
+        if principal.grants is None:
+            return None
+        return [device.uid for device in self._devices.values() if self.may_touch(principal, device)]
+
+    def admit(self, uid: str, scheme: str, owner: str, now: int) -> Device:
+        """Take up a device that an anonymous broker saw for the first time, or under a second owner. The caller commits the
+        `device_seen` row."""
+        known = self._devices.get(uid)
+        product_key = owner if scheme == "wudun" else known and known.product_key
+        tenant = owner if scheme != "wudun" else known and known.tenant
+        if known is None:
+            device = Device(uid, product_key, tenant, "", None, {}, None, True, now, None)
+        else:
+            device = msgspec.structs.replace(known, product_key=product_key or None, tenant=tenant or None)
+        self._devices[uid] = device
+        self.revision += 1
+        return device
+
+    # Credentials.
+
+    async def authenticate(self, username: str, password: str) -> Principal | None:
+        """The principal of an MQTT user name and password, or None. A device's user name is its uid."""
+        if username not in self._devices and username not in self._accounts:
+            await self.refresh()
+        device = self._devices.get(username)
+        if device is not None and device.enabled and device.secret_hash is not None:
+            return Principal("device", username) if secrets.matches(password, device.secret_hash) else None
+        account = self._accounts.get(username)
+        if account is None:
+            return None
+        if secrets.matches(password, account.key_hash):
+            return account.principal
+        if account.password_hash is None:
+            return None
+        async with self._checks:
+            return account.principal if await secrets.check_password(password, account.password_hash) else None
+
+    async def authenticate_key(self, key: str) -> Principal | None:
+        """The principal of an API key, or None."""
+        found = secrets.digest(key)
+        if self._local is not None and found == self._local:
+            return LOCAL
+        if found not in self._keys:
+            await self.refresh()
+        account = self._keys.get(found)
+        return account.principal if account else None
+
+    # Changing.
+
+    async def add_device(
+        self,
+        uid: str,
+        product_key: str | None = None,
+        tenant: str | None = None,
+        name: str = "",
+        timezone: str | None = None,
+        signs: dict[str, float] | None = None,
+    ) -> str:
+        """Register a device and give its secret, which is kept only as a hash. Raises Unprocessable or Conflict."""
+        _check_name("uid", uid)
+        if product_key is None and tenant is None:
+            raise Unprocessable("invalid", "a device needs a product key, a tenant or both")
+        for label, value in (("product key", product_key), ("tenant", tenant)):
+            if value is not None:
+                _check_name(label, value)
+        _check_timezone(timezone)
+        await self.refresh()
+        if uid in self._accounts:
+            raise Conflict("exists", f"{uid!r} is the name of an account")
+        known = self._devices.get(uid)
+        if known is not None and known.secret_hash is not None:
+            raise Conflict("exists", f"device {uid!r} exists already; `rotate` gives it a new secret")
+        secret = secrets.new_secret()
+        row = (uid, product_key, tenant, name, timezone, _json(signs or {}), secrets.digest(secret), _now())
+        await self._write(
+            "INSERT OR REPLACE INTO devices (uid, product_key, tenant, name, timezone, signs, secret_hash, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            row,
+        )
+        return secret
+
+    async def rotate_device(self, uid: str) -> str:
+        """Give the device a new secret; the old one ends at once. Raises NotFound."""
+        secret = secrets.new_secret()
+        if not await self._write(
+            "UPDATE devices SET secret_hash = ?, rotated_at = ? WHERE uid = ?", (secrets.digest(secret), _now(), uid)
+        ):
+            raise NotFound("unknown_device", f"there is no device {uid!r}")
+        return secret
+
+    async def remove_device(self, uid: str) -> None:
+        """Forget the device; its stored reports stay until retention takes them. Raises NotFound."""
+        if not await self._write("DELETE FROM devices WHERE uid = ?", (uid,)):
+            raise NotFound("unknown_device", f"there is no device {uid!r}")
+
+    async def add_account(self, name: str, grants: Iterable[Grant] | None, password: str | None = None) -> str:
+        """Make a platform account; gives its secret: the MQTT password of user `name`, and its API key. A chosen `password`
+        is accepted for MQTT too. Raises Unprocessable or Conflict."""
+        _check_name("account name", name)
+        wanted = None if grants is None else sorted(set(grants))
+        if wanted is not None and not wanted:
+            raise Unprocessable("invalid", "an account needs at least one product key or tenant, or all of them")
+        await self.refresh()
+        if name in self._accounts or name in self._devices:
+            raise Conflict("exists", f"{name!r} exists already")
+        secret = secrets.new_secret()
+        hashed = None if password is None else await secrets.hash_password(password)
+        row = (name, None if wanted is None else _json(wanted), secrets.digest(secret), hashed, _now())
+        await self._write("INSERT INTO accounts VALUES (?, ?, ?, ?, ?)", row)
+        return secret
+
+    async def remove_account(self, name: str) -> None:
+        """Remove the account and end its connections. Raises NotFound."""
+        if not await self._write("DELETE FROM accounts WHERE name = ?", (name,)):
+            raise NotFound("unknown_account", f"there is no account {name!r}")
+
+    # Following the ledger.
+
+    async def refresh(self) -> None:
+        """Read the tables again if anybody changed them."""
+        version = (await self._database.rows("SELECT value FROM meta WHERE key = 'registry_version'"))[0][0]
+        if version == self._version:
+            return
+        devices, accounts = await self._database.read(_load)
+        ended = _ended(self._devices, devices) | _ended(self._accounts, accounts)
+        self._devices, self._accounts = devices, accounts
+        self._keys = {account.key_hash: account for account in accounts.values()}
+        self._version = version
+        self.revision += 1
+        if ended:
+            self.changed(ended)
+
+    async def follow(self) -> None:
+        """Refresh for as long as the service runs."""
+        while True:
+            await asyncio.sleep(FOLLOW_S)
+            await self.refresh()
+
+    async def _write(self, sql: str, params: tuple[object, ...]) -> int:
+        count = await self._database.write(lambda connection: connection.execute(sql, params).rowcount)
+        await self.refresh()
+        return count
+
+
+def _load(connection: sqlite3.Connection) -> tuple[dict[str, Device], dict[str, Account]]:
+    devices = {}
+    columns = "uid, product_key, tenant, name, timezone, signs, secret_hash, enabled, created_at, rotated_at"
+    for row in connection.execute(f"SELECT {columns} FROM devices"):  # noqa: S608
+        signs = msgspec.json.decode(row[5], type=dict[str, float])
+        devices[row[0]] = Device(*row[:5], signs, row[6], bool(row[7]), *row[8:])
+    accounts = {}
+    for name, grants, *rest in connection.execute(
+        "SELECT name, grants, key_hash, password_hash, created_at FROM accounts"
+    ):
+        held = None if grants is None else frozenset(msgspec.json.decode(grants, type=list[tuple[str, str]]))
+        accounts[name] = Account(name, held, *rest)
+    return devices, accounts
+
+
+def _ended(old: dict[str, Any], new: dict[str, Any]) -> set[tuple[str, str]]:
+    """(kind, name) of those whose credentials or rights are no longer what they were."""
+    ended = set()
+    for name, was in old.items():
+        now = new.get(name)
+        if isinstance(was, Device):
+            if was.secret_hash is not None and (now is None or not now.enabled or now.secret_hash != was.secret_hash):
+                ended.add(("device", name))
+        elif now is None or now != was:
+            ended.add(("account", name))
+    return ended
+
+
+def _check_name(label: str, value: str) -> None:
+    if not NAME.fullmatch(value):
+        raise Unprocessable(
+            "invalid",
+            f"{label} {value!r}: use 1 to 128 letters, digits, '.', '_', ':', '@' or '-', beginning with a letter or digit",
+        )
+
+
+def _check_timezone(name: str | None) -> None:
+    try:
+        if name is not None:
+            ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise Unprocessable("invalid", f"time zone {name!r} is not an IANA name such as Europe/Berlin") from None
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _now() -> int:
+    return int(time() * 1000)

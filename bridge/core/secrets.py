@@ -1,0 +1,49 @@
+"""Secrets: made here, shown once, kept as hashes.
+
+A device secret or an API key is 256 random bits: one SHA-256 hides it, since nothing shorter than guessing 2^256 values
+undoes it. A password that a person chose goes through argon2id, in a thread: 50 ms of work must not hold up the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+
+_hasher = PasswordHasher()
+
+
+def new_secret() -> str:
+    """256 random bits, URL-safe base64 without padding: 43 characters."""
+    return secrets.token_urlsafe(32)
+
+
+def digest(secret: str) -> bytes:
+    """SHA-256 of a random secret."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def matches(secret: str, stored: bytes) -> bool:
+    """Whether `secret` is the random secret that was stored, in constant time."""
+    return hmac.compare_digest(digest(secret), stored)
+
+
+async def hash_password(password: str) -> str:
+    """argon2id of a chosen password, made in a thread."""
+    return await asyncio.to_thread(_hasher.hash, password)
+
+
+async def check_password(password: str, stored: str) -> bool:
+    """Whether `password` is the one that was stored; computed in a thread."""
+
+    def check() -> bool:
+        try:
+            return _hasher.verify(stored, password)
+        except (Argon2Error, InvalidHashError):
+            return False
+
+    return await asyncio.to_thread(check)
