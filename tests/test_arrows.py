@@ -50,7 +50,7 @@ def plain(name: str) -> str:
 
 
 def room_of(module: str) -> str | None:
-    """`bridge.store.writer` -> store, `schemas.kinds` -> schemas; None for what is not ours, "" for the bare package."""
+    """`bridge.store.writer` -> store, `schemas.kinds` -> schemas; None for what is not ours, "" for `bridge` itself."""
     parts = module.split(".")
     if parts[0] in ("schemas", "simulator"):
         return parts[0]

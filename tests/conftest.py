@@ -1,0 +1,68 @@
+"""Fixtures for every room: the real service as a process. Rooms keep their own fixtures beside their tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from harness.process import Bridge
+from harness.sink import Sink
+
+MakeBridge = Callable[..., Bridge]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """A test that failed shows what its processes said."""
+    report: Any = yield
+    if report.failed:
+        for bridge in getattr(item, "funcargs", {}).get("bridges", []):
+            report.sections.append((f"stderr of {bridge.home.name}", bridge.tail()))
+    return report
+
+
+@pytest.fixture
+def bridges() -> Iterator[list[Bridge]]:
+    """Every Bridge that this test made; all are killed at its end."""
+    made: list[Bridge] = []
+    try:
+        yield made
+    finally:
+        for bridge in made:
+            bridge.kill()
+
+
+@pytest.fixture
+def make_bridge(tmp_path: Path, bridges: list[Bridge]) -> MakeBridge:
+    """`make_bridge(config="", name="bridge")` gives a Bridge that is not started yet."""
+
+    def make(config: str = "", name: str = "bridge") -> Bridge:
+        home = tmp_path / name
+        home.mkdir()
+        bridges.append(Bridge(home, config))
+        return bridges[-1]
+
+    return make
+
+
+@pytest.fixture
+def bridge(make_bridge: MakeBridge) -> Bridge:
+    """A running service with an empty data directory and default settings."""
+    return make_bridge().start()
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[Sink]:
+    """A running sink that accepts everything until told otherwise."""
+    async with Sink() as running:
+        yield running
+
+
+@pytest.fixture
+async def web() -> AsyncIterator[aiohttp.ClientSession]:
+    """An HTTP client."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+        yield session
