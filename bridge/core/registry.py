@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from time import time
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -20,6 +18,7 @@ from bridge.core import secrets
 from bridge.core.principal import LOCAL, Grant, Principal
 from bridge.errors import Conflict, NotFound, Unprocessable
 from bridge.store.database import Database
+from bridge.store.members import Account, Device, Members
 
 FOLLOW_S = 0.5
 """How soon a running service sees what the command line changed."""
@@ -28,49 +27,14 @@ NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:@-]{0,126}[A-Za-z0-9_-])?")
 PASSWORD_CHECKS = 2
 """argon2 runs at once: 64 MiB and one core each."""
 
-
-class Device(msgspec.Struct, frozen=True):
-    """A registered device. `timezone` is an IANA name or None for the configured default; `signs` maps a part family
-    ("meter", "battery", …) to 1 or -1; `secret_hash` None means that it cannot log in."""
-
-    uid: str
-    product_key: str | None
-    tenant: str | None
-    name: str
-    timezone: str | None
-    signs: dict[str, float]
-    secret_hash: bytes | None
-    enabled: bool
-    created_at: int
-    rotated_at: int | None
-
-    @property
-    def owners(self) -> tuple[Grant, ...]:
-        """(scheme, owner) of each registration."""
-        found = (("wudun", self.product_key), ("user", self.tenant))
-        return tuple((scheme, owner) for scheme, owner in found if owner is not None)
-
-
-class Account(msgspec.Struct, frozen=True):
-    """A platform account. `grants` None means every owner."""
-
-    name: str
-    grants: frozenset[Grant] | None
-    key_hash: bytes
-    password_hash: str | None
-    created_at: int
-
-    @property
-    def principal(self) -> Principal:
-        """The account as a principal."""
-        return Principal("account", self.name, self.grants)
+__all__ = ["Account", "Device", "Registry"]
 
 
 class Registry:
     """Devices and accounts of one ledger. `changed(names)` is called with the principals whose credentials ended."""
 
     def __init__(self, database: Database, local_token: str | None = None) -> None:
-        self._database = database
+        self._members = Members(database)
         self._local = secrets.digest(local_token) if local_token else None
         self._devices: dict[str, Device] = {}
         self._accounts: dict[str, Account] = {}
@@ -110,12 +74,9 @@ class Registry:
         """Take up a device that an anonymous broker saw for the first time, or under a second owner. The caller commits the
         `device_seen` row."""
         known = self._devices.get(uid)
-        product_key = owner if scheme == "wudun" else known and known.product_key
-        tenant = owner if scheme != "wudun" else known and known.tenant
-        if known is None:
-            device = Device(uid, product_key, tenant, "", None, {}, None, True, now, None)
-        else:
-            device = msgspec.structs.replace(known, product_key=product_key or None, tenant=tenant or None)
+        device = known or Device(uid, None, None, "", None, {}, None, True, now, None)
+        owned = {"product_key": owner} if scheme == "wudun" else {"tenant": owner}
+        device = msgspec.structs.replace(device, **owned)
         self._devices[uid] = device
         self.revision += 1
         return device
@@ -133,11 +94,11 @@ class Registry:
         if account is None:
             return None
         if secrets.matches(password, account.key_hash):
-            return account.principal
+            return _principal(account)
         if account.password_hash is None:
             return None
         async with self._checks:
-            return account.principal if await secrets.check_password(password, account.password_hash) else None
+            return _principal(account) if await secrets.check_password(password, account.password_hash) else None
 
     async def authenticate_key(self, key: str) -> Principal | None:
         """The principal of an API key, or None."""
@@ -147,7 +108,7 @@ class Registry:
         if found not in self._keys:
             await self.refresh()
         account = self._keys.get(found)
-        return account.principal if account else None
+        return _principal(account) if account else None
 
     # Changing.
 
@@ -175,33 +136,36 @@ class Registry:
         if known is not None and known.secret_hash is not None:
             raise Conflict("exists", f"device {uid!r} exists already; `rotate` gives it a new secret")
         secret = secrets.new_secret()
-        row = (uid, product_key, tenant, name, timezone, _json(signs or {}), secrets.digest(secret), _now())
-        await self._write(
-            "INSERT OR REPLACE INTO devices (uid, product_key, tenant, name, timezone, signs, secret_hash, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            row,
+        hashed = secrets.digest(secret)
+        await self._members.put_device(
+            Device(uid, product_key, tenant, name, timezone, signs or {}, hashed, True, _now(), None)
         )
+        await self.refresh()
         return secret
 
     async def rotate_device(self, uid: str) -> str:
         """Give the device a new secret; the old one ends at once. Raises NotFound."""
-        secret = secrets.new_secret()
-        if not await self._write(
-            "UPDATE devices SET secret_hash = ?, rotated_at = ? WHERE uid = ?", (secrets.digest(secret), _now(), uid)
-        ):
+        await self.refresh()
+        device = self._devices.get(uid)
+        if device is None:
             raise NotFound("unknown_device", f"there is no device {uid!r}")
+        secret = secrets.new_secret()
+        changed = msgspec.structs.replace(device, secret_hash=secrets.digest(secret), rotated_at=_now())
+        await self._members.put_device(changed)
+        await self.refresh()
         return secret
 
     async def remove_device(self, uid: str) -> None:
         """Forget the device; its stored reports stay until retention takes them. Raises NotFound."""
-        if not await self._write("DELETE FROM devices WHERE uid = ?", (uid,)):
+        if not await self._members.delete_device(uid):
             raise NotFound("unknown_device", f"there is no device {uid!r}")
+        await self.refresh()
 
     async def add_account(self, name: str, grants: Iterable[Grant] | None, password: str | None = None) -> str:
         """Make a platform account; gives its secret: the MQTT password of user `name`, and its API key. A chosen `password`
         is accepted for MQTT too. Raises Unprocessable or Conflict."""
         _check_name("account name", name)
-        wanted = None if grants is None else sorted(set(grants))
+        wanted = None if grants is None else frozenset(grants)
         if wanted is not None and not wanted:
             raise Unprocessable("invalid", "an account needs at least one product key or tenant, or all of them")
         await self.refresh()
@@ -209,23 +173,24 @@ class Registry:
             raise Conflict("exists", f"{name!r} exists already")
         secret = secrets.new_secret()
         hashed = None if password is None else await secrets.hash_password(password)
-        row = (name, None if wanted is None else _json(wanted), secrets.digest(secret), hashed, _now())
-        await self._write("INSERT INTO accounts VALUES (?, ?, ?, ?, ?)", row)
+        await self._members.put_account(Account(name, wanted, secrets.digest(secret), hashed, _now()))
+        await self.refresh()
         return secret
 
     async def remove_account(self, name: str) -> None:
         """Remove the account and end its connections. Raises NotFound."""
-        if not await self._write("DELETE FROM accounts WHERE name = ?", (name,)):
+        if not await self._members.delete_account(name):
             raise NotFound("unknown_account", f"there is no account {name!r}")
+        await self.refresh()
 
     # Following the ledger.
 
     async def refresh(self) -> None:
         """Read the tables again if anybody changed them."""
-        version = (await self._database.rows("SELECT value FROM meta WHERE key = 'registry_version'"))[0][0]
+        version = await self._members.version()
         if version == self._version:
             return
-        devices, accounts = await self._database.read(_load)
+        devices, accounts = await self._members.load()
         ended = _ended(self._devices, devices) | _ended(self._accounts, accounts)
         self._devices, self._accounts = devices, accounts
         self._keys = {account.key_hash: account for account in accounts.values()}
@@ -240,34 +205,15 @@ class Registry:
             await asyncio.sleep(FOLLOW_S)
             await self.refresh()
 
-    async def _write(self, sql: str, params: tuple[object, ...]) -> int:
-        count = await self._database.write(lambda connection: connection.execute(sql, params).rowcount)
-        await self.refresh()
-        return count
 
-
-def _load(connection: sqlite3.Connection) -> tuple[dict[str, Device], dict[str, Account]]:
-    devices = {}
-    columns = "uid, product_key, tenant, name, timezone, signs, secret_hash, enabled, created_at, rotated_at"
-    for row in connection.execute(f"SELECT {columns} FROM devices"):  # noqa: S608
-        signs = msgspec.json.decode(row[5], type=dict[str, float])
-        devices[row[0]] = Device(*row[:5], signs, row[6], bool(row[7]), *row[8:])
-    accounts = {}
-    for name, grants, *rest in connection.execute(
-        "SELECT name, grants, key_hash, password_hash, created_at FROM accounts"
-    ):
-        held = None if grants is None else frozenset(msgspec.json.decode(grants, type=list[tuple[str, str]]))
-        accounts[name] = Account(name, held, *rest)
-    return devices, accounts
-
-
-def _ended(old: dict[str, Any], new: dict[str, Any]) -> set[tuple[str, str]]:
+def _ended(old: Mapping[str, Device | Account], new: Mapping[str, Device | Account]) -> set[tuple[str, str]]:
     """(kind, name) of those whose credentials or rights are no longer what they were."""
     ended = set()
     for name, was in old.items():
         now = new.get(name)
         if isinstance(was, Device):
-            if was.secret_hash is not None and (now is None or not now.enabled or now.secret_hash != was.secret_hash):
+            stays = isinstance(now, Device) and now.enabled and now.secret_hash == was.secret_hash
+            if was.secret_hash is not None and not stays:
                 ended.add(("device", name))
         elif now is None or now != was:
             ended.add(("account", name))
@@ -290,8 +236,8 @@ def _check_timezone(name: str | None) -> None:
         raise Unprocessable("invalid", f"time zone {name!r} is not an IANA name such as Europe/Berlin") from None
 
 
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+def _principal(account: Account) -> Principal:
+    return Principal("account", account.name, account.grants)
 
 
 def _now() -> int:

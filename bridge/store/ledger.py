@@ -181,7 +181,7 @@ class Ledger:
     async def messages(
         self, devices: Iterable[str] | None, device: str | None, suffix: str | None, after: int, limit: int
     ) -> list[dict[str, Any]]:
-        """Stored messages after sequence number `after`, in order: seq, received_at, device, topic, suffix, mid, timestamp, body."""
+        """Stored messages with a sequence number above `after`, in order, as dicts of the table's columns."""
         where, params = _where(devices, device=device, suffix=suffix)
         sql = (
             "SELECT seq, received_at, device, topic, suffix, mid, timestamp, body FROM reports"
