@@ -1,0 +1,105 @@
+"""Load, sun and weather of a site as pure functions of time: the same seed and second give the same value.
+
+Times are epoch seconds (UTC). Nothing here keeps state, so the result does not depend on the step that a caller takes.
+"""
+
+from __future__ import annotations
+
+import math
+
+DAY_S = 86_400.0
+YEAR_D = 365.2425
+_MASK = (1 << 64) - 1
+
+# Share of the daily swing at each local hour of a working day: night base, morning shift, lunch dip, evening tail.
+_WORKDAY = (
+    *(0.06, 0.04, 0.03, 0.03, 0.05, 0.12, 0.30, 0.58),
+    *(0.85, 0.97, 1.00, 0.94, 0.74, 0.86, 0.97, 0.98),
+    *(0.95, 0.88, 0.72, 0.55, 0.42, 0.30, 0.18, 0.10),
+)
+_WEEKEND_SHARE = 0.35
+
+
+def mix(seed: int, step: int) -> int:
+    """64 well-mixed bits of (seed, step): splitmix64, the same on every machine and Python."""
+    z = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) & _MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+    return z ^ (z >> 31)
+
+
+def unit(seed: int, step: int) -> float:
+    """A number in [0, 1) that belongs to (seed, step)."""
+    return mix(seed, step) / 2**64
+
+
+def noise(seed: int, at: float, period_s: float) -> float:
+    """Smooth noise in [-1, 1]: random values every `period_s` seconds, blended in between."""
+    step, rest = divmod(at, period_s)
+    x = rest / period_s
+    x = x * x * (3.0 - 2.0 * x)
+    a, b = unit(seed, int(step)), unit(seed, int(step) + 1)
+    return 2.0 * (a + (b - a) * x) - 1.0
+
+
+def weekday(local: float) -> int:
+    """0 = Monday, of a local time in epoch seconds (1970-01-01 was a Thursday)."""
+    return (int(local // DAY_S) + 3) % 7
+
+
+def load_kw(seed: int, at: float, utc_offset_s: float, base_kw: float, swing_kw: float) -> float:
+    """Consumption in kW, never negative: base plus day and week shape, summer cooling, and noise of minutes and hours."""
+    local = at + utc_offset_s
+    hour = (local % DAY_S) / 3600.0
+    low = int(hour)
+    share = _WORKDAY[low] + (_WORKDAY[(low + 1) % 24] - _WORKDAY[low]) * (hour - low)
+    if weekday(local) >= 5:
+        share *= _WEEKEND_SHARE
+    season = 1.0 + 0.15 * math.cos(2.0 * math.pi * (year_fraction(local) - 0.55))
+    wobble = 1.0 + 0.06 * noise(seed ^ 0x51, at, 300.0) + 0.08 * noise(seed ^ 0x52, at, 10_800.0)
+    return max(0.0, (base_kw + swing_kw * share) * season * wobble)
+
+
+def year_fraction(at: float) -> float:
+    """0 at the turn of the year, 0.5 at mid-year; good to a day, as seasons need."""
+    return (at / DAY_S / YEAR_D) % 1.0
+
+
+def irradiance(at: float, latitude: float, longitude: float) -> float:
+    """Global horizontal irradiance under a clear sky, W/m².
+
+    Declination after Cooper (1969), equation of time after Spencer (1971), clear sky after Haurwitz (1945).
+    """
+    day = year_fraction(at) * YEAR_D
+    angle = 2.0 * math.pi * day / YEAR_D
+    declination = math.radians(23.45) * math.sin(2.0 * math.pi * (284.0 + day + 1.0) / 365.0)
+    equation_min = 229.18 * (
+        0.000075
+        + 0.001868 * math.cos(angle)
+        - 0.032077 * math.sin(angle)
+        - 0.014615 * math.cos(2 * angle)
+        - 0.040849 * math.sin(2 * angle)
+    )
+    solar_hour = (at % DAY_S) / 3600.0 + longitude / 15.0 + equation_min / 60.0
+    hour_angle = math.radians(15.0 * (solar_hour - 12.0))
+    phi = math.radians(latitude)
+    cos_zenith = math.sin(phi) * math.sin(declination) + math.cos(phi) * math.cos(declination) * math.cos(hour_angle)
+    if cos_zenith <= 0.01:
+        return 0.0
+    return 1098.0 * cos_zenith * math.exp(-0.059 / cos_zenith)
+
+
+def cloudiness(seed: int, at: float) -> float:
+    """Share of clear-sky light that gets through, 0.25 to 1: the day's weather and passing clouds."""
+    day = 0.5 + 0.5 * noise(seed ^ 0x61, at, 2 * DAY_S)
+    passing = 0.5 + 0.5 * noise(seed ^ 0x62, at, 900.0)
+    return 1.0 - 0.75 * (1.0 - day) * passing
+
+
+def ambient_c(seed: int, at: float, utc_offset_s: float, latitude: float) -> float:
+    """Outdoor temperature, °C: season by latitude, day, weather."""
+    local = at + utc_offset_s
+    season = -math.cos(2.0 * math.pi * (year_fraction(local) - 0.05)) * (1.0 if latitude >= 0 else -1.0)
+    day = -math.cos(2.0 * math.pi * ((local % DAY_S) / DAY_S - 0.125))
+    mean = 27.0 - 0.3 * abs(latitude)
+    return mean + season * abs(latitude) * 0.3 + 4.0 * day + 3.0 * noise(seed ^ 0x71, at, DAY_S)

@@ -1,0 +1,262 @@
+"""`report/regular/post` of a level-2 EMS: the same site state in the vendor's V1 form and in its V2 form.
+
+A report is several messages, as the vendor's own samples have it: one or two for the site, one for each cabinet (its level-1 EMS).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from simulator import readouts
+from simulator.identity import METER_IDS, Identity, SubDevice
+from simulator.profile import cloudiness, irradiance
+from simulator.readouts import Cabinet, Fields
+from simulator.site import GATEWAY, LOAD, PV, STORAGE, State
+
+_SCENARIO = {STORAGE: 1, PV: 2}
+_STORAGE_FACTOR = 0.99
+
+
+class Body(NamedTuple):
+    """One message's data, and the level-1 EMS that it speaks for (None: the device itself)."""
+
+    data: object
+    sub: SubDevice | None = None
+
+
+def report_v2(identity: Identity, state: State) -> list[Body]:
+    """V2: arrays of entries, by type and index."""
+    shown = readouts.cabinet(state)
+    site = [
+        _entry("ems", {"total": _totals_v2(state, shown), "statistics": _statistics(state)}),
+        _entry("sub_elemeters", [_meter_v2(state, place) for place in (GATEWAY, STORAGE, LOAD)]),
+        _entry("photovoltaic_meter", _meter_v2(state, PV)),
+        _entry("photovoltaic_inverter", _inverter(state, shown)),
+    ]
+    return [Body(site), *(Body(_cabinet_v2(state, shown, sub), sub) for sub in identity.cabinets)]
+
+
+def report_v1(identity: Identity, state: State) -> list[Body]:
+    """V1: one object of one type a message."""
+    shown = readouts.cabinet(state)
+    return [
+        Body({"type": "ems", "data": {"total": _totals(state, shown), "statistics": _statistics(state)}}),
+        Body({"type": "sub_elemeters", "data": [_meter_v1(state, n) for n in (GATEWAY, STORAGE, PV, LOAD)]}),
+        *(Body({"type": "sub_ems", "data": _cabinet_v1(state, shown, sub)}, sub) for sub in identity.cabinets),
+    ]
+
+
+def _entry(kind: str, data: object) -> Fields:
+    return {"type": kind, "index": 0, "data": data}
+
+
+def _totals(state: State, shown: Cabinet) -> Fields:
+    n = state.spec.battery.cabinets
+    phases = readouts.three_phases(state, state.storage_kw, _STORAGE_FACTOR)
+    return {
+        "running_status": 2,
+        "soc": round(state.soc * 100.0, 2),
+        "pcs_total_active_power": phases["total_active_power"],
+        "pcs_total_reactive_power": phases["total_reactive_power"],
+        "current_chargeable_energy": round(shown.chargeable_kwh * n, 2),
+        "current_dischargeable_energy": round(shown.dischargeable_kwh * n, 2),
+    }
+
+
+def _totals_v2(state: State, shown: Cabinet) -> Fields:
+    n = state.spec.battery.cabinets
+    return _totals(state, shown) | {
+        "max_charge_power": round(shown.max_charge_kw * n, 1),
+        "max_discharge_power": round(shown.max_discharge_kw * n, 1),
+        "device_count": n,
+    }
+
+
+def _statistics(state: State) -> list[Fields]:
+    """All of a simulated site's storage is below its gateway meter."""
+    return [
+        {
+            "ele_meter_id": METER_IDS[GATEWAY],
+            "running_status": 2,
+            "pcs_total_active_power": round(state.storage_kw, 3),
+            "soc": round(state.soc * 100.0, 2),
+        }
+    ]
+
+
+def _factor(state: State, place: int) -> float:
+    return _STORAGE_FACTOR if place in (STORAGE, PV) else state.spec.power_factor
+
+
+def _meter_v1(state: State, place: int) -> Fields:
+    meter = state.meters[place]
+    phases = readouts.three_phases(state, meter.power_kw, _factor(state, place))
+    purpose = 1 if place == GATEWAY else 2
+    return {"id": METER_IDS[place], "uid": "", "purpose": purpose, **phases, **readouts.registers(meter)}
+
+
+def _meter_v2(state: State, place: int) -> Fields:
+    fields = _meter_v1(state, place)
+    head: Fields = {"device_id": fields.pop("id"), "uid": fields.pop("uid"), "purpose": fields.pop("purpose")}
+    if place in _SCENARIO:
+        head["scenario"] = _SCENARIO[place]
+    meter = state.meters[place]
+    tail = readouts.demands(meter, _factor(state, place), fields["total_apparent_power"])
+    return head | fields | readouts.numbered_registers(fields) | tail
+
+
+def _cabinet_v1(state: State, shown: Cabinet, sub: SubDevice) -> Fields:
+    cooling = readouts.cooling(shown)
+    for newer in ("condensing_temp", "cooling_diff", "heating_diff"):
+        del cooling[newer]
+    return {
+        "uid": sub.uid,
+        "bms": _bms_v1(state, shown, sub),
+        "pcs": _pcs(state, shown) | _pcs_sensors(shown),
+        "ems": {"mode": 1},
+        "cooling_method": "air",
+        "cooling": cooling,
+        "fire": {"fire_status": 0},
+    }
+
+
+def _cabinet_v2(state: State, shown: Cabinet, sub: SubDevice) -> list[Fields]:
+    fire = {
+        "fire_status": 0,
+        "fire_flammable_gas_alarm_status": 0,
+        "fire_safety_equipments_status": 0,
+        "fire_safety_system": 0,
+        "fire_temperature_sensor": round(shown.cell_c - 1.0, 1),
+        "fire_humidity_sensor": 45.0,
+    }
+    return [
+        _entry("sub_ems_bms", _bms_v2(state, shown, sub)),
+        _entry("sub_ems_pcs", _pcs(state, shown)),
+        _entry("sub_ems_aircon", readouts.cooling(shown)),
+        _entry("sub_ems_fire", fire),
+    ]
+
+
+def _bms_v1(state: State, shown: Cabinet, sub: SubDevice) -> Fields:
+    volts, temps = readouts.cells(state, shown, sub.id)
+    high_v, low_v, high_t, low_t = max(volts), min(volts), max(temps), min(temps)
+    return {
+        "running_status": shown.running_status,
+        "total_alarm_status": 0,
+        "total_fault_status": 0,
+        "high_voltage_closed_status": 1,
+        "soc": round(shown.soc * 100.0, 2),
+        "soh": 98.5,
+        "current_chargeable_energy": round(shown.chargeable_kwh, 2),
+        "current_dischargeable_energy": round(shown.dischargeable_kwh, 2),
+        "charge_accumulated_energy": round(shown.dc_charged_kwh, 2),
+        "discharge_accumulated_energy": round(shown.dc_discharged_kwh, 2),
+        "daily_charge_energy": round(shown.dc_charged_today_kwh, 2),
+        "daily_discharge_energy": round(shown.dc_discharged_today_kwh, 2),
+        "total_voltage": round(shown.voltage, 1),
+        "total_current": round(shown.current, 2) + 0.0,
+        "power": round(shown.dc_kw, 3) + 0.0,
+        "max_allowed_charge_current": round(shown.max_charge_kw * 1000.0 / shown.voltage, 1),
+        "max_allowed_discharge_current": round(shown.max_discharge_kw * 1000.0 / shown.voltage, 1),
+        "lowest_cell_temp": low_t,
+        "lowest_temp_id": temps.index(low_t) + 1,
+        "highest_cell_temp": high_t,
+        "highest_temp_id": temps.index(high_t) + 1,
+        "temp_diff": round(high_t - low_t, 1),
+        "lowest_cell_voltage": low_v,
+        "lowest_voltage_id": volts.index(low_v) + 1,
+        "highest_cell_voltage": high_v,
+        "highest_voltage_id": volts.index(high_v) + 1,
+        "voltage_diff": round(high_v - low_v, 3),
+        "cell_voltage": volts,
+        "cell_temp": temps,
+    }
+
+
+def _bms_v2(state: State, shown: Cabinet, sub: SubDevice) -> Fields:
+    fields = _bms_v1(state, shown, sub)
+    volts, temps = fields["cell_voltage"], fields["cell_temp"]
+    fields["current_dis_chargeable_energy"] = fields.pop("current_dischargeable_energy")
+    fields["max_allowed_dis_charge_current"] = fields.pop("max_allowed_discharge_current")
+    return fields | {
+        "max_allowed_charge_power": round(shown.max_charge_kw, 1),
+        "max_allowed_discharge_power": round(shown.max_discharge_kw, 1),
+        "highest_voltage_pack": 1,
+        "lowest_voltage_pack": 1,
+        "highest_temp_pack": 1,
+        "lowest_temp_pack": 1,
+        "average_cell_voltage": round(sum(volts) / len(volts), 3),
+        "average_cell_temperature": round(sum(temps) / len(temps), 1),
+    }
+
+
+def _pcs(state: State, shown: Cabinet) -> Fields:
+    phases = readouts.three_phases(state, shown.ac_kw, _STORAGE_FACTOR)
+    fields: Fields = {"running_status": shown.running_status}
+    for name, value in phases.items():
+        if "apparent" not in name:
+            fields[f"pcs_{name}"] = value
+    line = round(phases["voltage_phase_a"] * 3**0.5, 1)
+    heat = 0.15 * abs(shown.ac_kw)
+    return fields | {
+        "pcs_ac_daily_charge_energy": round(shown.ac_charged_today_kwh, 2),
+        "pcs_ac_daily_discharge_energy": round(shown.ac_discharged_today_kwh, 2),
+        "pcs_ac_charge_accumulated_energy": round(shown.ac_charged_kwh, 2),
+        "pcs_ac_discharge_accumulated_energy": round(shown.ac_discharged_kwh, 2),
+        "pcs_input_power": round(shown.dc_kw, 3) + 0.0,
+        "pcs_input_voltage": round(shown.voltage, 1),
+        "pcs_input_current": round(shown.current, 2) + 0.0,
+        "pcs_alarm_status": 0,
+        "pcs_fault_status": 0,
+        "pcs_grid_voltage_ab": line,
+        "pcs_grid_voltage_bc": round(line + 0.3, 1),
+        "pcs_grid_voltage_ca": round(line - 0.2, 1),
+        "pcs_internal_temp": round(shown.ambient_c + 6.0 + heat, 1),
+        "igbt_temp_phase_a": round(shown.ambient_c + 9.0 + 2 * heat, 1),
+        "igbt_temp_phase_b": round(shown.ambient_c + 9.4 + 2 * heat, 1),
+        "igbt_temp_phase_c": round(shown.ambient_c + 9.1 + 2 * heat, 1),
+    }
+
+
+def _pcs_sensors(shown: Cabinet) -> Fields:
+    warm = round(shown.ambient_c + 9.2 + 0.3 * abs(shown.ac_kw), 1)
+    return {"soc_temp": round(warm + 4.0, 1)} | {f"igbt_temp_{n}": round(warm + 0.1 * n, 1) for n in range(1, 5)}
+
+
+def _inverter(state: State, shown: Cabinet) -> Fields:
+    spec, at = state.spec, state.at
+    phases = readouts.three_phases(state, state.pv_kw, _STORAGE_FACTOR)
+    power, efficiency = phases["total_active_power"], 0.983
+    direct = round(power / efficiency, 3)
+    volts = 640.0 if power > 0.0 else 0.0
+    amps = round(direct * 1000.0 / volts, 2) if volts else 0.0
+    total, today, month, year = readouts.pv_energy(state)
+    sun = irradiance(at, spec.latitude, spec.longitude) * cloudiness(spec.seed, at)
+    fields: Fields = {
+        "direct_current_voltage": volts,
+        "direct_current_current": amps,
+        "direct_current_input_power": direct,
+        "alternating_current_output_power": power,
+        "total_active_power": power,
+        "total_reactive_power": phases["total_reactive_power"],
+        "alternating_current_output_frequency": phases["frequency_grid"],
+        "inverter_efficiency": round(efficiency * 100.0, 1) if power else 0.0,
+        "inverter_internal_temp": round(shown.ambient_c + 5.0 + 0.05 * power, 1),
+        "inverter_heatsink_temp": round(shown.ambient_c + 8.0 + 0.08 * power, 1),
+        "running_status": 5 if power > 0.0 else 2,
+        "fault_status": 0,
+        "alternating_current_output_power_factor": phases["total_power_factor"],
+        "ambient_temp": round(shown.ambient_c, 1),
+        "irradiance": round(sun, 1),
+        "cumulative_power_generation": round(total, 2),
+        "cumulative_power_generation_today": round(today, 2),
+        "cumulative_power_generation_month": round(month, 2),
+        "cumulative_power_generation_year": round(year, 2),
+    }
+    for phase in "abc":
+        fields[f"alternating_current_voltage_{phase}"] = phases[f"voltage_phase_{phase}"]
+        fields[f"alternating_current_current_{phase}"] = phases[f"current_phase_{phase}"]
+    for n in range(1, 21):
+        fields[f"dc_voltage_{n}"] = volts
+        fields[f"dc_current_{n}"] = round(amps / 20.0, 2)
+    return fields
