@@ -1,0 +1,1 @@
+"""The language that devices and platforms speak: topics, messages, readings. Knows no I/O."""

@@ -1,0 +1,63 @@
+"""The envelope of every message, and building one.
+
+Source: CATALOG.md, Envelope; catalog.json general.envelope_base and envelope_other.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from schemas.errors import Invalid
+from schemas.scalars import EpochMillis, SubDeviceId
+
+CODE_ACCEPTED = 200
+CODE_INVALID = 400
+
+
+class Message(Struct, kw_only=True, omit_defaults=True):
+    """One message, whatever its kind. Absent and null are both None here; the raw payload keeps the difference.
+
+    `mid` is a UUID in any form that the uuid module reads, `timestamp` epoch milliseconds, `reply` the mid that is answered,
+    `code` 200 or 400 in a result. `sub_device_*` name the level-1 EMS for which a level-2 EMS speaks.
+    """
+
+    mid: str
+    type: str
+    device_uid: str
+    timestamp: EpochMillis
+    data: Any = None
+    reply: str | None = None
+    code: int | None = None
+    msg: str | None = None
+    trace_id: str | None = None
+    sub_device_uid: str | None = None
+    sub_device_id: SubDeviceId | None = None
+    sub_device_name: str | None = None
+
+
+def encode(message: Message) -> bytes:
+    """The message as JSON. Fields that are None are left out."""
+    return _encode(message)
+
+
+def check_mid(mid: str) -> None:
+    """Raise Invalid at `$.mid` unless `mid` is a UUID."""
+    if _CANONICAL(mid) is None:
+        try:
+            uuid.UUID(mid)
+        except ValueError:
+            raise Invalid("invalid", "$.mid", f"{mid[:80]!r} is not a UUID") from None
+
+
+def new_mid() -> str:
+    """A fresh random mid."""
+    return str(uuid.uuid4())
+
+
+_encode = msgspec.json.Encoder().encode
+_CANONICAL = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
