@@ -7,16 +7,16 @@ Sender side (commands): `Literal` and limits, which msgspec enforces.
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
 from msgspec import Meta, UnsetType
 
 T = TypeVar("T")
 
-Maybe = T | None | UnsetType
+Maybe: TypeAlias = T | UnsetType | None
 """An optional field of a device's report: null and absent stay different."""
 
-Many = T | list[T]
+Many: TypeAlias = T | list[T]
 """Tables say one object where samples show an array (CATALOG.md, tolerances 2 and 9)."""
 
 
@@ -29,35 +29,35 @@ def _unit(unit: str) -> Meta:
     return Meta(extra_json_schema={"x-unit": unit})
 
 
-KW = Maybe[Annotated[float, _unit("kW")]]
-KVar = Maybe[Annotated[float, _unit("kVar")]]
-KVA = Maybe[Annotated[float, _unit("kVA")]]
-KWh = Maybe[Annotated[float, _unit("kWh")]]
-HWh = Maybe[Annotated[float, _unit("hWh")]]
-Volt = Maybe[Annotated[float, _unit("V")]]
-Amp = Maybe[Annotated[float, _unit("A")]]
-Hertz = Maybe[Annotated[float, _unit("Hz")]]
-Percent = Maybe[Annotated[float, _unit("%")]]
-DegC = Maybe[Annotated[float, _unit("°C")]]
-Bar = Maybe[Annotated[float, _unit("bar")]]
-WattPerM2 = Maybe[Annotated[float, _unit("W/m²")]]
-KOhm = Maybe[Annotated[float, _unit("kΩ")]]
-Number = Maybe[float]
-Whole = Maybe[int]
-Text = Maybe[str]
-Flag = Maybe[bool]
-EpochSeconds = Maybe[Annotated[int, _unit("s")]]
+KW: TypeAlias = Maybe[Annotated[float, _unit("kW")]]
+KVar: TypeAlias = Maybe[Annotated[float, _unit("kVar")]]
+KVA: TypeAlias = Maybe[Annotated[float, _unit("kVA")]]
+KWh: TypeAlias = Maybe[Annotated[float, _unit("kWh")]]
+HWh: TypeAlias = Maybe[Annotated[float, _unit("hWh")]]
+Volt: TypeAlias = Maybe[Annotated[float, _unit("V")]]
+Amp: TypeAlias = Maybe[Annotated[float, _unit("A")]]
+Hertz: TypeAlias = Maybe[Annotated[float, _unit("Hz")]]
+Percent: TypeAlias = Maybe[Annotated[float, _unit("%")]]
+DegC: TypeAlias = Maybe[Annotated[float, _unit("°C")]]
+Bar: TypeAlias = Maybe[Annotated[float, _unit("bar")]]
+WattPerM2: TypeAlias = Maybe[Annotated[float, _unit("W/m²")]]
+KOhm: TypeAlias = Maybe[Annotated[float, _unit("kΩ")]]
+Number: TypeAlias = Maybe[float]
+Whole: TypeAlias = Maybe[int]
+Text: TypeAlias = Maybe[str]
+Flag: TypeAlias = Maybe[bool]
+EpochSeconds: TypeAlias = Maybe[Annotated[int, _unit("s")]]
 
-Port = int | str
+Port: TypeAlias = int | str
 """Tabled as text, sampled as a number."""
 
 SMALLEST = -(2**63)
 LARGEST = 2**63 - 1
-SubDeviceId = Annotated[int, Meta(ge=SMALLEST, le=LARGEST)] | Annotated[str, Meta(max_length=256)]
+SubDeviceId: TypeAlias = Annotated[int, Meta(ge=SMALLEST, le=LARGEST)] | Annotated[str, Meta(max_length=256)]
 """A record id, or text where the vendor's samples show a placeholder."""
 
-EpochMillis = Annotated[int, Meta(ge=1, le=2**53, extra_json_schema={"x-unit": "ms"})]
+EpochMillis: TypeAlias = Annotated[int, Meta(ge=1, le=2**53, extra_json_schema={"x-unit": "ms"})]
 """Milliseconds since 1970, positive. Whether it is in seconds or far in the future is judged by who holds a clock."""
 
-RecordId = Annotated[int, Meta(ge=0)]
-OnOff = Annotated[int, values(_1="enabled", _2="disabled")]
+RecordId: TypeAlias = Annotated[int, Meta(ge=0)]
+OnOff: TypeAlias = Annotated[int, values(_1="enabled", _2="disabled")]

@@ -1,0 +1,194 @@
+"""KINDS: one row a message. Topics, validation, storage, answers, documents and tests follow from it.
+
+Source: CATALOG.md, Messages. A new message is a Struct and a row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from schemas.alarms import AlarmData
+from schemas.devices import DeviceInfo
+from schemas.emu import EmuReportRegular, is_emu
+from schemas.envelope import Message, encode
+from schemas.errors import Invalid
+from schemas.explain import FAILURES, deeper, explain
+from schemas.kind import Kind, many
+from schemas.merge import merge, unknown
+from schemas.meters import EleMeter
+from schemas.overdemand import (
+    OverDemandCreate,
+    OverDemandDelete,
+    OverDemandReplace,
+    OverDemandUpdate,
+    StreamingOverDemand,
+    StreamingOverDemandCreated,
+)
+from schemas.reports_v1 import ReportV1, is_v1
+from schemas.reports_v2 import ReportV2, is_v2, loose_v2
+
+__all__ = ["KINDS", "Kind", "Message", "command", "encode", "find", "resolve", "result_of", "roundtrip", "unknown_keys"]
+
+_OVERDEMAND = "streaming_overdemand"
+_ALARM = ("alarms_details",)
+
+KINDS: tuple[Kind, ...] = (
+    # sub-device
+    Kind("device_info", "details", "post", "device_info_details", many(DeviceInfo)),
+    Kind("device_info", "sync", "command", "device_info_sync"),
+    Kind("device_info", "sync", "result", "device_info_sync", many(DeviceInfo)),
+    Kind("device_info", "list", "command", "device_info_list"),
+    Kind("device_info", "list", "result", "device_info_list", many(DeviceInfo)),
+    # sub-elemeter
+    Kind("elemeter_info", "details", "post", "elemeter_info_details", many(EleMeter)),
+    Kind("elemeter_info", "sync", "command", "elemeter_info_sync"),
+    Kind("elemeter_info", "sync", "result", "elemeter_info_sync", many(EleMeter)),
+    Kind("elemeter_info", "list", "command", "elemeter_info_list"),
+    Kind("elemeter_info", "list", "result", "elemeter_info_list", many(EleMeter)),
+    # overdemand
+    Kind(_OVERDEMAND, "list", "post", "streaming_overdemand_list", many(StreamingOverDemand)),
+    Kind(_OVERDEMAND, "sync", "command", "streaming_overdemand_sync"),
+    Kind(_OVERDEMAND, "sync", "result", "streaming_overdemand_sync", many(StreamingOverDemand)),
+    Kind(_OVERDEMAND, "create", "command", "streaming_overdemand_create", OverDemandCreate, changes=True),
+    Kind(_OVERDEMAND, "create", "result", "streaming_overdemand_create", StreamingOverDemandCreated),
+    Kind(_OVERDEMAND, "update", "command", "streaming_overdemand_update", OverDemandUpdate, changes=True),
+    Kind(_OVERDEMAND, "update", "result", "streaming_overdemand_update"),
+    Kind(_OVERDEMAND, "delete", "command", "streaming_overdemand_delete", OverDemandDelete, changes=True),
+    Kind(_OVERDEMAND, "delete", "result", "streaming_overdemand_delete"),
+    Kind(
+        _OVERDEMAND, "update_all", "command", "streaming_overdemand_update_all", list[OverDemandReplace], changes=True
+    ),
+    Kind(_OVERDEMAND, "update_all", "result", "streaming_overdemand_update_all"),
+    # device-event: V2, V1 and EMU on one topic and type
+    Kind("report", "regular", "post", "report_regular", ReportV2, variant="v2", fits=is_v2, loose=loose_v2),
+    Kind("report", "regular", "post", "report_regular", ReportV1, variant="v1", fits=is_v1),
+    Kind("report", "regular", "post", "report_regular", EmuReportRegular, variant="emu", fits=is_emu),
+    # fault-alarm
+    Kind("alarm", "details", "post", "alarm_details", many(AlarmData), aliases=_ALARM),
+)
+
+
+def find(suffix: str) -> tuple[Kind, ...]:
+    """The kinds that come on `feature/action/kind`; empty when there is none."""
+    return _BY_SUFFIX.get(suffix, ())
+
+
+def resolve(suffix: str, payload: bytes) -> tuple[Kind, Message]:
+    """The kind of a device's payload on a topic suffix, by type and then by shape, and its message. Raise Invalid."""
+    kinds = _BY_SUFFIX.get(suffix)
+    if kinds is None:
+        raise Invalid("unknown_type", "", f"no message is known on {suffix}")
+    if len(kinds) == 1:
+        return kinds[0], kinds[0].decode(payload)
+    return _by_shape(_by_type(suffix, payload, kinds), payload)
+
+
+def command(feature: str, action: str) -> Kind | None:
+    """The command `feature/action`."""
+    return _COMMANDS.get((feature, action))
+
+
+def result_of(kind: Kind) -> Kind | None:
+    """The result that answers a command; None for posts and results."""
+    return _RESULTS.get(kind.key)
+
+
+def roundtrip(kind: Kind, payload: bytes) -> bytes:
+    """`payload` decoded and encoded again, with the keys that the Structs do not know. Raise Invalid."""
+    raw, message = _both(kind, payload)
+    return msgspec.json.encode(merge(raw, msgspec.to_builtins(message)))
+
+
+def unknown_keys(kind: Kind, payload: bytes) -> tuple[str, ...]:
+    """JSON paths of the keys that the Structs do not know. Raise Invalid. Not for the hot path."""
+    raw, message = _both(kind, payload)
+    return tuple(unknown(raw, message))
+
+
+class _Type(Struct):
+    type: Any = None
+
+
+_read_type = msgspec.json.Decoder(_Type).decode
+
+
+def _by_type(suffix: str, payload: bytes, kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+    """Those of `kinds` that the payload's type means. One type needs no look."""
+    types = _TYPES[suffix]
+    if len(types) == 1:
+        return kinds
+    try:
+        found = _read_type(payload).type
+    except FAILURES as error:
+        raise explain(error, _Type) from None
+    chosen = tuple(kind for kind in kinds if found == kind.type or found in kind.aliases)
+    if not chosen:
+        raise Invalid("unknown_type", "$.type", f"{str(found)[:80]!r}; expected one of {', '.join(types)}")
+    return chosen
+
+
+def _by_shape(kinds: tuple[Kind, ...], payload: bytes) -> tuple[Kind, Message]:
+    """The first kind, in the order of the table, that reads the payload and whose shape it has."""
+    refused: list[tuple[Kind, msgspec.ValidationError]] = []
+    for kind in kinds:
+        try:
+            message = kind.read(payload)
+        except msgspec.ValidationError as error:
+            refused.append((kind, error))
+            continue
+        except FAILURES as error:
+            raise explain(error, kind.model) from None
+        if message.data is None or kind.fits is None or kind.fits(message.data):
+            return kind, kind.check(message)
+    return _by_loose_shape(kinds, payload, refused)
+
+
+def _by_loose_shape(
+    kinds: tuple[Kind, ...], payload: bytes, refused: list[tuple[Kind, msgspec.ValidationError]]
+) -> tuple[Kind, Message]:
+    """The kind whose loose reading takes what all types refused; else the deepest error."""
+    for kind, error in refused:
+        if kind.loose is not None:
+            try:
+                message = kind.decode_loose(payload, error)
+            except Invalid:
+                continue
+            if kind.fits is None or kind.fits(message.data):
+                return kind, message
+    if not refused:
+        raise Invalid("invalid", "$.data", f"has the shape of none of {', '.join(kind.key for kind in kinds)}")
+    raise max((explain(error, kind.model) for kind, error in refused), key=lambda invalid: deeper(invalid.path))
+
+
+def _both(kind: Kind, payload: bytes) -> tuple[Any, Message]:
+    message = kind.decode(payload)
+    try:
+        return msgspec.json.decode(payload), message
+    except FAILURES as error:
+        raise explain(error, object) from None
+
+
+def _index(rows: tuple[Kind, ...]) -> dict[str, tuple[Kind, ...]]:
+    found: dict[str, tuple[Kind, ...]] = {}
+    for row in rows:
+        for suffix in (row.suffix, *row.also):
+            found[suffix] = (*found.get(suffix, ()), row)
+    return found
+
+
+_BY_SUFFIX = _index(KINDS)
+_TYPES = {
+    suffix: tuple(dict.fromkeys(name for row in rows for name in (row.type, *row.aliases)))
+    for suffix, rows in _BY_SUFFIX.items()
+}
+_COMMANDS = {(row.feature, row.action): row for row in KINDS if row.kind == "command"}
+_RESULTS = {
+    row.key: answer
+    for row in KINDS
+    if row.answers is not None
+    for answer in _BY_SUFFIX.get(row.answers, ())
+    if answer.suffix == row.answers
+}
