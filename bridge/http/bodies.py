@@ -1,0 +1,98 @@
+"""Request bodies and query strings to typed values, bounded before they are buffered."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from bridge.errors import Unprocessable
+from bridge.http.errors import BadRequest, TooLarge
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+async def body_bytes(request: web.Request, limit: int) -> bytes:
+    """The body, at most `limit` bytes as received and after gunzip. Raises TooLarge before buffering more than that."""
+    declared = request.content_length
+    if declared is not None and declared > limit:
+        raise TooLarge("too_large", f"a body of {declared} bytes; at most {limit} are taken")
+    encoding = request.headers.get("Content-Encoding", "identity").lower()
+    if encoding not in ("identity", "gzip"):
+        raise web.HTTPUnsupportedMediaType(reason=f"Content-Encoding {encoding[:40]!a}; gzip and identity are taken")
+    received = bytearray()
+    async for chunk in request.content.iter_any():
+        received += chunk
+        if len(received) > limit:
+            raise TooLarge("too_large", f"a body of more than {limit} bytes")
+    return _gunzip(bytes(received), limit) if encoding == "gzip" else bytes(received)
+
+
+def decode(payload: bytes, kind: type[T]) -> T:
+    """`payload` as `kind`. Raises BadRequest with the byte position (not JSON) or Unprocessable with the JSON path."""
+    try:
+        return msgspec.json.decode(payload, type=kind)
+    except msgspec.ValidationError as error:
+        raise Unprocessable("invalid", *_where(str(error))) from None
+    except msgspec.DecodeError as error:
+        raise BadRequest("not_json", _at_byte(str(error), payload)) from None
+    except (UnicodeDecodeError, RecursionError) as error:
+        detail = "the body is not UTF-8" if isinstance(error, UnicodeDecodeError) else "the body is nested too deep"
+        raise BadRequest("not_json", detail) from None
+
+
+def query(request: web.Request, kind: type[T]) -> T:
+    """The query string as `kind`. Unknown, repeated and ill-typed parameters raise Unprocessable naming them."""
+    known = {info.encode_name: info for info in msgspec.structs.fields(kind)}
+    values: dict[str, Any] = {}
+    for name, value in request.query.items():
+        if name not in known:
+            wanted = f"known: {', '.join(known)}" if known else "this route takes none"
+            raise Unprocessable("unknown_parameter", f"unknown query parameter {name[:60]!a}; {wanted}", f"?{name[:60]}")
+        if name in values:
+            raise Unprocessable("invalid", f"query parameter {name} is given twice", f"?{name}")
+        values[name] = _boolean(value) if known[name].type is bool else value
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        detail, path = _where(str(error))
+        raise Unprocessable("invalid", detail, "?" + path.removeprefix("$.") if path else "") from None
+
+
+def _boolean(text: str) -> object:
+    return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+
+
+def _where(text: str) -> tuple[str, str]:
+    """msgspec's `Expected `int`, got `str` - at `$.a`` to (detail, path)."""
+    detail, _, path = text.partition(" - at `")
+    if missing := re.fullmatch(r"Object missing required field `(.+)`", detail):
+        return f"{missing[1]} is missing", f"{path.rstrip('`') or '$'}.{missing[1]}"
+    if unknown := re.fullmatch(r"Object contains unknown field `(.+)`", detail):
+        return f"unknown key {unknown[1]}", f"{path.rstrip('`') or '$'}.{unknown[1]}"
+    return detail.replace("`", ""), path.rstrip("`") or "$"
+
+
+def _at_byte(text: str, payload: bytes) -> str:
+    if found := re.search(r"\(byte (\d+)\)", text):
+        at = int(found[1])
+        line = payload.count(b"\n", 0, at) + 1
+        column = at - payload.rfind(b"\n", 0, at)
+        return text.replace(found[0], f"(byte {at}, line {line}, column {column})")
+    return f"{text} (byte {len(payload)})"
+
+
+def _gunzip(packed: bytes, limit: int) -> bytes:
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        plain = unpack.decompress(packed, limit + 1)
+    except zlib.error:
+        raise BadRequest("bad_encoding", "the body is no gzip") from None
+    if len(plain) > limit:
+        raise TooLarge("too_large", f"more than {limit} bytes after gunzip")
+    if not unpack.eof or unpack.unused_data:
+        raise BadRequest("bad_encoding", "the gzip body is cut short, or something follows it")
+    return plain

@@ -1,0 +1,58 @@
+"""What the routes need, filled by the app: one field a room, no globals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.cloud.routes import Cloud
+from bridge.core.commands import Commands
+from bridge.core.events import Events
+from bridge.core.principal import Principal
+from bridge.core.registry import Registry
+from bridge.counts import Counts
+from bridge.store.ledger import Ledger
+
+Check = Callable[[], "str | None"]
+"""None when fine, else the reason why the service is not ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The [http] section and what concerns HTTP of [commands] and [devices]."""
+
+    max_body_bytes: int = 1024 * 1024
+    max_wait_s: float = 60.0
+    max_streams: int = 100
+    heartbeat_s: float = 15.0
+    timezone: str = "UTC"
+
+
+@dataclass(slots=True)
+class Services:
+    """Rooms behind the window.
+
+    `replay(id)` sends a dead letter through the pipeline again and says how that went. `ready` maps a name to a check.
+    `closing` is set when the server begins to stop: streams and long polls end then.
+    """
+
+    registry: Registry
+    commands: Commands
+    ledger: Ledger
+    events: Events
+    cloud: Cloud
+    counts: Counts
+    replay: Callable[[int], Awaitable[dict[str, Any]]]
+    ready: Mapping[str, Check]
+    allow_anonymous: bool = False
+    limits: Limits = field(default_factory=Limits)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def may_read(self, principal: Principal, uid: str | None) -> bool:
+        """Whether `principal` may see what belongs to device `uid`; what belongs to none is for unrestricted accounts."""
+        if principal.grants is None:
+            return True
+        device = self.registry.device(uid) if uid else None
+        return device is not None and self.registry.may_touch(principal, device)

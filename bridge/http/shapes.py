@@ -1,0 +1,266 @@
+"""The bodies of the native API: what goes in and comes out. The OpenAPI document is made from these."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+Ms = Annotated[int, Meta(description="epoch milliseconds")]
+Limit = Annotated[int, Meta(ge=1, le=1000, description="items at most")]
+Time = Annotated[str, Meta(description="epoch milliseconds, or ISO 8601 with an offset")]
+
+State = Literal[
+    "accepted",
+    "sent",
+    "delivered",
+    "succeeded",
+    "rejected",
+    "timed_out",
+    "late_succeeded",
+    "late_rejected",
+    "expired",
+    "undeliverable",
+    "cancelled",
+]
+OPEN_STATES = frozenset({"accepted", "sent", "delivered"})
+
+
+class Presence(Struct, frozen=True):
+    """Whether the device is connected, since when, and on which scheme it last was."""
+
+    online: bool
+    since: Ms | None
+    scheme: str | None
+
+
+class DeviceBody(Struct, frozen=True):
+    """A registered device."""
+
+    uid: str
+    product_key: str | None
+    tenant: str | None
+    name: str
+    timezone: str
+    signs: dict[str, float]
+    enabled: bool
+    created_at: Ms
+    presence: Presence
+
+
+class StoredMessage(Struct, frozen=True):
+    """A message as the device sent it."""
+
+    suffix: Annotated[str, Meta(description="feature/action/kind")]
+    topic: str
+    mid: str
+    received_at: Ms
+    timestamp: Annotated[int, Meta(description="the device's own time, epoch milliseconds")]
+    body: Annotated[Any, Meta(description="the payload as it came")]
+    device: str | UnsetType = UNSET
+    seq: int | UnsetType = UNSET
+    variant: str | UnsetType = UNSET
+
+
+class DeviceDetail(DeviceBody, frozen=True):
+    """A device with what it said last."""
+
+    latest: list[StoredMessage]
+    strategies: Annotated[dict[str, Any], Meta(description="feature -> data of its newest list report")]
+
+
+class DeviceList(Struct, frozen=True):
+    """Devices by uid. `next` goes into `after` for the following page; null on the last one."""
+
+    devices: list[DeviceBody]
+    next: str | None
+
+
+class DevicesQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which devices."""
+
+    online: bool | None = None
+    product_key: str | None = None
+    tenant: str | None = None
+    after: Annotated[str | None, Meta(description="uid that the page begins behind")] = None
+    limit: Limit = 100
+
+
+class CommandRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A command for a device."""
+
+    feature: Annotated[str, Meta(min_length=1, max_length=128)]
+    action: Annotated[str, Meta(min_length=1, max_length=128)]
+    data: Annotated[Any, Meta(description="what the message kind asks for; see the AsyncAPI document")] = None
+    mid: Annotated[str | None, Meta(description="your own UUID: the same command again is not sent twice")] = None
+    timeout_s: Annotated[
+        float | None, Meta(gt=0, le=86_400, description="seconds that the device has to answer, from sending")
+    ] = None
+    hold_s: Annotated[
+        float | None, Meta(ge=0, le=604_800, description="seconds to wait for a device that is offline")
+    ] = None
+    wait_s: Annotated[
+        float, Meta(ge=0, le=3600, description="seconds that this request waits for the outcome; 0 answers 202 at once")
+    ] = 0
+    now: Annotated[bool, Meta(description="undeliverable when the device is offline")] = False
+    sub_device_uid: str | None = None
+    sub_device_id: int | str | None = None
+
+
+class Step(Struct, frozen=True):
+    """A state that the command was in."""
+
+    state: str
+    at: Ms
+    cause: str = ""
+    code: int | None = None
+    msg: str = ""
+
+
+class CommandBody(Struct, frozen=True):
+    """A command and how it stands. States: `specs` of the product, section 4.3; terminal unless accepted, sent, delivered."""
+
+    mid: str
+    device: str
+    feature: str
+    action: str
+    state: State
+    code: Annotated[int | None, Meta(description="the device's code; 200 is success")]
+    msg: str | None
+    data: Annotated[Any, Meta(description="what was sent")]
+    answer: Annotated[Any, Meta(description="the data of the device's answer")]
+    created_at: Ms
+    sent_at: Ms | None
+    delivered_at: Ms | None
+    deadline: Annotated[int | None, Meta(description="when it times out; null before it was sent")]
+    hold_until: Ms | None
+    settled_at: Ms | None
+    timeout_s: float
+    sender: str
+    via: str
+    late: Annotated[dict[str, Any] | None, Meta(description="the answer that came after timed_out")]
+    answers: Annotated[int, Meta(description="how many answers came")]
+    history: list[Step]
+
+
+class CommandList(Struct, frozen=True):
+    """Commands, newest first. `next` goes into `before` for the following page; null on the last one."""
+
+    commands: list[CommandBody]
+    next: str | None
+
+
+class CommandsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which commands."""
+
+    device: str | None = None
+    state: State | None = None
+    before: Annotated[str | None, Meta(description="`next` of the page before")] = None
+    limit: Limit = 100
+
+
+class CommandQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Long poll."""
+
+    wait_s: Annotated[float, Meta(ge=0, le=3600, description="seconds to wait for the outcome")] = 0
+
+
+class MessagesQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which stored messages."""
+
+    device: str | None = None
+    suffix: Annotated[str | None, Meta(description="feature/action/kind")] = None
+    since: Annotated[int, Meta(ge=0, description="sequence number that the page begins behind")] = 0
+    limit: Limit = 100
+
+
+class MessageList(Struct, frozen=True):
+    """Stored messages in the order of their coming. `next` goes into `since`; it stays the same when nothing is left."""
+
+    messages: list[StoredMessage]
+    next: int
+
+
+class DeadLetter(Struct, frozen=True):
+    """A message, or a mirrored row, that was refused. Its payload is `payload` when it is text, else `payload_base64`."""
+
+    id: int
+    at: Ms
+    source: Annotated[str, Meta(description="mqtt or mirror")]
+    device: str | None
+    topic: str | None
+    sender: str | None
+    reason: str
+    path: str
+    detail: str
+    context: Any
+    replayed_at: Ms | None
+    payload_bytes: int
+    payload: str | UnsetType = UNSET
+    payload_base64: str | UnsetType = UNSET
+
+
+class DeadLetterList(Struct, frozen=True):
+    """Dead letters without payload, newest first. `next` goes into `before` for the following page."""
+
+    dead_letters: list[DeadLetter]
+    next: int | None
+
+
+class DeadQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which dead letters."""
+
+    device: str | None = None
+    source: Literal["mqtt", "mirror"] | None = None
+    reason: str | None = None
+    before: Annotated[int | None, Meta(ge=1, description="id that the page begins before")] = None
+    limit: Limit = 100
+
+
+class PurgeQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to delete: a filter, or `all=true`."""
+
+    device: str | None = None
+    source: Literal["mqtt", "mirror"] | None = None
+    reason: str | None = None
+    all: bool = False
+
+
+class Purged(Struct, frozen=True):
+    """How many were deleted."""
+
+    purged: int
+
+
+class Replayed(Struct, frozen=True):
+    """What became of a dead letter that went through the pipeline again."""
+
+    id: int
+    outcome: Annotated[str, Meta(description="accepted, or rejected")]
+    reason: str = ""
+    path: str = ""
+    detail: str = ""
+
+
+class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which events."""
+
+    types: Annotated[
+        str, Meta(description="comma-separated of reading, command, presence, alarm, dead_letter, message")
+    ] = "reading,command,presence,alarm"
+    device: str | None = None
+
+
+class Health(Struct, frozen=True):
+    """The process lives."""
+
+    status: str
+
+
+class Readiness(Struct, frozen=True):
+    """Whether the service can do its work; `checks` maps each check to `ok` or the reason."""
+
+    ready: bool
+    checks: dict[str, str]
+
+

@@ -1,0 +1,87 @@
+"""A route is one row: what it takes, what it gives, what it is for. Serving and the OpenAPI document both follow the row."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from bridge.core.principal import Principal
+from bridge.http.bodies import body_bytes, decode, query
+from bridge.http.services import Services
+
+PRINCIPAL = web.RequestKey("principal", Principal)
+SERVICES = web.AppKey("services", Services)
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class Call:
+    """One request on its way through a route: who asks, with which typed query and body."""
+
+    __slots__ = ("_body", "_query", "principal", "request", "services")
+
+    def __init__(self, request: web.Request, principal: Principal, values: Any, body: Any) -> None:
+        self.request = request
+        self.services: Services = request.app[SERVICES]
+        self.principal = principal
+        self._query = values
+        self._body = body
+
+    def query(self, kind: type[S]) -> S:
+        """The query string, which the row declares as `kind`."""
+        assert isinstance(self._query, kind)  # noqa: S101 - the row and the handler are one idea in two places
+        return self._query
+
+    def body(self, kind: type[S]) -> S:
+        """The body, which the row declares as `kind`."""
+        assert isinstance(self._body, kind)  # noqa: S101
+        return self._body
+
+    def path(self, name: str) -> str:
+        """A variable part of the path."""
+        return self.request.match_info[name]
+
+
+Answer = msgspec.Struct | web.StreamResponse
+
+
+class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A route without query parameters."""
+
+
+class Route(NamedTuple):
+    """One row. `answers` maps a status to (the Struct or media type of its body, what it means)."""
+
+    method: str
+    path: str
+    handler: Callable[[Call], Awaitable[Answer]]
+    summary: str
+    answers: dict[int, tuple[Any, str]]
+    query: type[msgspec.Struct] = NoQuery
+    body: type[msgspec.Struct] | None = None
+    open: bool = False
+    """Whether it needs no key."""
+    tag: str = "bridge"
+
+
+def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """The aiohttp handler of a row."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        values = query(request, route.query)
+        body = None
+        if route.body is not None:
+            body = decode(await body_bytes(request, request.app[SERVICES].limits.max_body_bytes), route.body)
+        answer = await route.handler(Call(request, request[PRINCIPAL], values, body))
+        return json(answer) if isinstance(answer, msgspec.Struct) else answer
+
+    return handle
+
+
+def json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """A JSON answer."""
+    body = msgspec.json.encode(value)
+    return web.Response(status=status, body=body, content_type="application/json", headers=headers)
