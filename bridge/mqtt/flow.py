@@ -1,0 +1,167 @@
+"""The state of one session's messages (MQTT 3.1.1, sections 4.1, 4.3, 4.4, 4.6), pure: no clock, no I/O.
+
+Outbound keeps every message that a client has not finished, in order. A message gets its packet id when it enters, not when it is
+first sent: an id that was written to disk with the message is the same after a restart of the server.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+RESERVED: Final = 0
+QUEUED: Final = 1
+SENT: Final = 2
+RELEASED: Final = 3
+"""States of a Delivery: not to be sent yet; not sent on this connection; PUBLISH sent; PUBREC received (QoS 2)."""
+
+PACKET_IDS: Final = 65_535
+
+
+class Message:
+    """An application message on its way to subscribers. `id` is its row (0: not durable), `holders` the deliveries that need the row."""
+
+    __slots__ = ("holders", "id", "parts", "payload", "topic")
+
+    def __init__(self, topic: str, payload: bytes, message_id: int = 0) -> None:
+        self.topic = topic
+        self.payload = payload
+        self.id = message_id
+        self.holders = 0
+        self.parts: dict[int, bytes] = {}
+        """Encoded head of the PUBLISH by first byte."""
+
+
+class Delivery:
+    """One message for one client at QoS 1 or 2. `row` is its queue row (0: not durable), `acked` is told of the last
+    acknowledgement."""
+
+    __slots__ = ("acked", "dup", "message", "packet_id", "qos", "retain", "row", "state")
+
+    def __init__(self, packet_id: int, message: Message, qos: int, *, retain: bool = False, row: int = 0) -> None:
+        self.packet_id = packet_id
+        self.message = message
+        self.qos = qos
+        self.retain = retain
+        self.row = row
+        self.state = RESERVED
+        self.dup = False
+        self.acked: Callable[[], None] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that it counts for in a bounded queue."""
+        return len(self.message.topic) + len(self.message.payload)
+
+
+class Outbound:
+    """What one client has yet to receive. `window` bounds the unacknowledged, `max_messages` and `max_bytes` everything."""
+
+    __slots__ = ("_last_id", "entries", "inflight", "max_bytes", "max_messages", "size", "waiting", "window")
+
+    def __init__(self, window: int, max_messages: int, max_bytes: int) -> None:
+        self.window = window
+        self.max_messages = min(max_messages, PACKET_IDS - 1)
+        self.max_bytes = max_bytes
+        self.entries: dict[int, Delivery] = {}
+        """By packet id, in order of arrival."""
+        self.waiting: deque[Delivery] = deque()
+        """Ready to be sent, in order."""
+        self.inflight = 0
+        self.size = 0
+        self._last_id = 0
+
+    def reserve(self, message: Message, qos: int, *, retain: bool = False, row: int = 0) -> Delivery | None:
+        """Take a message in, not to be sent yet; None when the queue is full."""
+        size = len(message.topic) + len(message.payload)
+        if len(self.entries) >= self.max_messages or (self.entries and self.size + size > self.max_bytes):
+            return None
+        packet_id = self._last_id
+        while True:
+            packet_id = packet_id % PACKET_IDS + 1
+            if packet_id not in self.entries:
+                break
+        self._last_id = packet_id
+        delivery = self.entries[packet_id] = Delivery(packet_id, message, qos, retain=retain, row=row)
+        self.size += size
+        return delivery
+
+    def restore(self, delivery: Delivery) -> None:
+        """Take in what a server that stopped has left; it may have been sent before, so DUP is set."""
+        self.entries[delivery.packet_id] = delivery
+        self.size += delivery.size
+        self._last_id = delivery.packet_id
+        delivery.dup = True
+        if delivery.state == RESERVED:
+            delivery.state = QUEUED
+        self.waiting.append(delivery)
+
+    def ready(self, delivery: Delivery) -> None:
+        """A reserved message may be sent now."""
+        delivery.state = QUEUED
+        self.waiting.append(delivery)
+
+    def take(self) -> Delivery | None:
+        """The next message to send: its PUBLISH, or its PUBREL when `state` is RELEASED. None when the window is full."""
+        if not self.waiting or self.inflight >= self.window:
+            return None
+        delivery = self.waiting.popleft()
+        self.inflight += 1
+        if delivery.state == QUEUED:
+            delivery.state = SENT
+        return delivery
+
+    def acknowledge(self, packet_id: int) -> Delivery | None:
+        """PUBACK: gives the finished delivery; None when the id is not waiting for one."""
+        delivery = self.entries.get(packet_id)
+        if delivery is None or delivery.qos != 1 or delivery.state != SENT:
+            return None
+        return self._finish(delivery)
+
+    def receive(self, packet_id: int) -> Delivery | None:
+        """PUBREC: the message will not be sent again [MQTT-4.3.3-1]. None when the id is unknown; a repeated PUBREC gives the
+        same delivery, RELEASED already."""
+        delivery = self.entries.get(packet_id)
+        if delivery is None or delivery.qos != 2 or delivery.state < SENT:
+            return None
+        return delivery
+
+    def release(self, delivery: Delivery) -> None:
+        """From now on PUBREL is sent in place of the PUBLISH."""
+        delivery.state = RELEASED
+
+    def complete(self, packet_id: int) -> Delivery | None:
+        """PUBCOMP: gives the finished delivery; None when the id is not waiting for one."""
+        delivery = self.entries.get(packet_id)
+        if delivery is None or delivery.state != RELEASED:
+            return None
+        self.discard(delivery)
+        return delivery
+
+    def discard(self, delivery: Delivery) -> None:
+        """Forget a delivery in any state."""
+        if self.entries.get(delivery.packet_id) is not delivery:
+            return
+        if delivery in self.waiting:
+            self.waiting.remove(delivery)
+        elif delivery.state >= SENT:
+            self.inflight -= 1
+        del self.entries[delivery.packet_id]
+        self.size -= delivery.size
+
+    def resume(self) -> None:
+        """A new connection of the same session: everything unfinished is sent again, in its order and with its packet ids
+        [MQTT-4.4.0-1] [MQTT-4.6.0-1]; PUBLISH with DUP [MQTT-3.3.1-1]."""
+        self.inflight = 0
+        self.waiting = deque(delivery for delivery in self.entries.values() if delivery.state != RESERVED)
+        for delivery in self.waiting:
+            if delivery.state == SENT:
+                delivery.state = QUEUED
+                delivery.dup = True
+
+    def _finish(self, delivery: Delivery) -> Delivery:
+        del self.entries[delivery.packet_id]
+        self.size -= delivery.size
+        self.inflight -= 1
+        return delivery
