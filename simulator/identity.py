@@ -17,7 +17,7 @@ Version = Literal["v1", "v2", "emu"]
 VERSIONS: tuple[Version, ...] = ("v1", "v2", "emu")
 
 GATEWAY_METER_ID = 9
-"""Every simulated site's gateway meter has this id, the one of the vendor's own overdemand samples, so they can be sent as they are."""
+"""Id of every site's gateway meter: the one of the vendor's own overdemand samples, so those can be sent as they are."""
 
 METER_IDS = (GATEWAY_METER_ID, 10, 11, 12)
 """Ids of a site's meters: gateway, storage, PV, load; as `simulator.site` orders them."""
@@ -27,7 +27,8 @@ CABINET_KW = 50.0
 
 
 class DeviceSpec(NamedTuple):
-    """One device of a fleet, as the broker knows it. `owner` is the product key (wudun) or the tenant (user)."""
+    """One device of a fleet, as the broker knows it. `owner` is the product key (wudun) or the tenant (user); `prefix` replaces
+    the scheme's own topic prefix (everything before the device)."""
 
     uid: str
     scheme: str = "wudun"
@@ -36,6 +37,7 @@ class DeviceSpec(NamedTuple):
     username: str | None = None
     password: str | None = None
     seed: int = 1
+    prefix: str | None = None
 
 
 class SubDevice(NamedTuple):

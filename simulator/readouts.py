@@ -1,6 +1,6 @@
-"""What the instruments of a site show: phases, meters, cabinet battery, converter, cooling, fire. Plain numbers, no message form.
+"""What the instruments of a site show: phases, meters, a cabinet's battery and cooling. Plain numbers, no message form.
 
-Keys are the vendor's field names (CATALOG.md, pages device-event and device-event-1), powers kW, energies kWh, as the site's signs are.
+Keys are the vendor's field names (CATALOG.md, pages device-event and device-event-1); kW, kWh, signs as in `site`.
 """
 
 from __future__ import annotations

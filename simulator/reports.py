@@ -1,6 +1,6 @@
 """`report/regular/post` of a level-2 EMS: the same site state in the vendor's V1 form and in its V2 form.
 
-A report is several messages, as the vendor's own samples have it: one or two for the site, one for each cabinet (its level-1 EMS).
+A report is several messages, as in the vendor's own samples: one or two for the site, one for each cabinet (its level-1 EMS).
 """
 
 from __future__ import annotations

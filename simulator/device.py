@@ -1,0 +1,291 @@
+"""A simulated EMS or EMU, sans-io: messages in, messages out, `now` is an argument (epoch seconds of the simulated clock).
+
+An EMS (level 2: a site with its meters, PV and storage cabinets) posts its devices, meters and strategies when it starts, reports
+at its interval, alarms when something is up, and answers every command. An EMU (one cabinet) reports; the commands that the
+vendor lists for it are none of those served so far, so it refuses them all with code 400.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from hashlib import blake2b
+
+import msgspec
+
+from schemas import kinds
+from schemas.envelope import CODE_INVALID, Message, encode
+from schemas.errors import Invalid
+from simulator import cards
+from simulator.alarms import Alarms
+from simulator.emu import report_emu
+from simulator.identity import METER_IDS, DeviceSpec, Identity, SubDevice, device_seed
+from simulator.profile import unit
+from simulator.reports import Body, report_v1, report_v2
+from simulator.site import GATEWAY, Plan, Spec, advance, begin, replan
+from simulator.strategies import BY_FEATURE, STRATEGIES, VERBS, Answer, Shelf, list_type, listing, refuse
+
+REMEMBERED = 32
+"""Answers kept for commands that come twice: a bridge has one changing command in flight to a device."""
+
+Post = tuple[str, bytes]
+"""(topic, payload)."""
+
+
+class _Head(msgspec.Struct):
+    mid: str
+    trace_id: str | None = None
+
+
+class Device:
+    """One device. It answers a mid that it has answered before from memory, and does nothing again."""
+
+    __slots__ = (
+        "_alarms",
+        "_answered",
+        "_interval_s",
+        "_serial",
+        "_started",
+        "identity",
+        "next_due",
+        "prefix",
+        "report_prefix",
+        "shelves",
+        "site",
+        "spec",
+    )
+
+    def __init__(self, spec: DeviceSpec, identity: Identity, site: Spec, start: float, interval_s: float) -> None:
+        """`start`: simulated epoch seconds at which it is switched on. Reports are spread over `interval_s` by the seed."""
+        self.spec = spec
+        self.identity = identity
+        self.prefix = topic_prefix(spec, 1)
+        self.report_prefix = topic_prefix(spec, 2 if spec.version == "v2" else 1)
+        self.site = begin(site, start, soc=0.2 + 0.6 * unit(site.seed, 1))
+        self.shelves = {row.feature: Shelf() for row in STRATEGIES}
+        self.next_due = start
+        self._interval_s = interval_s
+        self._alarms = Alarms()
+        self._answered: dict[str, list[Post]] = {}
+        self._serial = 0
+        self._started = False
+        if spec.version != "emu":
+            self._install_limit(start)
+
+    @property
+    def filters(self) -> list[str]:
+        """The command topics of this device, on every prefix that it uses."""
+        return [f"{prefix}/+/+/command" for prefix in dict.fromkeys((self.prefix, self.report_prefix))]
+
+    def due(self, now: float) -> list[Post]:
+        """What the device posts by itself at `now`; nothing before `next_due`. Missed reports are not made up for."""
+        if now < self.next_due:
+            return []
+        posts: list[Post] = []
+        if not self._started:
+            self._started = True
+            posts = self._greetings(now)
+            self.next_due = now + self._interval_s * unit(device_seed(self.spec), 2)
+            return posts
+        self.next_due += self._interval_s
+        if self.next_due <= now:
+            self.next_due = now + self._interval_s
+        self.site = advance(self.site, now)
+        for body in self._report():
+            posts.append(self._post(self.report_prefix, "report/regular/post", body.data, now, body.sub))
+        if self.spec.version != "emu":
+            first = self.identity.cabinets[0]
+            for alarm in self._alarms.look(self.site):
+                posts.append(self._post(self.prefix, "alarm/details/post", alarm, now, first))
+        return posts
+
+    def handle(self, topic: str, payload: bytes, now: float) -> list[Post]:
+        """The answer to a command, and the list that follows a change. Nothing for what is no command or carries no mid."""
+        head = _head(payload)
+        parts = topic.rsplit("/", 3)
+        if head is None or len(parts) != 4 or parts[3] != "command":
+            return []
+        remembered = self._answered.get(head.mid)
+        if remembered is not None:
+            return remembered
+        answer, message = self._decide(parts[1], parts[2], payload, now)
+        posts = [self._result(parts, head, message, answer, now)]
+        if len(self._answered) >= REMEMBERED:
+            del self._answered[next(iter(self._answered))]
+        self._answered[head.mid] = posts[:1]
+        if answer.post is not None:
+            posts.append(self.post_list(answer.post, now))
+        return posts
+
+    def reject(self, topic: str, payload: bytes, now: float, msg: str = "rejected") -> list[Post]:
+        """Answer code 400 without doing anything, whatever the command is."""
+        head = _head(payload)
+        parts = topic.rsplit("/", 3)
+        if head is None or len(parts) != 4 or parts[3] != "command":
+            return []
+        return [self._result(parts, head, None, refuse(msg), now)]
+
+    def post_list(self, feature: str, now: float) -> Post:
+        """The strategies of `feature` as they are, for the platform."""
+        row = BY_FEATURE[feature]
+        return self._post(self.prefix, f"{feature}/{row.post}/post", listing(self, row, now), now, name=list_type(row))
+
+    def follow(self, plan: Plan, now: float) -> None:
+        """Let the site run under `plan` from `now` on."""
+        self.site = replan(advance(self.site, now), plan)
+
+    def _decide(self, feature: str, action: str, payload: bytes, now: float) -> tuple[Answer, Message | None]:
+        kind = kinds.command(feature, action)
+        work = None if self.spec.version == "emu" else _work(feature, action)
+        if kind is None or work is None:
+            return refuse(f"unknown command {feature}/{action}"), None
+        try:
+            message = kind.decode(payload)
+        except Invalid as wrong:
+            return refuse(f"{wrong.path}: {wrong.detail}"), None
+        return work(self, message, now), message
+
+    def _result(self, parts: list[str], head: _Head, message: Message | None, answer: Answer, now: float) -> Post:
+        result = f"{parts[1]}/{parts[2]}/result"
+        known = kinds.find(result)
+        made = Message(
+            mid=self._mid(now),
+            type=known[0].type if known else f"{parts[1]}_{parts[2]}",
+            device_uid=self.spec.uid,
+            timestamp=int(now * 1000),
+            data=answer.data,
+            reply=head.mid,
+            code=answer.code,
+            msg=answer.msg,
+            trace_id=head.trace_id,
+        )
+        if message is not None and answer.code != CODE_INVALID:
+            made.sub_device_uid, made.sub_device_id = message.sub_device_uid, message.sub_device_id
+        return f"{parts[0]}/{result}", encode(made)
+
+    def _report(self) -> list[Body]:
+        if self.spec.version == "emu":
+            return [Body(report_emu(self.site))]
+        make = report_v2 if self.spec.version == "v2" else report_v1
+        return make(self.identity, self.site)
+
+    def _greetings(self, now: float) -> list[Post]:
+        if self.spec.version == "emu":
+            return []
+        me = self.identity
+        posts = [self._post(self.prefix, "device_info/details/post", cards.device_info(me), now)]
+        posts += [
+            self._post(self.prefix, "device_info/details/post", cards.device_info(me, sub), now, sub)
+            for sub in me.cabinets
+        ]
+        posts += [
+            self._post(self.prefix, "elemeter_info/details/post", cards.meter_info(me, place), now)
+            for place in range(len(METER_IDS))
+        ]
+        return posts + [self.post_list(row.feature, now) for row in STRATEGIES]
+
+    def _post(
+        self, prefix: str, suffix: str, data: object, now: float, sub: SubDevice | None = None, name: str = ""
+    ) -> Post:
+        message = Message(
+            mid=self._mid(now),
+            type=name or kinds.find(suffix)[0].type,
+            device_uid=self.spec.uid,
+            timestamp=int(now * 1000),
+            data=data,
+        )
+        if self.spec.version != "emu":
+            message.trace_id = self._mid(now)
+        if sub is not None:
+            message.sub_device_uid, message.sub_device_id = sub.uid, sub.id
+        return f"{prefix}/{suffix}", encode(message)
+
+    def _mid(self, now: float) -> str:
+        """A UUID that follows from seed, device, simulated time and serial: repeatable, and fresh in another run."""
+        self._serial += 1
+        text = f"{self.spec.seed}:{self.spec.uid}:{now}:{self._serial}"
+        return str(uuid.UUID(bytes=blake2b(text.encode(), digest_size=16).digest(), version=4))
+
+    def _install_limit(self, start: float) -> None:
+        """A site comes with one demand strategy (id 1), sized to its transformer."""
+        limit = int(self.site.spec.transformer_kva * 0.9)
+        fields = {
+            "ele_meter_id": METER_IDS[GATEWAY],
+            "over_demand_status": 1,
+            "over_demand_condition": [limit] * 12,
+            "streaming_status": 2,
+            "streaming_condition": 0,
+            "individual_phase_streaming_status": 2,
+            "individual_phase_streaming_condition": 0,
+            "created_at": cards.rfc3339(start),
+            "updated_at": cards.rfc3339(start),
+        }
+        row = BY_FEATURE["streaming_overdemand"]
+        self.shelves[row.feature].add(fields)
+        row.act(self, start)
+
+
+def topic_prefix(spec: DeviceSpec, version: int) -> str:
+    """What stands before `/feature/action/kind` in this device's topics."""
+    return f"{spec.prefix or f'v{version}/{spec.scheme}/{spec.owner}'}/{spec.uid}"
+
+
+def _head(payload: bytes) -> _Head | None:
+    try:
+        return _read_head(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+Work = Callable[[Device, Message, float], Answer]
+
+
+def _work(feature: str, action: str) -> Work | None:
+    row, verb = BY_FEATURE.get(feature), VERBS.get(action)
+    if row is not None and verb is not None:
+        return lambda device, message, now: verb(device, row, message, now)
+    return _LOOKUPS.get((feature, action))
+
+
+def _device_sync(device: Device, message: Message, _now: float) -> Answer:
+    sub, known = _sub_device(device, message)
+    return Answer(data=cards.device_info(device.identity, sub)) if known else _no_sub_device(message)
+
+
+def _device_list(device: Device, _message: Message, _now: float) -> Answer:
+    return Answer(data=[cards.device_info(device.identity, sub) for sub in device.identity.cabinets])
+
+
+def _meter_sync(device: Device, message: Message, _now: float) -> Answer:
+    """The command names no meter: the gateway meter is told."""
+    _, known = _sub_device(device, message)
+    return Answer(data=cards.meter_info(device.identity, GATEWAY)) if known else _no_sub_device(message)
+
+
+def _meter_list(device: Device, _message: Message, _now: float) -> Answer:
+    return Answer(data=[cards.meter_info(device.identity, place) for place in range(len(METER_IDS))])
+
+
+def _sub_device(device: Device, message: Message) -> tuple[SubDevice | None, bool]:
+    """The cabinet that a command speaks of (None: the EMS itself), and whether there is such a one."""
+    uid, key = message.sub_device_uid, message.sub_device_id
+    if uid in (None, "", device.spec.uid) and key in (None, "", 0):
+        return None, True
+    for sub in device.identity.cabinets:
+        if uid in (None, "", sub.uid) and (key in (None, "", 0) or str(key) in (str(sub.id), sub.uid)):
+            return sub, True
+    return None, False
+
+
+def _no_sub_device(message: Message) -> Answer:
+    return refuse(f"no sub-device {message.sub_device_uid or message.sub_device_id}")
+
+
+_LOOKUPS: dict[tuple[str, str], Work] = {
+    ("device_info", "sync"): _device_sync,
+    ("device_info", "list"): _device_list,
+    ("elemeter_info", "sync"): _meter_sync,
+    ("elemeter_info", "list"): _meter_list,
+}
+
+_read_head = msgspec.json.Decoder(_Head).decode

@@ -1,0 +1,232 @@
+"""Strategies that a platform may set on a device: one generic store, and one row for each kind of strategy.
+
+A row says how many there may be, what a good one is, how it is shown and what it does to the site. Create, update, delete,
+update_all, sync and the list that a device posts after a change are the same for every row (page overdemand; the other strategy
+pages have the same verbs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from schemas import kinds
+from schemas.envelope import CODE_ACCEPTED, CODE_INVALID, Message
+from simulator import cards
+from simulator.identity import METER_IDS
+from simulator.readouts import Fields
+from simulator.site import GATEWAY, Plan
+
+if TYPE_CHECKING:
+    from simulator.device import Device
+
+ENABLED = 1
+OVERDEMAND_LIMIT = 8
+"""Strategies of one kind that a device takes; the vendor states no number for this page."""
+
+UPDATED_BY = "user: 1-platform"
+
+
+class Answer(NamedTuple):
+    """What a device says to a command. `post` names a strategy kind whose list the device posts because it changed."""
+
+    code: int = CODE_ACCEPTED
+    msg: str = ""
+    data: object = None
+    post: str | None = None
+
+
+class Shelf:
+    """The strategies of one kind on one device: id -> fields. Ids are never used twice."""
+
+    __slots__ = ("items", "next_id")
+
+    def __init__(self) -> None:
+        self.items: dict[int, Fields] = {}
+        self.next_id = 1
+
+    def add(self, fields: Fields) -> int:
+        """Keep `fields` under a fresh id."""
+        made = self.next_id
+        self.next_id += 1
+        self.items[made] = fields
+        return made
+
+
+class Strategy(NamedTuple):
+    """One kind of strategy. `check` gives what is wrong with the fields or None; `act` makes the site follow what is kept."""
+
+    feature: str
+    limit: int
+    check: Callable[[Fields], str | None]
+    show: Callable[[Device, int, Fields, float], Fields]
+    act: Callable[[Device, float], None]
+    post: str = "list"
+
+
+Handler = Callable[["Device", Strategy, Message, float], Answer]
+
+
+def refuse(msg: str) -> Answer:
+    """Code 400."""
+    return Answer(CODE_INVALID, msg)
+
+
+def listing(device: Device, row: Strategy, now: float) -> list[Fields]:
+    """All strategies of a kind, as the device shows them."""
+    return [row.show(device, key, fields, now) for key, fields in device.shelves[row.feature].items.items()]
+
+
+def _sync(device: Device, row: Strategy, _message: Message, now: float) -> Answer:
+    return Answer(data=listing(device, row, now))
+
+
+def _create(device: Device, row: Strategy, message: Message, now: float) -> Answer:
+    shelf = device.shelves[row.feature]
+    fields = _fields(message.data)
+    if len(shelf.items) >= row.limit:
+        return refuse(f"at most {row.limit} strategies of {row.feature}")
+    if wrong := row.check(fields):
+        return refuse(wrong)
+    made = shelf.add(_stamped(fields, {}, now))
+    row.act(device, now)
+    return Answer(data={"id": made}, post=row.feature)
+
+
+def _update(device: Device, row: Strategy, message: Message, now: float) -> Answer:
+    shelf = device.shelves[row.feature]
+    fields = _fields(message.data)
+    key = fields.get("id")
+    old = shelf.items.get(key) if isinstance(key, int) else None
+    if old is None:
+        return refuse(f"no strategy with id {key} in {row.feature}")
+    fields = old | fields
+    if wrong := row.check(fields):
+        return refuse(wrong)
+    shelf.items[fields["id"]] = _stamped(fields, old, now)
+    row.act(device, now)
+    return Answer(post=row.feature)
+
+
+def _delete(device: Device, row: Strategy, message: Message, now: float) -> Answer:
+    shelf = device.shelves[row.feature]
+    key = _fields(message.data).get("id")
+    if not isinstance(key, int) or shelf.items.pop(key, None) is None:
+        return refuse(f"no strategy with id {key} in {row.feature}")
+    row.act(device, now)
+    return Answer(post=row.feature)
+
+
+def _update_all(device: Device, row: Strategy, message: Message, now: float) -> Answer:
+    """Replaces everything, or nothing when one is wrong. Those that name a known id keep it."""
+    shelf = device.shelves[row.feature]
+    wanted = [_fields(item) for item in message.data]
+    if len(wanted) > row.limit:
+        return refuse(f"at most {row.limit} strategies of {row.feature}")
+    seen: set[int] = set()
+    for n, fields in enumerate(wanted):
+        key = fields.get("id")
+        if key is not None and (key not in shelf.items or key in seen):
+            return refuse(f"data[{n}]: no strategy with id {key} in {row.feature}, or it is named twice")
+        if wrong := row.check(fields):
+            return refuse(f"data[{n}]: {wrong}")
+        if key is not None:
+            seen.add(key)
+    old, shelf.items = shelf.items, {}
+    for fields in wanted:
+        key = fields.get("id")
+        if key is None:
+            shelf.add(_stamped(fields, {}, now))
+        else:
+            shelf.items[key] = _stamped(fields, old[key], now)
+    row.act(device, now)
+    return Answer(post=row.feature)
+
+
+def _fields(data: Any) -> Fields:
+    fields: Fields = msgspec.to_builtins(data)
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _stamped(fields: Fields, old: Fields, now: float) -> Fields:
+    fields = {name: value for name, value in fields.items() if name != "id"}
+    fields["created_at"] = old.get("created_at", cards.rfc3339(now))
+    fields["updated_at"] = cards.rfc3339(now)
+    return fields
+
+
+def _overdemand_wrong(fields: Fields) -> str | None:
+    limits = fields.get("over_demand_condition")
+    if not isinstance(limits, list) or len(limits) != 12 or any(limit < 0 for limit in limits):
+        return "over_demand_condition needs twelve limits of 0 kW or more, January first"
+    for name in (
+        "over_demand_status",
+        "streaming_status",
+        "individual_phase_streaming_status",
+        "dynamic_demand_status",
+    ):
+        if fields.get(name, ENABLED) not in (1, 2):
+            return f"{name} is 1 (enabled) or 2 (disabled)"
+    if fields.get("ele_meter_id") not in METER_IDS:
+        return f"no meter with id {fields.get('ele_meter_id')}; this site has {', '.join(map(str, METER_IDS))}"
+    for name in ("streaming_condition", "individual_phase_streaming_condition"):
+        if fields.get(name, 0) < 0:
+            return f"{name} is 0 kW or more"
+    if not 0 <= fields.get("dynamic_demand_percentage", 0) <= 100:
+        return "dynamic_demand_percentage is 0 to 100"
+    return None
+
+
+def _overdemand_shown(device: Device, key: int, fields: Fields, now: float) -> Fields:
+    site = device.site
+    month = cards.rfc3339(now + site.spec.utc_offset_s)[5:7]
+    place = METER_IDS.index(fields["ele_meter_id"])
+    share = fields.get("dynamic_demand_percentage", 100)
+    return {
+        "id": key,
+        "device_type": 2,
+        "individual_phase_streaming_status": 2,
+        "individual_phase_streaming_condition": 0,
+        "streaming_condition": 0,
+        "dynamic_demand_status": 2,
+        "dynamic_demand_percentage": 100,
+        **fields,
+        "devices": [cards.storage_device(device.identity, sub) for sub in device.identity.cabinets],
+        "ele_meter": cards.strategy_meter(device.identity, place),
+        "current_over_demand_condition": fields["over_demand_condition"][int(month) - 1],
+        "dynamic_demand": round(site.meters[place].demand_forward_kw * share / 100.0),
+        "updated_by": UPDATED_BY,
+    }
+
+
+def _overdemand_acts(device: Device, now: float) -> None:
+    """The tightest enabled limits on the gateway meter hold. Per-phase limits and dynamic demand are kept and shown only."""
+    shelf = device.shelves["streaming_overdemand"]
+    mine = [x for x in shelf.items.values() if x["ele_meter_id"] == METER_IDS[GATEWAY]]
+    demands = [x["over_demand_condition"] for x in mine if x.get("over_demand_status") == ENABLED]
+    exports = [float(x.get("streaming_condition", 0)) for x in mine if x.get("streaming_status") == ENABLED]
+    demand = tuple(float(min(month)) for month in zip(*demands, strict=True)) if demands else None
+    device.follow(Plan(demand, min(exports) if exports else None), now)
+
+
+STRATEGIES: tuple[Strategy, ...] = (
+    Strategy("streaming_overdemand", OVERDEMAND_LIMIT, _overdemand_wrong, _overdemand_shown, _overdemand_acts),
+)
+"""A further kind of strategy is a row here."""
+
+BY_FEATURE = {row.feature: row for row in STRATEGIES}
+
+VERBS: dict[str, Handler] = {
+    "sync": _sync,
+    "create": _create,
+    "update": _update,
+    "delete": _delete,
+    "update_all": _update_all,
+}
+
+
+def list_type(row: Strategy) -> str:
+    """The envelope type of the list that a device posts after a change."""
+    return kinds.find(f"{row.feature}/{row.post}/post")[0].type
