@@ -14,12 +14,14 @@ Done = Callable[[bool], None]
 
 class Route(NamedTuple):
     """One message for subscribers. `topics[0]` is the topic it came on, the rest are its twins: a subscriber whose
-    filters cover several of them gets it once, on the first that matches."""
+    filters cover several of them gets it once, on the first that matches. Sessions of device `skip` are passed over:
+    a command reaches its device by `hub.command`, not as one subscriber among others."""
 
     topics: tuple[str, ...]
     payload: bytes
     qos: int = 1
     retain: bool = False
+    skip: str = ""
 
 
 class Reject(NamedTuple):
@@ -34,8 +36,8 @@ class Reject(NamedTuple):
 class Record:
     """What one message (or one decision of the bridge) writes, routes and causes.
 
-    `effects` are called on the event loop after COMMIT, in order. `results` then holds, for each row of an ORDERED
-    statement, what it returned (RETURNING) or None: None from a conditional UPDATE means that somebody else was first.
+    `effects` are called on the event loop after COMMIT, in order. `results` then holds, by the name of an ORDERED statement,
+    the first row that it returned (RETURNING) or None: None from a conditional UPDATE means that somebody else was first.
     """
 
     __slots__ = ("effects", "reject", "results", "routes", "rows")
@@ -44,5 +46,5 @@ class Record:
         self.rows: list[Row] = []
         self.routes: list[Route] = []
         self.effects: list[Callable[[], None]] = []
-        self.results: list[tuple[object, ...] | None] = []
+        self.results: dict[str, tuple[object, ...] | None] = {}
         self.reject: Reject | None = None

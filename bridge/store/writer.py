@@ -33,7 +33,7 @@ class Committed(Protocol):
     """What the writer needs of a Record."""
 
     rows: list[tuple[str, tuple[object, ...]]]
-    results: list[tuple[object, ...] | None]
+    results: dict[str, tuple[object, ...] | None]
     effects: list[Callable[[], None]]
 
 
@@ -143,23 +143,23 @@ class Writer:
 
 def _apply(
     statements: Mapping[str, Statement], records: list[Committed], connection: sqlite3.Connection
-) -> list[list[tuple[object, ...] | None]]:
+) -> list[dict[str, tuple[object, ...] | None]]:
     """All rows of `records` in three phases; gives what each record's ORDERED rows returned."""
     groups: dict[str, list[tuple[object, ...]]] = {}
-    results: list[list[tuple[object, ...] | None]] = []
-    ordered: list[tuple[list[tuple[object, ...] | None], str, tuple[object, ...]]] = []
+    results: list[dict[str, tuple[object, ...] | None]] = []
+    ordered: list[tuple[dict[str, tuple[object, ...] | None], str, tuple[object, ...]]] = []
     for record in records:
-        found: list[tuple[object, ...] | None] = []
+        found: dict[str, tuple[object, ...] | None] = {}
         results.append(found)
         for name, params in record.rows:
             statement = statements[name]
             if statement.phase == ORDERED:
-                ordered.append((found, statement.sql, params))
+                ordered.append((found, name, params))
             else:
                 groups.setdefault(name, []).append(params)
     _run_groups(connection, statements, groups, INSERTS)
-    for found, sql, params in ordered:
-        found.append(connection.execute(sql, params).fetchone())
+    for found, name, params in ordered:
+        found[name] = connection.execute(statements[name].sql, params).fetchone()
     _run_groups(connection, statements, groups, DELETES)
     return results
 

@@ -1,0 +1,391 @@
+"""Commands from outside: asked for, answered, looked up. The walk itself is flow.py, the rule states.py.
+
+A `mid` names one command for ever. The same mid with the same device, sort and data is the same command, however often and on
+whichever topic it comes; with others it is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from bridge.core.flow import Flow, Open, Submit, committed, is_terminal
+from bridge.core.permissions import Permissions
+from bridge.core.principal import Principal
+from bridge.core.record import Record, Reject, Route
+from bridge.counts import Counts
+from bridge.errors import Conflict, NotFound, StoreError, Unprocessable
+from bridge.store.ledger import Ledger, StoredCommand
+from schemas import kinds
+from schemas.envelope import Message
+from schemas.errors import Invalid
+from schemas.kinds import Kind
+from schemas.topics import Address
+
+MAX_HOLD_S = 7 * 86_400
+MAX_TIMEOUT_S = 86_400
+LATE_WINDOW_MS = 86_400_000
+"""How far back a restart looks for timed-out commands whose answers may still come."""
+
+_ordered = msgspec.json.Encoder(order="deterministic")
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A command as people see it. Times are epoch ms; `data` is what was sent, `answer` what the device's result carried."""
+
+    mid: str
+    device: str
+    feature: str
+    action: str
+    state: str
+    cause: str
+    code: int | None
+    msg: str
+    data: Any
+    answer: Any
+    answers: int
+    sender: str
+    via: str
+    timeout_s: float
+    created_at: int
+    hold_until: int
+    sent_at: int | None
+    delivered_at: int | None
+    deadline: int | None
+    settled_at: int | None
+    number: int
+    history: list[dict[str, Any]]
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has its outcome."""
+        return is_terminal(self.state)
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Defaults of [commands]: seconds."""
+
+    timeout_s: float | None = None
+    hold_s: float = 60.0
+    max_hold_s: float = MAX_HOLD_S
+
+
+class Commands:
+    """Every command of the bridge."""
+
+    def __init__(
+        self,
+        flow: Flow,
+        ledger: Ledger,
+        permissions: Permissions,
+        submit: Submit,
+        counts: Counts,
+        now: Callable[[], int],
+        limits: Limits,
+    ) -> None:
+        self.flow = flow
+        self._ledger = ledger
+        self._permissions = permissions
+        self._registry = permissions.registry
+        self._submit = submit
+        self._now = now
+        self._counts = counts
+        self._limits = limits
+        self._number = 0
+
+    async def restore(self) -> None:
+        """Take up the open commands of the ledger."""
+        now = self._now()
+        self._number = await self._ledger.last_command()
+        for stored in await self._ledger.open_commands():
+            self.flow.take(stored, announce=False)
+        for stored in await self._ledger.recent_timeouts(now - LATE_WINDOW_MS, 10_000):
+            self.flow.take_late(stored)
+
+    # By message: pure, called by ingest.
+
+    def accept(
+        self,
+        record: Record,
+        principal: Principal,
+        address: Address,
+        kind: Kind,
+        message: Message,
+        payload: bytes,
+        conflict: Callable[[Reject], None],
+    ) -> None:
+        """A platform published a command: its row, and what follows from it after COMMIT. `conflict` is called when the mid
+        turns out to belong to another command."""
+        stored = self._new(principal, "mqtt", address.device, kind, message, payload.decode(), address.prefix)
+        self._put(record, stored, lambda: conflict(_conflict(stored.mid)))
+
+    def answer(self, record: Record, address: Address, kind: Kind, message: Message, now: int) -> Reject | None:
+        """A device answered: the row that settles the command, if there is one. A result that names another device's command
+        is refused."""
+        mid, found = self._asked(address.device, kind, message)
+        if found is not None and found.device != address.device:
+            return Reject("wrong_device", "$.reply", f"command {mid} was sent to another device")
+        if mid is None:
+            record.effects.append(lambda: self._counts.add("ems_bridge_results_unsolicited"))
+            return None
+        code, msg = message.code, message.msg or ""
+        outcome = "succeeded" if code in (None, 200) else "rejected"
+        body = _ordered.encode(message.data).decode() if message.data is not None else None
+        record.rows.append(
+            ("command_answer", (mid, address.device, now, code, msg, body, "the device answered", outcome))
+        )
+        record.rows.append(("command_answered", (mid, address.device)))
+
+        def after() -> None:
+            settled = record.results.get("command_answer")
+            if settled is not None:
+                self.flow.settled(mid, str(settled[0]), code, msg)
+            elif record.results.get("command_answered") is not None:
+                self._counts.add("ems_bridge_results_repeated")
+            else:
+                self._counts.add("ems_bridge_results_unsolicited")
+
+        record.effects.append(after)
+        return None
+
+    # By call.
+
+    async def request(
+        self,
+        principal: Principal,
+        uid: str,
+        feature: str,
+        action: str,
+        data: object,
+        *,
+        mid: str | None = None,
+        timeout_s: float | None = None,
+        hold_s: float | None = None,
+        immediate: bool = False,
+        sub_device_uid: str | None = None,
+        sub_device_id: int | None = None,
+    ) -> Command:
+        """Commit a command for a device and give it as accepted. `immediate`: only if the device is online now.
+
+        Raises NotFound (unknown device, or not the principal's), Unprocessable (path), Conflict (the mid has another content)
+        and StoreError.
+        """
+        device = self._registry.device(uid)
+        if device is None or not self._registry.may_touch(principal, device):
+            raise NotFound("unknown_device", f"there is no device {uid!r}")
+        kind = kinds.command(feature, action)
+        if kind is None:
+            known = ", ".join(sorted(f"{row.feature}/{row.action}" for row in kinds.KINDS if row.kind == "command"))
+            raise Unprocessable("unknown_command", f"no command {feature}/{action}; there are: {known}", "$.feature")
+        self._check_seconds("timeout_s", timeout_s, 0.001, MAX_TIMEOUT_S)
+        self._check_seconds("hold_s", hold_s, 0, self._limits.max_hold_s)
+        try:
+            body = kind.data_strict(data)
+            mid = str(uuid.uuid4()) if mid is None else _uuid(mid)
+        except Invalid as error:
+            raise Unprocessable(error.reason, error.detail, error.path) from None
+        message = Message(
+            mid=mid, type=kind.type, data=body, device_uid=uid, timestamp=self._now(),
+            sub_device_uid=sub_device_uid, sub_device_id=sub_device_id,
+        )  # fmt: skip
+        payload = kinds.encode(message).decode()
+        prefix = self._permissions.prefixes(device)[0].removesuffix(f"/{uid}")
+        stored = self._new(principal, "http", uid, kind, message, payload, prefix, timeout_s, hold_s, immediate)
+        record = Record()
+        refused: list[bool] = []
+        self._put(record, stored, lambda: refused.append(True))
+        if not await committed(self._submit, record):
+            raise StoreError("the command could not be stored; it was not taken")
+        if refused:
+            raise Conflict("conflict", _conflict(mid).detail, "$.mid")
+        return await self._shown(mid)
+
+    async def wait(self, mid: str, seconds: float) -> Command:
+        """The command once it has settled, or as it is after `seconds`. Raises NotFound."""
+        await self.flow.outcome(mid, seconds)
+        return await self._shown(mid)
+
+    async def get(self, mid: str) -> Command | None:
+        """The command, or None."""
+        stored = await self._ledger.command(mid)
+        return None if stored is None else _command(stored, await self._ledger.command_history(mid))
+
+    async def find(
+        self,
+        devices: list[str] | None,
+        device: str | None = None,
+        state: str | None = None,
+        limit: int = 100,
+        before: int | None = None,
+    ) -> list[Command]:
+        """Commands, newest first, without their histories. `devices` bounds what the asker may see."""
+        return [_command(stored, []) for stored in await self._ledger.commands(devices, device, state, limit, before)]
+
+    async def cancel(self, principal: Principal, mid: str) -> Command:
+        """Withdraw a command that was not sent. Raises NotFound, or Conflict when it was sent or has ended."""
+        command = await self._shown(mid)
+        device = self._registry.device(command.device)
+        if device is None or not self._registry.may_touch(principal, device):
+            raise NotFound("unknown_command", f"there is no command {mid}")
+        if not await self.flow.cancelled(mid, f"withdrawn by {principal.kind} {principal.name}"):
+            now = await self._shown(mid)
+            raise Conflict("not_cancellable", f"command {mid} is {now.state}; only an accepted one can be withdrawn")
+        return await self._shown(mid)
+
+    # Helpers.
+
+    def _new(
+        self,
+        principal: Principal,
+        via: str,
+        uid: str,
+        kind: Kind,
+        message: Message,
+        payload: str,
+        prefix: str,
+        timeout_s: float | None = None,
+        hold_s: float | None = None,
+        immediate: bool = False,
+    ) -> StoredCommand:
+        self._number += 1
+        now = self._now()
+        seconds = timeout_s if timeout_s is not None else self._limits.timeout_s or kind.timeout_s
+        held = self._limits.hold_s if hold_s is None else hold_s
+        return StoredCommand(
+            mid=message.mid,
+            device=uid,
+            suffix=kind.suffix,
+            prefix=prefix,
+            sub_device=_sub_device(message),
+            changes=kind.changes,
+            immediate=immediate,
+            digest=digest(uid, kind, message),
+            payload=payload,
+            sender=f"{principal.kind}:{principal.name}",
+            via=via,
+            state="accepted",
+            cause="",
+            code=None,
+            msg="",
+            answer=None,
+            answers=0,
+            timeout_ms=int(seconds * 1000),
+            created_at=now,
+            hold_until=now + int(held * 1000),
+            sent_at=None,
+            delivered_at=None,
+            deadline=None,
+            settled_at=None,
+            number=self._number,
+        )
+
+    def _put(self, record: Record, stored: StoredCommand, conflict: Callable[[], None]) -> None:
+        row = (
+            stored.mid, stored.device, stored.suffix, stored.prefix, stored.sub_device, stored.changes, stored.immediate,
+            stored.digest, stored.payload, stored.sender, stored.via, stored.timeout_ms, stored.created_at,
+            stored.hold_until, stored.created_at, stored.number,
+        )  # fmt: skip
+        record.rows.append(("command_put", row))
+        record.rows.append(("command_same", (stored.mid, stored.digest)))
+        topics = self._permissions.command_topics(stored.device, stored.prefix, stored.suffix)
+        record.routes.append(Route(topics, stored.payload.encode(), 1, skip=stored.device))
+
+        def after() -> None:
+            if record.results.get("command_put") is not None:
+                self.flow.take(stored)
+            elif record.results.get("command_same") != (1,):
+                conflict()
+
+        record.effects.append(after)
+
+    def _asked(self, uid: str, kind: Kind, message: Message) -> tuple[str | None, Open | None]:
+        """Which command a result answers: by `reply`, else the oldest open one of that sort."""
+        reply = message.reply
+        if reply and reply != message.mid:
+            try:
+                reply = _uuid(reply)
+            except Invalid:
+                reply = None
+        else:
+            reply = None
+        if reply is not None:
+            return reply, self.flow.open.get(reply) or self.flow.late.get(reply)
+        found = self.flow.oldest(uid, _ASKED.get(kind.key, ()), _sub_device(message))
+        return (found.mid, found) if found else (None, None)
+
+    async def _shown(self, mid: str) -> Command:
+        command = await self.get(mid)
+        if command is None:
+            raise NotFound("unknown_command", f"there is no command {mid}")
+        return command
+
+    def _check_seconds(self, name: str, value: float | None, least: float, most: float) -> None:
+        if value is not None and not least <= value <= most:
+            raise Unprocessable("invalid", f"{value:g} s; between {least:g} and {most:g} would be right", f"$.{name}")
+
+
+def digest(uid: str, kind: Kind, message: Message) -> bytes:
+    """What makes two commands the same: device, sort, sub-device and data; not when or on which topic they were sent."""
+    return hashlib.sha256(_ordered.encode([uid, kind.suffix, _sub_device(message), message.data])).digest()
+
+
+def _sub_device(message: Message) -> str:
+    return str(message.sub_device_uid or message.sub_device_id or "")
+
+
+def _uuid(mid: str) -> str:
+    try:
+        uuid.UUID(mid)
+    except (ValueError, AttributeError, TypeError):
+        raise Invalid("invalid", "$.mid", f"{str(mid)[:80]!r} is not a UUID") from None
+    return mid
+
+
+def _conflict(mid: str) -> Reject:
+    return Reject("conflict", "$.mid", f"mid {mid} was used for another command; take a new one")
+
+
+def _command(stored: StoredCommand, history: list[dict[str, Any]]) -> Command:
+    feature, action, _ = stored.suffix.split("/")
+    sent = msgspec.json.decode(stored.payload)
+    return Command(
+        mid=stored.mid,
+        device=stored.device,
+        feature=feature,
+        action=action,
+        state=stored.state,
+        cause=stored.cause,
+        code=stored.code,
+        msg=stored.msg,
+        data=sent.get("data"),
+        answer=None if stored.answer is None else msgspec.json.decode(stored.answer),
+        answers=stored.answers,
+        sender=stored.sender,
+        via=stored.via,
+        timeout_s=stored.timeout_ms / 1000,
+        created_at=stored.created_at,
+        hold_until=stored.hold_until,
+        sent_at=stored.sent_at,
+        delivered_at=stored.delivered_at,
+        deadline=stored.deadline,
+        settled_at=stored.settled_at,
+        number=stored.number,
+        history=history,
+    )
+
+
+def _askers() -> dict[str, tuple[str, ...]]:
+    """For each result, the commands that it may answer."""
+    found: dict[str, tuple[str, ...]] = {}
+    for row in kinds.KINDS:
+        result = kinds.result_of(row)
+        if result is not None:
+            found[result.key] = (*found.get(result.key, ()), row.suffix)
+    return found
+
+
+_ASKED = _askers()
