@@ -48,7 +48,14 @@ def result(
     """The answer to the command `asked`; `kind` is the result's kind (`kinds.result_of`). It goes by the asker's sub-device
     and carries on its trace_id. Without `now_ms` it bears the command's own time."""
     answer = _build(
-        kind, "result", asked.device_uid, data, now_ms or asked.timestamp, mid, asked.sub_device_uid, asked.sub_device_id
+        kind,
+        "result",
+        asked.device_uid,
+        data,
+        now_ms or asked.timestamp,
+        mid,
+        asked.sub_device_uid,
+        asked.sub_device_id,
     )
     answer.reply = asked.mid
     answer.code = code
