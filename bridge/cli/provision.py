@@ -90,7 +90,9 @@ def device_show(uid: str, as_json: bool, config_file: str | None, data: str | No
         _print(shown)
         return
     for name, value in shown.items():
-        click.echo(f"{name}: {json.dumps(value) if isinstance(value, dict | bool) else value if value is not None else '-'}")
+        click.echo(
+            f"{name}: {json.dumps(value) if isinstance(value, dict | bool) else value if value is not None else '-'}"
+        )
 
 
 @device.command("rotate")
@@ -132,9 +134,10 @@ def account() -> None:
 
 @account.command("add")
 @click.argument("name")
-@click.option("--product-key", "product_keys", metavar="PK", multiple=True, help="May touch this product key's devices.")
+@click.option(
+    "--product-key", "product_keys", metavar="PK", multiple=True, help="May touch this product key's devices."
+)
 @click.option("--tenant", "tenants", metavar="T", multiple=True, help="May touch this tenant's devices.")
-@click.option("--custom", "customs", metavar="OWNER", multiple=True, help="May touch this owner of a custom prefix.")
 @click.option("--all", "everything", is_flag=True, help="May touch every device.")
 @click.option("--password-stdin", is_flag=True, help="Read a further MQTT password of your choice from stdin.")
 @json_option
@@ -144,7 +147,6 @@ def account_add(
     name: str,
     product_keys: tuple[str, ...],
     tenants: tuple[str, ...],
-    customs: tuple[str, ...],
     everything: bool,
     password_stdin: bool,
     as_json: bool,
@@ -153,9 +155,9 @@ def account_add(
 ) -> None:
     """Make account NAME and print its secret, once: its MQTT password and its API key."""
     grants: list[Grant] = [("wudun", owner) for owner in product_keys]
-    grants += [("user", owner) for owner in tenants] + [("custom", owner) for owner in customs]
+    grants += [("user", owner) for owner in tenants]
     if everything == bool(grants):
-        raise click.UsageError("name --product-key, --tenant or --custom, or say --all alone")
+        raise click.UsageError("name --product-key or --tenant, or say --all alone")
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
     if password == "":
         raise click.UsageError("--password-stdin: stdin is empty; a password on its first line is wanted")

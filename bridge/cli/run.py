@@ -52,9 +52,7 @@ def serve(
 @click.option("--allow-anonymous", is_flag=True, default=None, help="No keys; binds loopback only.")
 def cloud(config_file: str | None, http: str | None, data: str | None, allow_anonymous: bool | None) -> int:
     """Run only the receiving side. Prints `ready http=HOST:PORT` once it listens."""
-    config = configuration(
-        config_file, http__listen=http, store__data=data, broker__allow_anonymous=allow_anonymous
-    )
+    config = configuration(config_file, http__listen=http, store__data=data, broker__allow_anonymous=allow_anonymous)
     from bridge import app
 
     return _run(config, lambda stop: app.cloud(config, _ready, stop))

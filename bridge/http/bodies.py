@@ -51,7 +51,9 @@ def query(request: web.Request, kind: type[T]) -> T:
     for name, value in request.query.items():
         if name not in known:
             wanted = f"known: {', '.join(known)}" if known else "this route takes none"
-            raise Unprocessable("unknown_parameter", f"unknown query parameter {name[:60]!a}; {wanted}", f"?{name[:60]}")
+            raise Unprocessable(
+                "unknown_parameter", f"unknown query parameter {name[:60]!a}; {wanted}", f"?{name[:60]}"
+            )
         if name in values:
             raise Unprocessable("invalid", f"query parameter {name} is given twice", f"?{name}")
         values[name] = _boolean(value) if known[name].type is bool else value

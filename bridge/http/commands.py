@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from time import time
+from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from bridge.core.commands import Command
 from bridge.errors import NotFound, Unprocessable
 from bridge.http.devices import visible_device
-from bridge.http.shapes import OPEN_STATES, CommandBody, CommandList, CommandQuery, CommandRequest, CommandsQuery
+from bridge.http.shapes import OPEN_STATES, CommandBody, CommandList, CommandQuery, CommandRequest, CommandsQuery, Step
 from bridge.http.table import Answer, Call, Route, json
 
 
@@ -24,10 +25,11 @@ async def ask(call: Call) -> Answer:
         wanted.feature,
         wanted.action,
         wanted.data,
+        now=int(time() * 1000),
         mid=wanted.mid,
         timeout_s=wanted.timeout_s,
         hold_s=wanted.hold_s,
-        now=wanted.now,
+        immediate=wanted.now,
         sub_device_uid=wanted.sub_device_uid,
         sub_device_id=wanted.sub_device_id,
     )
@@ -89,7 +91,14 @@ def _state(command: Command, ok: int | None = None) -> web.Response:
 
 
 def _body(command: Command) -> CommandBody:
-    return msgspec.convert(command, CommandBody, from_attributes=True)
+    values: dict[str, Any] = {name: getattr(command, name) for name in _SAME}
+    late = [step for step in command.history if step["state"].startswith("late_")]
+    return CommandBody(
+        **values, late=Step(**late[-1]) if late else None, history=[Step(**step) for step in command.history]
+    )
+
+
+_SAME = tuple(name for name in CommandBody.__struct_fields__ if name not in ("late", "history"))
 
 
 ROUTES = (

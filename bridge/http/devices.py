@@ -50,7 +50,7 @@ def visible_device(call: Call, uid: str) -> Device:
 
 
 def _body(call: Call, device: Device) -> DeviceBody:
-    presence = call.services.registry.presence(device.uid)
+    presence = call.services.presence(device.uid)
     return DeviceBody(
         device.uid,
         device.product_key,

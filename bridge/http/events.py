@@ -48,7 +48,9 @@ async def _serve(call: Call, types: frozenset[str], device: str | None) -> web.S
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     )
-    with services.events.subscribe(types, lambda uid: uid == device if device else services.may_read(principal, uid)) as listener:
+    with services.events.subscribe(
+        types, lambda uid: uid == device if device else services.may_read(principal, uid)
+    ) as listener:
         await response.prepare(call.request)
         await response.write(f"retry: {RETRY_MS}\n: events of {','.join(sorted(types))}\n\n".encode())
         told = 0
@@ -62,9 +64,7 @@ async def _serve(call: Call, types: frozenset[str], device: str | None) -> web.S
     return response
 
 
-async def _until_closing(
-    listener: Listener, closing: asyncio.Event, heartbeat_s: float
-) -> AsyncIterator[Event | None]:
+async def _until_closing(listener: Listener, closing: asyncio.Event, heartbeat_s: float) -> AsyncIterator[Event | None]:
     """The listener's events, and None after each silence of `heartbeat_s`; ends when `closing` is set."""
     events = aiter(listener)
     stop = asyncio.ensure_future(closing.wait())

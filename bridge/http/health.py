@@ -19,7 +19,7 @@ PREFIX = "ems_bridge_"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
-async def alive(call: Call) -> Answer:
+async def alive(_call: Call) -> Answer:
     """GET /healthz"""
     return Health("ok")
 
@@ -97,6 +97,11 @@ ROUTES = (
         tag="operation",
     ),
     Route(
-        "GET", "/metrics", metrics, "Prometheus text", {200: ("text/plain", "metrics named ems_bridge_*")}, tag="operation"
+        "GET",
+        "/metrics",
+        metrics,
+        "Prometheus text",
+        {200: ("text/plain", "metrics named ems_bridge_*")},
+        tag="operation",
     ),
 )

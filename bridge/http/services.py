@@ -10,6 +10,7 @@ from typing import Any
 from bridge.cloud.routes import Cloud
 from bridge.core.commands import Commands
 from bridge.core.events import Events
+from bridge.core.presence import Presence
 from bridge.core.principal import Principal
 from bridge.core.registry import Registry
 from bridge.counts import Counts
@@ -39,6 +40,7 @@ class Services:
     """
 
     registry: Registry
+    presence: Callable[[str], Presence]
     commands: Commands
     ledger: Ledger
     events: Events

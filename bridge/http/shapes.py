@@ -104,7 +104,7 @@ class CommandRequest(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0
     now: Annotated[bool, Meta(description="undeliverable when the device is offline")] = False
     sub_device_uid: str | None = None
-    sub_device_id: int | str | None = None
+    sub_device_id: int | None = None
 
 
 class Step(Struct, frozen=True):
@@ -118,29 +118,30 @@ class Step(Struct, frozen=True):
 
 
 class CommandBody(Struct, frozen=True):
-    """A command and how it stands. States: `specs` of the product, section 4.3; terminal unless accepted, sent, delivered."""
+    """A command and how it stands. It has its outcome unless it is accepted, sent or delivered."""
 
     mid: str
     device: str
     feature: str
     action: str
     state: State
+    cause: Annotated[str, Meta(description="why it is in this state, where the state alone does not say")]
     code: Annotated[int | None, Meta(description="the device's code; 200 is success")]
-    msg: str | None
+    msg: str
     data: Annotated[Any, Meta(description="what was sent")]
     answer: Annotated[Any, Meta(description="the data of the device's answer")]
     created_at: Ms
     sent_at: Ms | None
     delivered_at: Ms | None
     deadline: Annotated[int | None, Meta(description="when it times out; null before it was sent")]
-    hold_until: Ms | None
+    hold_until: Ms
     settled_at: Ms | None
     timeout_s: float
     sender: str
     via: str
-    late: Annotated[dict[str, Any] | None, Meta(description="the answer that came after timed_out")]
+    late: Annotated[Step | None, Meta(description="the answer that came after timed_out")]
     answers: Annotated[int, Meta(description="how many answers came")]
-    history: list[Step]
+    history: Annotated[list[Step], Meta(description="every state it was in; empty in lists")]
 
 
 class CommandList(Struct, frozen=True):
@@ -262,5 +263,3 @@ class Readiness(Struct, frozen=True):
 
     ready: bool
     checks: dict[str, str]
-
-

@@ -1,0 +1,71 @@
+"""The window, put together: every route of this room and of the cloud room on one aiohttp application."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from bridge.cloud.routes import add_routes
+from bridge.http import auth, commands, contracts, dead, devices, events, health, messages, readings
+from bridge.http.errors import errors
+from bridge.http.openapi import openapi
+from bridge.http.services import Services
+from bridge.http.table import SERVICES, Route, serve
+from schemas import export
+
+ROUTES: tuple[Route, ...] = (
+    *health.ROUTES,
+    *devices.ROUTES,
+    *commands.ROUTES,
+    *readings.ROUTES,
+    *messages.ROUTES,
+    *dead.ROUTES,
+    *events.ROUTES,
+    *contracts.ROUTES,
+)
+"""Every native route, one row each."""
+
+SHUTDOWN_S = 5.0
+"""Requests in flight get this long when the server stops; streams and long polls end at once."""
+KEEP_ALIVE_S = 75.0
+
+
+def build(services: Services) -> web.Application:
+    """The application. Serve it with `runner`."""
+    app = web.Application(middlewares=[errors, auth.auth])
+    app[SERVICES] = services
+    app[events.STREAMS] = set[asyncio.Task[object]]()
+    app[contracts.DOCUMENTS] = {
+        "/api/v1/openapi.json": msgspec.json.encode(openapi_document()),
+        "/api/v1/asyncapi.json": msgspec.json.encode(export.asyncapi()),
+    }
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, serve(route))
+    add_routes(app, services.cloud)
+    app.on_shutdown.append(_close)
+    return app
+
+
+def runner(app: web.Application) -> web.AppRunner:
+    """A runner with this room's bounds: bodies arrive as sent (each route unpacks within its limit)."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        auto_decompress=False,
+        handle_signals=False,
+        keepalive_timeout=KEEP_ALIVE_S,
+        shutdown_timeout=SHUTDOWN_S,
+    )
+
+
+def openapi_document() -> dict[str, Any]:
+    """OpenAPI 3.1 of every route."""
+    return openapi(ROUTES, version("ems-bridge"))
+
+
+async def _close(app: web.Application) -> None:
+    app[SERVICES].closing.set()
