@@ -1,0 +1,181 @@
+"""The database file: durable, migrated, refused when it is newer, one bad record never fails its neighbours."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from bridge.core.record import Record
+from bridge.counts import Counts
+from bridge.errors import StoreError
+from bridge.store.database import Database
+from bridge.store.ledger import STATEMENTS, Ledger
+from bridge.store.writer import HIGH_WATER, Writer
+
+
+def report(seq: int, device: str = "D1", received_at: int = 1_000) -> tuple[str, tuple[object, ...]]:
+    return "report", (seq, received_at, device, f"v1/user/T/{device}/report/regular/post", "report/regular/post", "m", 5, "{}")
+
+
+def record(*rows: tuple[str, tuple[object, ...]]) -> Record:
+    made = Record()
+    made.rows.extend(rows)
+    return made
+
+
+async def test_the_writer_syncs_every_commit(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+    try:
+        assert await database.maintain(lambda c: c.execute("PRAGMA synchronous").fetchone()) == (2,)
+        assert await database.maintain(lambda c: c.execute("PRAGMA journal_mode").fetchone()) == ("wal",)
+    finally:
+        await database.close()
+
+
+async def test_readers_cannot_write(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+    try:
+        with pytest.raises(sqlite3.OperationalError):
+            await database.rows("DELETE FROM reports")
+    finally:
+        await database.close()
+
+
+async def test_a_failed_write_keeps_nothing(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+
+    def half(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO meta VALUES ('x', 1)")
+        connection.execute("INSERT INTO nowhere VALUES (1)")
+
+    try:
+        with pytest.raises(StoreError):
+            await database.write(half)
+        assert await database.rows("SELECT * FROM meta WHERE key = 'x'") == []
+    finally:
+        await database.close()
+
+
+async def test_a_newer_file_is_refused_and_says_so(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+    await database.write(lambda c: c.execute("INSERT INTO migrations VALUES (9999, 'later', 0)"))
+    await database.close()
+    with pytest.raises(StoreError, match="newer version"):
+        await Database.open(tmp_path / "bridge.db", "bridge")
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bridge.db").write_bytes(b"not a database at all, but long enough to be one" * 40)
+    with pytest.raises(StoreError, match=r"bridge\.db"):
+        await Database.open(tmp_path / "bridge.db", "bridge")
+
+
+async def test_done_and_effects_run_in_order_after_commit(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+    seen: list[str] = []
+    writer = Writer(database, STATEMENTS, Counts(), after_commit=lambda _record: seen.append("after"))
+    running = asyncio.create_task(writer.run())
+    first, second, empty = record(report(1)), record(report(2)), record()
+    first.effects.append(lambda: seen.append("effect 1"))
+    second.effects.append(lambda: seen.append("effect 2"))
+    empty.effects.append(lambda: seen.append("effect 3"))
+    writer.submit(first, lambda ok: seen.append(f"done {ok}"))
+    writer.submit(second)
+    writer.submit(empty)
+    assert seen == []
+    writer.close()
+    await running
+    assert seen == ["done True", "after", "effect 1", "after", "effect 2", "after", "effect 3"]
+    assert await database.rows("SELECT seq FROM reports ORDER BY seq") == [(1,), (2,)]
+    await database.close()
+
+
+async def test_a_record_without_rows_passes_at_once_when_nothing_waits(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+    writer = Writer(database, STATEMENTS, Counts())
+    done: list[bool] = []
+    writer.submit(record(), done.append)
+    assert done == [True]
+    await database.close()
+
+
+async def test_one_bad_record_fails_alone(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+    writer = Writer(database, STATEMENTS, Counts())
+    running = asyncio.create_task(writer.run())
+    told: dict[int, bool] = {}
+    for seq in (1, 2, 1, 3):
+        writer.submit(record(report(seq)), lambda ok, n=len(told): told.__setitem__(n, ok))
+        told[len(told)] = False
+    writer.close()
+    await running
+    assert told == {0: True, 1: True, 2: False, 3: True}
+    assert await database.rows("SELECT seq FROM reports ORDER BY seq") == [(1,), (2,), (3,)]
+    await database.close()
+
+
+async def test_a_full_disk_acknowledges_nothing_and_recovers(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+    counts = Counts()
+    writer = Writer(database, STATEMENTS, counts)
+    running = asyncio.create_task(writer.run())
+    pages = await database.maintain(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
+    await database.maintain(lambda c: c.execute(f"PRAGMA max_page_count = {pages + 1}").fetchone())
+    big = record(*(("report", (seq, 0, "D", "t", "s", "m", 1, "x" * 4000)) for seq in range(100)))
+    with pytest.raises(StoreError, match="full"):
+        await writer.commit(big)
+    assert "full" in writer.failing
+    assert counts.value("ems_bridge_commit_failures") == 1
+    await database.maintain(lambda c: c.execute("PRAGMA max_page_count = 1000000").fetchone())
+    await writer.commit(big)
+    assert writer.failing == ""
+    assert (await database.rows("SELECT count(*) FROM reports"))[0] == (100,)
+    writer.close()
+    await running
+    await database.close()
+
+
+async def test_pressure_is_told_at_the_high_water_mark_and_when_it_has_passed(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+    told: list[bool] = []
+    writer = Writer(database, STATEMENTS, Counts(), pressure=told.append)
+    for seq in range(HIGH_WATER + 1):
+        writer.submit(record(report(seq)))
+    assert told == [True]
+    running = asyncio.create_task(writer.run())
+    writer.close()
+    await running
+    assert told == [True, False]
+    await database.close()
+
+
+async def test_retention_keeps_the_newest_of_each_sort(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+    writer, ledger = Writer(database, STATEMENTS, Counts()), Ledger(database)
+    running = asyncio.create_task(writer.run())
+    rows = [report(seq, f"D{seq % 2}", received_at=seq) for seq in range(1, 11)]
+    rows += [("latest", (f"D{seq % 2}", "report/regular/post", "v2", seq)) for seq in range(1, 11)]
+    rows += [("latest", ("D1", "alarm/details/post", "", 1))]
+    await writer.commit(record(*rows))
+    gone = await ledger.trim(cutoff=9, max_bytes=1 << 40, dead_cutoff=0, dead_rows=100)
+    assert gone["reports"] == 7
+    assert [row["seq"] for row in await ledger.messages(None, None, None, 0, 100)] == [1, 9, 10]
+    assert [row["suffix"] for row in await ledger.latest("D1")] == ["alarm/details/post", "report/regular/post"]
+    writer.close()
+    await running
+    await database.close()
+
+
+async def test_retention_by_size(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+    writer, ledger = Writer(database, STATEMENTS, Counts()), Ledger(database)
+    running = asyncio.create_task(writer.run())
+    await writer.commit(record(*(("report", (seq, 5, "D", "t", "s", "m", 1, "x" * 900)) for seq in range(1, 2_001))))
+    gone = await ledger.trim(cutoff=0, max_bytes=1 << 20, dead_cutoff=0, dead_rows=100)
+    assert gone["reports"] == 2_000
+    writer.close()
+    await running
+    await database.close()
