@@ -34,17 +34,17 @@ HONEST = Behaviour()
 
 
 class Fault(NamedTuple):
-    """One entry of a SPEC: `share` of the fleet (a fraction) or `count` devices behave like `behaviour`."""
+    """One entry of a SPEC: `share` of the fleet (a fraction) or `number` devices behave like `behaviour`."""
 
     name: str
     behaviour: Behaviour
-    count: int | None = None
+    number: int | None = None
     share: float = 1.0
 
     def devices(self, total: int) -> int:
         """How many of `total` devices; a share above 0 is at least one device."""
-        if self.count is not None:
-            return self.count
+        if self.number is not None:
+            return self.number
         return min(total, math.ceil(self.share * total))
 
 
@@ -80,7 +80,14 @@ def spoil(payload: bytes) -> bytes:
 
 
 def _both(a: Behaviour, b: Behaviour) -> Behaviour:
-    return Behaviour(*(max(x, y) for x, y in zip(a, b, strict=True)))
+    return Behaviour(
+        a.silent or b.silent,
+        a.offline or b.offline,
+        a.reject or b.reject,
+        a.garbage or b.garbage,
+        a.late or b.late,
+        max(a.slow_s, b.slow_s),
+    )
 
 
 def _parse(entry: str) -> Fault:

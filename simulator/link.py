@@ -36,7 +36,7 @@ class Peer(Protocol):
     def online(self) -> None:
         """The broker has taken the subscriptions."""
 
-    def offline(self, reason: str) -> None:
+    def offline_because(self, reason: str) -> None:
         """The connection is gone; reconnecting is the peer's business."""
 
     def message(self, topic: str, payload: bytes) -> None:
@@ -107,6 +107,7 @@ class Link(asyncio.Protocol):
         """Connect the socket and send CONNECT; False when nobody listens. What follows is told to the peer."""
         self.state = OPENING
         self.reason = ""
+        self.refused = 0
         self._waiting_since = self._loop.time()
         try:
             async with asyncio.timeout(ANSWER_S):
@@ -121,10 +122,6 @@ class Link(asyncio.Protocol):
     def publish(self, posts: Sequence[tuple[str, bytes]]) -> None:
         """Send at QoS 1, now or when the window and the connection allow."""
         self._queue += posts
-        surplus = len(self._queue) - QUEUE_LIMIT
-        if surplus > 0 and self.state != READY:
-            del self._queue[:surplus]
-            self.dropped += surplus
         self._pump()
         surplus = len(self._queue) - QUEUE_LIMIT
         if surplus > 0:
@@ -212,7 +209,7 @@ class Link(asyncio.Protocol):
         self._transport = None
         self._framing = None
         self._waiting_since = 0.0
-        self._peer.offline(self.reason or (str(error) if error else "closed by the broker"))
+        self._peer.offline_because(self.reason or (str(error) if error else "closed by the broker"))
 
     # Pieces
 
@@ -279,5 +276,5 @@ class Link(asyncio.Protocol):
 
 def backoff_s(attempt: int, chance: float) -> float:
     """Seconds to wait before attempt 1, 2, …: doubling, capped, jittered by `chance` in [0, 1) so that a fleet spreads."""
-    ceiling = min(BACKOFF_LAST_S, BACKOFF_FIRST_S * 2 ** min(attempt - 1, 10))
+    ceiling = min(BACKOFF_LAST_S, BACKOFF_FIRST_S * float(1 << min(attempt - 1, 10)))
     return ceiling * (0.5 + 0.5 * chance)

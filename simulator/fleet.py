@@ -1,0 +1,328 @@
+"""A fleet: many devices, each with its own MQTT connection, in one event loop.
+
+    async with Fleet(device_specs(200), ("127.0.0.1", 1883), interval_s=5) as fleet:
+        await fleet.connected(timeout_s=10)
+        fleet.device("EMS00001").silence()
+
+Two tasks whatever the number of devices: one opens connections at a bounded rate, one runs an agenda (reports, delayed
+answers) and a tick a second. Simulated time starts at `start` and runs `time_scale` times as fast as the clock; intervals are
+simulated seconds, the delays of faults are real ones. Leaving the block stops the fleet: reports end, unacknowledged messages
+get `drain_s`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Final
+
+from bridge.mqtt.packets import Connect
+from bridge.mqtt.topics import TopicNames
+from simulator.counters import Latency, Summary
+from simulator.device import Device, Post
+from simulator.faults import Fault, assign
+from simulator.identity import DeviceSpec, Identities, device_seed
+from simulator.link import CLOSED, READY, backoff_s
+from simulator.member import Member
+from simulator.profile import unit
+
+OPENING_AT_ONCE: Final = 64
+"""Sockets that are being opened at the same time."""
+CHUNK: Final = 50
+"""Agenda entries run before other connections get a turn: some 20 ms of reports."""
+TICK_S: Final = 1.0
+GOODBYE_S: Final = 2.0
+"""Time that sockets get to close."""
+
+
+class Fleet:
+    """Devices by uid, their counters, and their faults. See the module's text for its life."""
+
+    def __init__(
+        self,
+        specs: Sequence[DeviceSpec],
+        broker: tuple[str, int],
+        *,
+        interval_s: float = 60.0,
+        faults: Sequence[Fault] = (),
+        time_scale: float = 1.0,
+        start: float | None = None,
+        ramp_per_s: float = 200.0,
+        keep_alive_s: int = 60,
+        clean_session: bool = False,
+        drain_s: float = 5.0,
+    ) -> None:
+        """`start`: epoch seconds of the simulated clock, now by default. `ramp_per_s`: connections opened in a second.
+
+        To be made inside a running event loop. ValueError when a fault asks for more devices than there are, or two devices
+        share a uid.
+        """
+        self.specs = tuple(specs)
+        if len({spec.uid for spec in self.specs}) != len(self.specs):
+            raise ValueError("two devices of the fleet have the same uid")
+        self.seed = self.specs[0].seed if self.specs else 1
+        self._behaviours = assign(faults, len(self.specs), self.seed)
+        self._broker = broker
+        self._interval_s = interval_s
+        self._scale = time_scale
+        self._start = time.time() if start is None else start
+        self._ramp_per_s = ramp_per_s
+        self._keep_alive_s = keep_alive_s
+        self._clean_session = clean_session
+        self._drain_s = drain_s
+        self.members: dict[str, Member] = {}
+        self._latency = Latency()
+        self._latency_max = 0.0
+        self._failures = self._refused = self._acked = self._commands = self._answers = 0
+        self._last_problem = ""
+        self._agenda: list[tuple[float, int, Member, list[Post] | None]] = []
+        self._callers: list[tuple[float, int, Member]] = []
+        self._order = 0
+        self._agenda_changed = asyncio.Event()
+        self._callers_changed = asyncio.Event()
+        self._happened = asyncio.Event()
+        self._running = False
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._opening = asyncio.Semaphore(OPENING_AT_ONCE)
+        self._began = 0.0
+        self._loop = asyncio.get_running_loop()
+
+    async def __aenter__(self) -> Fleet:
+        self._began = self._loop.time()
+        self._running = True
+        names = TopicNames()
+        identities = Identities()
+        self._group = asyncio.TaskGroup()
+        await self._group.__aenter__()
+        for n, (spec, behaviour) in enumerate(zip(self.specs, self._behaviours, strict=True)):
+            identity, site = identities.of(spec)
+            device = Device(spec, identity, site, self._start, self._interval_s)
+            password = None if spec.password is None else spec.password.encode()
+            hello = Connect(spec.uid, self._clean_session, self._keep_alive_s, spec.username, password)
+            member = self.members[spec.uid] = Member(self, device, behaviour, hello, names)
+            if member.wants_connection:
+                self.reconnect(member, 0.0)
+            if n % CHUNK == CHUNK - 1:
+                await asyncio.sleep(0)
+        self._tasks = [
+            self._group.create_task(self._connect_all(), name="fleet-connect"),
+            self._group.create_task(self._run_agenda(), name="fleet-agenda"),
+        ]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop(self._drain_s if error is None else 0.0)
+        group, self._group = self._group, None
+        if group is not None:
+            cancelled = isinstance(error, asyncio.CancelledError)  # maybe by a task of the group that failed
+            await group.__aexit__(*(kind, error, trace) if cancelled else (None, None, None))
+
+    def device(self, uid: str) -> Member:
+        """A device by its uid. KeyError when the fleet has none."""
+        return self.members[uid]
+
+    def now(self) -> float:
+        """The simulated clock, epoch seconds."""
+        return self._start + (self._loop.time() - self._began) * self._scale
+
+    async def connected(self, timeout_s: float = 30.0) -> None:
+        """Until every device that should be connected is subscribed. TimeoutError says how many are not, and why."""
+        await self.until(
+            lambda: all(member.is_online for member in self.members.values() if member.wants_connection), timeout_s
+        )
+
+    async def until(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+        """Until `condition()` holds; it is asked whenever something happened (a connection, a command, a PUBACK)."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not condition():
+                    self._happened.clear()
+                    await self._happened.wait()
+        except TimeoutError:
+            raise TimeoutError(f"after {timeout_s} s: {self.summary()}") from None
+
+    def summary(self) -> Summary:
+        """The counters now."""
+        members = self.members.values()
+        connects = sum(member.connects for member in members)
+        return Summary(
+            devices=len(self.specs),
+            online=sum(member.is_online for member in members),
+            connects=connects,
+            reconnects=connects - sum(member.connects > 0 for member in members),
+            refused=self._refused,
+            connect_failures=self._failures,
+            published=sum(member.published for member in members),
+            sent=sum(member.link.sent for member in members),
+            resent=sum(member.link.resent for member in members),
+            acked=self._acked,
+            dropped=sum(member.link.dropped for member in members),
+            pending=sum(member.link.pending for member in members),
+            commands=self._commands,
+            answers=self._answers,
+            ack_p50_ms=_ms(self._latency.quantile(0.5)),
+            ack_p99_ms=_ms(self._latency.quantile(0.99)),
+            ack_max_ms=round(self._latency_max * 1000.0, 3),
+            seed=self.seed,
+            seconds=round(self._loop.time() - self._began, 3) if self._began else 0.0,
+            last_problem=self._last_problem,
+        )
+
+    async def stop(self, drain_s: float | None = None) -> None:
+        """End reports, wait up to `drain_s` for PUBACKs, disconnect everything. A second call does nothing."""
+        if not self._running:
+            return
+        self._running = False
+        members = list(self.members.values())
+        with contextlib.suppress(TimeoutError):  # the summary says how many are pending
+            await self.until(
+                lambda: not any(member.link.pending for member in members if member.is_online),
+                self._drain_s if drain_s is None else drain_s,
+            )
+        for task in self._tasks:
+            task.cancel()
+        for member in members:
+            member.link.close()
+        try:
+            await self.until(lambda: all(member.link.state == CLOSED for member in members), GOODBYE_S)
+        except TimeoutError:
+            for member in members:
+                member.link.abort("stopped")
+
+    # What members tell
+
+    def reconnect(self, member: Member, delay_s: float) -> None:
+        """Open this member's connection in `delay_s` seconds, as the ramp allows."""
+        self._order += 1
+        heapq.heappush(self._callers, (self._loop.time() + delay_s, self._order, member))
+        self._callers_changed.set()
+
+    def came_online(self, member: Member) -> None:
+        """Schedule what the member has due."""
+        self._happened.set()
+        if member.connects == 1:
+            self._at(0.0, member, None)
+
+    def went_offline(self, member: Member, reason: str) -> None:
+        """Count, and connect again later if it should be connected."""
+        self._happened.set()
+        if member.link.refused:
+            self._refused += 1
+        if not self._running or not member.wants_connection:
+            return
+        self._last_problem = f"{member.uid}: {reason}"
+        self._retry(member)
+
+    def answer(self, member: Member, posts: list[Post], delay_s: float) -> None:
+        """Send a command's answer now or later."""
+        self._answers += 1
+        self._happened.set()
+        if delay_s > 0:
+            self._at(delay_s, member, posts)
+        else:
+            member.publish(posts)
+
+    def counted_command(self) -> None:
+        """A command came."""
+        self._commands += 1
+        self._happened.set()
+
+    def counted_ack(self, seconds: float) -> None:
+        """A PUBACK came."""
+        self._acked += 1
+        self._latency.add(seconds)
+        self._latency_max = max(self._latency_max, seconds)
+        self._happened.set()
+
+    # The two tasks
+
+    async def _connect_all(self) -> None:
+        assert self._group is not None  # noqa: S101 - made before the task
+        gap = 1.0 / self._ramp_per_s
+        while True:
+            member = await self._next_caller()
+            if member.link.state != CLOSED or not member.wants_connection:
+                continue
+            await self._opening.acquire()
+            self._group.create_task(self._connect(member), name=f"connect {member.uid}")
+            await asyncio.sleep(gap)
+
+    async def _next_caller(self) -> Member:
+        while True:
+            now = self._loop.time()
+            if self._callers and self._callers[0][0] <= now:
+                return heapq.heappop(self._callers)[2]
+            self._callers_changed.clear()
+            await _wait(self._callers_changed, self._callers[0][0] - now if self._callers else None)
+
+    async def _connect(self, member: Member) -> None:
+        try:
+            opened = member.link.state != CLOSED or await member.link.open(*self._broker)
+        finally:
+            self._opening.release()
+        if not (self._running and member.wants_connection):
+            member.link.close()
+        elif not opened:
+            self._failures += 1
+            self._last_problem = f"{member.uid}: {member.link.reason}"
+            self._happened.set()
+            self._retry(member)
+
+    def _retry(self, member: Member) -> None:
+        member.attempts += 1
+        chance = unit(device_seed(member.device.spec), 1000 + member.attempts)
+        self.reconnect(member, backoff_s(member.attempts, chance))
+
+    async def _run_agenda(self) -> None:
+        ticked = self._loop.time()
+        while True:
+            now = self._loop.time()
+            if now - ticked >= TICK_S:
+                ticked = now
+                for member in self.members.values():
+                    member.link.tick()
+            for _ in range(CHUNK):
+                if not self._agenda or self._agenda[0][0] > now:
+                    break
+                _, _, member, posts = heapq.heappop(self._agenda)
+                self._run(member, posts)
+            self._agenda_changed.clear()
+            until = self._agenda[0][0] if self._agenda else now + TICK_S
+            await _wait(self._agenda_changed, min(until, ticked + TICK_S) - self._loop.time())
+
+    def _run(self, member: Member, posts: list[Post] | None) -> None:
+        if posts is not None:
+            member.publish(posts)
+            return
+        if not self._running:
+            return
+        if member.link.state == READY:
+            member.publish(member.device.due(self.now()))
+        wait = (member.device.next_due - self.now()) / self._scale
+        self._at(wait if wait > 0 else self._interval_s / self._scale, member, None)
+
+    def _at(self, delay_s: float, member: Member, posts: list[Post] | None) -> None:
+        self._order += 1
+        heapq.heappush(self._agenda, (self._loop.time() + delay_s, self._order, member, posts))
+        self._agenda_changed.set()
+
+
+async def _wait(event: asyncio.Event, seconds: float | None) -> None:
+    """Until the event, or so many seconds; gives others a turn in any case."""
+    if seconds is not None and seconds <= 0:
+        await asyncio.sleep(0)
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000.0, 3)
