@@ -67,6 +67,10 @@ def _read(
         for depth in range(len(at), 0, -1):
             if at[:depth] in origins:
                 return origins[at[:depth]]
+        if at not in lines:
+            inside = [name for inner, name in origins.items() if inner[: len(at)] == at]
+            if inside:
+                return inside[0]
         return f"{path}:{line_of(lines, at)}" if path else ".".join(map(str, at))
 
     def report(at: Path, what: str, hint: str = "") -> None:
@@ -124,12 +128,13 @@ def _from_environment(tree: dict[str, Any], name: str, text: str, origins: dict[
     origins[at] = name
     setting = _setting(at)
     value: object = text
-    if setting is not None and not _is_text(setting):
+    if setting is None or not _is_text(setting):
         try:
             value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            report(at, f"{text!r} is no TOML value", f"{_dotted(at)} is {wanted(setting)}")
-            return
+        except (tomllib.TOMLDecodeError, RecursionError):
+            if setting is not None:
+                report(at, f"{text!r} is no TOML value", f"{_dotted(at)} is {wanted(setting)}")
+                return
     if not _put(tree, at, value):
         report(
             at, f"no place for {_dotted(at)}", "sections and keys in capitals; arrays by number, from 0, without holes"

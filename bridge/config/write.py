@@ -14,7 +14,7 @@ from bridge.config.values import settings
 MASK = '"********"'
 """What stands in the place of a secret."""
 
-_SECRET_NAME = re.compile(r"secret|token|password|passwd|api_?key|private", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"(?!.*(?:file|path|url)$).*(?:secret|token|password|passwd|api_?key|private)", re.IGNORECASE)
 
 
 def effective(config: Config) -> str:
@@ -53,7 +53,7 @@ def _literal(value: Any) -> str:
 
 def _masked(key: str, value: Any) -> str:
     """A plugin's own settings: whatever is named like a secret is one."""
-    return MASK if isinstance(value, str) and _SECRET_NAME.search(key) else _literal(value)
+    return MASK if isinstance(value, str) and _SECRET_NAME.match(key) else _literal(value)
 
 
 def _quoted(text: str) -> str:

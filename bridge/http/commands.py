@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from time import time
 from typing import Any
 
 from aiohttp import web
@@ -25,11 +24,10 @@ async def ask(call: Call) -> Answer:
         wanted.feature,
         wanted.action,
         wanted.data,
-        now=int(time() * 1000),
         mid=wanted.mid,
         timeout_s=wanted.timeout_s,
         hold_s=wanted.hold_s,
-        immediate=wanted.now,
+        now=wanted.now,
         sub_device_uid=wanted.sub_device_uid,
         sub_device_id=wanted.sub_device_id,
     )

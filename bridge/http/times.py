@@ -22,10 +22,10 @@ def milliseconds(text: str | None, name: str) -> int | None:
         if not FIRST <= value < LAST:
             raise Unprocessable("bad_timestamp", f"{text[:20]} is no epoch time in milliseconds since 1973", path)
         return value
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = _unescaped_plus(text)
+    moment = _parsed(text)
+    if moment is None and " " in text:  # an unescaped + arrives as a space
+        head, _, offset = text.rpartition(" ")
+        moment = _parsed(f"{head}+{offset}") if "T" in head else None
     if moment is None:
         wanted = "epoch milliseconds or ISO 8601 with an offset, such as 2024-06-01T00:00:00+02:00 (+ written %2B)"
         raise Unprocessable("bad_timestamp", f"{text[:40]!r} is no time: {wanted}", path)
@@ -34,12 +34,8 @@ def milliseconds(text: str | None, name: str) -> int | None:
     return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
-def _unescaped_plus(text: str) -> datetime | None:
-    """An unescaped + arrives as a space: `2024-06-01T00:00:00 02:00`."""
-    head, space, offset = text.rpartition(" ")
-    if not space or "T" not in head:
-        return None
+def _parsed(text: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(f"{head}+{offset}")
+        return datetime.fromisoformat(text)
     except ValueError:
         return None

@@ -1,0 +1,279 @@
+"""The configuration: every mistake is named with its line; what `check` prints is what `load` reads."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bridge.config import Config, effective, load, parse_address, problems
+from bridge.config.lines import key_lines
+from bridge.config.settings import Sink
+from bridge.config.values import settings, wanted
+from bridge.errors import ConfigError
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
+
+WRONG = [
+    ("[broker]\nlsten = 'x'", 2, "unknown key broker.lsten", "broker.listen"),
+    ("[brocker]\nlisten = 'x'", 1, "unknown key brocker", "broker"),
+    ("[http]\nzzz = 1", 2, "unknown key http.zzz", "max_body_bytes"),
+    ("\n\n[broker]\n\nmax_packet_bytes = 'big'", 5, 'broker.max_packet_bytes is "big"', "an integer of at least 1024"),
+    ("[broker]\nmax_packet_bytes = 12", 2, "broker.max_packet_bytes is 12", "at least 1024"),
+    ("[broker]\nallow_anonymous = 1", 2, "broker.allow_anonymous is 1", "true or false"),
+    ("[commands]\ntimeout_s = nan", 2, "commands.timeout_s is nan", "a number above 0"),
+    ("[commands]\ntimeout_s = true", 2, "commands.timeout_s is true", "a number above 0"),
+    ("[commands]\nhold_s = 9\nmax_hold_s = 5", 2, "commands.hold_s is 9", "at most commands.max_hold_s, 5"),
+    ("[broker]\nmode = 'external'", 2, 'broker.mode is "external"', 'one of "embedded"'),
+    ("broker = 3", 1, "broker is 3", "a table"),
+    ("[broker]\nlisten = '1883'", 2, "has no port", "HOST:PORT"),
+    ("[http]\nlisten = 'localhost:99999'", 2, "'99999' is no port number", "HOST:PORT"),
+    ("[http]\nlisten = '::1:8080'", 2, "brackets", "HOST:PORT"),
+    ("[broker]\nallow_anonymous = true\nlisten = '0.0.0.0:1883'", 3, "allow_anonymous is true", "loopback"),
+    ("[broker]\nallow_anonymous = true\n[http]\nlisten = '192.168.1.4:80'", 4, "allow_anonymous is true", "loopback"),
+    ("[devices]\ntimezone = 'Mars/Base'", 2, 'devices.timezone is "Mars/Base"', "Europe/Berlin"),
+    ("[devices]\ntimezone = '../../etc/passwd'", 2, "devices.timezone is", "Europe/Berlin"),
+    ("[devices.signs]\nmeter = 2", 1, "devices.signs is a table", "1 or -1"),
+    ("[topics]\ncustom = [{prefix = 'a/+', owner = 'o'}]", 2, 'topics.custom[0].prefix is "a/+"', "without + and #"),
+    ("[[topics.custom]]\nprefix = 'a'\nowner = 'o'\n[[topics.custom]]\nprefix = 'a'\nowner = 'p'", 5, "again", "once"),
+    ("[[topics.custom]]\nprefix = 'v1/user/t'\nowner = 'o'", 2, "v1/user/t", "cover already"),
+    ("[[topics.custom]]\nprefix = 'bridge/x'\nowner = 'o'", 2, "bridge/x", "the bridge's own"),
+    ("[[topics.custom]]\nprefix = 'a'", 1, "topics.custom[0].owner is missing", "a string"),
+    ("[mirror]\nsinks = 3", 2, "mirror.sinks is 3", "[[mirror.sinks]]"),
+    (
+        "[[mirror.sinks]]\nname = 'a'\nurl = 'http://h/'\n\n[[mirror.sinks]]\nname = 'a'\nurl = 'http://h/'",
+        6,
+        "again",
+        "once",
+    ),
+    ("[[mirror.sinks]]\nname = 'local'\nurl = 'http://h/'", 2, '"local" again', "own"),
+    ("[[mirror.sinks]]\nname = 'a'\nurl = 'ftp://h/'", 3, 'url is "ftp://h/"', "http:// or https://"),
+    ("[[mirror.sinks]]\nname = 'a'\nurl = 'http://u:p@h/'", 3, "url is", "token"),
+    ("[[mirror.sinks]]\nname = 'a b'\nurl = 'http://h/'", 2, 'name is "a b"', "like"),
+    ("[mirror]\noutbox_max_age_days = 3", 2, "outbox_max_age_days is 3", "at least 7"),
+    ("[broker\nlisten = 1", 1, "not TOML", "column"),
+    ("[broker]\nlisten = 'a'\nlisten = 'b'", 3, "not TOML", ""),
+    ("[broker]\nplugins = ", 2, "not TOML", ""),
+    ("x = " + "[" * 5000, 1, "not TOML", ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what", "hint"), WRONG, ids=[re.sub(r"\s+", " ", row[0][:50]) for row in WRONG]
+)
+def test_a_mistake_is_named_with_its_line_and_what_would_be_right(
+    tmp_path: Path, text: str, line: int, what: str, hint: str
+) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load(path, environ={})
+    assert caught.value.where == f"{path}:{line}"
+    assert what in caught.value.what
+    assert hint in caught.value.hint
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines(tmp_path: Path) -> None:
+    text = (
+        "[broker]\nlsten = 1\nmax_packet_bytes = 1\n[commands]\ntimeout_s = 'x'\n[[mirror.sinks]]\nurl = 'http://h/'\n"
+    )
+    path = write(tmp_path, text)
+    found = problems(path, environ={})
+    assert [error.where for error in found] == [f"{path}:{line}" for line in (2, 3, 5, 6)]
+    with pytest.raises(ConfigError, match="and 3 more: `ems-bridge check` lists them"):
+        load(path, environ={})
+
+
+def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nope\.toml: cannot be read: No such file"):
+        load(tmp_path / "nope.toml", environ={})
+    path = tmp_path / "latin.toml"
+    path.write_bytes(b"[broker]\nlisten = '\xff'")
+    with pytest.raises(ConfigError, match=r"latin\.toml:2: is not UTF-8"):
+        load(path, environ={})
+
+
+ENVIRONMENT: list[tuple[dict[str, str], str, Any]] = [
+    ({"EMS_BRIDGE__BROKER__LISTEN": "127.0.0.1:0"}, "broker.listen", "127.0.0.1:0"),
+    ({"EMS_BRIDGE__BROKER__MAX_PACKET_BYTES": "4096"}, "broker.max_packet_bytes", 4096),
+    ({"EMS_BRIDGE__COMMANDS__TIMEOUT_S": "3"}, "commands.timeout_s", 3.0),
+    ({"EMS_BRIDGE__CLOUD__LENIENT_INTERVAL": "true"}, "cloud.lenient_interval", True),
+    ({"EMS_BRIDGE__DEVICES__SIGNS": "{meter = -1}"}, "devices.signs", {"meter": -1}),
+    ({"EMS_BRIDGE__DEVICES__SIGNS__PCS": "-1"}, "devices.signs", {"pcs": -1}),
+    (
+        {"EMS_BRIDGE__MIRROR__SINKS": "[{name='a', url='http://h/'}]"},
+        "mirror.sinks",
+        (Sink(name="a", url="http://h/"),),
+    ),
+    (
+        {"EMS_BRIDGE__MIRROR__SINKS__0__NAME": "a", "EMS_BRIDGE__MIRROR__SINKS__0__URL": "http://h/"},
+        "mirror.sinks",
+        (Sink(name="a", url="http://h/"),),
+    ),
+    ({"EMS_BRIDGE__BROKER__PLUGINS": '{"x.Y" = {file = "f"}}'}, "broker.plugins", {"x.Y": {"file": "f"}}),
+]
+
+
+@pytest.mark.parametrize(("environ", "key", "value"), ENVIRONMENT)
+def test_the_environment_overrides_every_key_with_its_type(environ: dict[str, str], key: str, value: Any) -> None:
+    section, name = key.split(".")
+    assert getattr(getattr(load(None, environ=environ), section), name) == value
+
+
+def test_the_environment_changes_one_item_of_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "[[mirror.sinks]]\nname='a'\nurl='http://a/'\n[[mirror.sinks]]\nname='b'\nurl='http://b/'")
+    config = load(path, environ={"EMS_BRIDGE__MIRROR__SINKS__1__TOKEN": "s3cret"})
+    assert [(sink.url, sink.token) for sink in config.mirror.sinks] == [("http://a/", ""), ("http://b/", "s3cret")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("EMS_BRIDGE__BROKER__LSTEN", "x", "unknown key broker.lsten (did you mean broker.listen?)"),
+        ("EMS_BRIDGE__NOPE__KEY", "x", "unknown key nope"),
+        ("EMS_BRIDGE__BROKER__INFLIGHT", "many", "'many' is no TOML value (broker.inflight is an integer"),
+        ("EMS_BRIDGE__BROKER__INFLIGHT", "0", "broker.inflight is 0 (an integer of at least 1"),
+        ("EMS_BRIDGE__MIRROR__SINKS__3__NAME", "x", "no place for mirror.sinks[3].name"),
+        ("EMS_BRIDGE__BROKER__LISTEN__X", "1", "broker.listen is a table"),
+        ("EMS_BRIDGE__BROKER", "1", "broker is 1 (a table)"),
+    ],
+)
+def test_a_mistake_in_the_environment_names_the_variable(name: str, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, environ={name: text})
+    assert str(caught.value).startswith(f"{name}: ")
+    assert said in str(caught.value)
+
+
+def test_options_win_over_environment_over_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "[http]\nlisten = '127.0.0.1:1'\n[broker]\nlisten = '127.0.0.1:1'\n[store]\ndata = 'one'")
+    environ = {"EMS_BRIDGE__HTTP__LISTEN": "127.0.0.1:2", "EMS_BRIDGE__BROKER__LISTEN": "127.0.0.1:2"}
+    config = load(path, {"http.listen": "127.0.0.1:3"}, environ=environ)
+    assert (config.http.listen, config.broker.listen, config.store.data) == ("127.0.0.1:3", "127.0.0.1:2", "one")
+
+
+def test_an_option_is_named_as_it_was_typed() -> None:
+    with pytest.raises(ConfigError, match=r"^--mqtt: broker\.listen: 'x' has no port"):
+        load(None, {"broker.listen": "x"}, environ={}, options={"broker.listen": "--mqtt"})
+
+
+def test_without_passwords_listeners_that_nobody_named_are_loopback() -> None:
+    config = load(None, {"broker.allow_anonymous": True}, environ={})
+    assert (config.broker.listen, config.http.listen) == ("127.0.0.1:1883", "127.0.0.1:8080")
+    assert load(None, environ={}).broker.listen == "0.0.0.0:1883"
+
+
+FULL = """
+[broker]
+listen = "[::1]:1883"
+max_packet_bytes = 4096
+[broker.plugins."amqtt.plugins.authentication.FileAuthPlugin"]
+password_file = "/etc/x"
+api_token = "hush"
+[devices.signs]
+meter = -1
+[[topics.custom]]
+prefix = "plant/7"
+owner = "ö \\" \\\\ \\u007f"
+version = 2
+[[mirror.sinks]]
+name = "a"
+url = "https://h/x"
+token = "hush"
+gzip = false
+"""
+
+
+def test_the_effective_configuration_reads_back_the_same_and_masks_secrets(tmp_path: Path) -> None:
+    config = load(write(tmp_path, FULL), environ={})
+    shown = effective(config)
+    assert "hush" not in shown
+    again = load(write(tmp_path, shown, "shown.toml"), environ={})
+    masked = json.loads(msgspec.json.encode(config).decode().replace("hush", "********"))
+    assert json.loads(msgspec.json.encode(again)) == masked
+    assert load(write(tmp_path, effective(Config()), "default.toml"), environ={}) == Config()
+
+
+LINES = """# comment = 1
+a = 1
+[ "b.c" . d ]
+e = \"\"\"
+x = 1
+[y]
+\"\"\"
+f.g = ['''
+[z]''', # [no]
+  "]"]
+[[h]]
+i = '\\'
+[[h]]
+i = { j = 1, k = "#" } # x
+[h.sub]
+l = 2
+"""
+
+
+def test_lines_of_keys() -> None:
+    assert key_lines(LINES) == {
+        ("a",): 2,
+        ("b.c", "d"): 3,
+        ("b.c", "d", "e"): 4,
+        ("b.c", "d", "f"): 8,
+        ("b.c", "d", "f", "g"): 8,
+        ("h", 0): 11,
+        ("h", 0, "i"): 12,
+        ("h", 1): 13,
+        ("h", 1, "i"): 14,
+        ("h", 1, "sub"): 15,
+        ("h", 1, "sub", "l"): 16,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [("127.0.0.1:0", ("127.0.0.1", 0)), ("[::1]:1883", ("::1", 1883)), ("box.local:80", ("box.local", 80))],
+)
+def test_addresses(text: str, address: tuple[str, int]) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["", "host", ":80", "h:", "h:x", "h:-1", "h:65536", "::1:80", "a b:80", "http://h:80", "h:８０"]
+)
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_address(text)
+
+
+def rows() -> list[str]:
+    """docs/configuration.md's rows: | `section.key` | default | what is right | meaning |"""
+    found = []
+    for section, part in settings(Config).items():
+        for name, setting in settings(part.type).items():
+            found.append(_row(f"{section}.{name}", setting))
+            for inner, item in settings(setting.item).items() if setting.item else ():
+                found.append(_row(f"{section}.{name}[].{inner}", item))
+    return found
+
+
+def _row(key: str, setting: Any) -> str:
+    default = setting.default
+    if default is msgspec.NODEFAULT:
+        shown = "required"
+    else:
+        shown = f"`{json.dumps(list(default) if isinstance(default, tuple) else default)}`"
+    return f"| `{key}` | {shown} | {wanted(setting).replace('|', chr(92) + '|')} | {setting.meta.description} |"
+
+
+def test_the_document_lists_every_key_with_its_default() -> None:
+    listed = [line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    assert listed == rows()
+
+
+def write(folder: Path, text: str, name: str = "bridge.toml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
