@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from schemas.errors import Invalid
 from schemas.scalars import EpochMillis, SubDeviceId
@@ -26,7 +26,7 @@ class Message(Struct, kw_only=True, omit_defaults=True):
     `code` 200 or 400 in a result. `sub_device_*` name the level-1 EMS for which a level-2 EMS speaks.
     """
 
-    mid: str
+    mid: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
     type: str
     device_uid: str
     timestamp: EpochMillis

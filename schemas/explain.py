@@ -25,8 +25,7 @@ def explain(error: Exception, model: Any, root: str = "$") -> Invalid:
         return Invalid("not_json", "", f"not UTF-8: {error.reason} at byte {error.start}")
     if isinstance(error, RecursionError):
         return Invalid("not_json", "", "nested too deeply")
-    text = str(error)
-    return Invalid("not_json", "", "empty payload, expected a JSON object" if text == _EMPTY else f"not JSON: {text}")
+    return Invalid("not_json", "", f"not JSON: {error}; expected one JSON object")
 
 
 def deeper(path: str) -> int:
@@ -34,7 +33,6 @@ def deeper(path: str) -> int:
     return path.count(".") + path.count("[")
 
 
-_EMPTY = "Input data was truncated"
 _PARTS = re.compile(r"(?s)(.*?)(?: - at `(key in )?(\$.*)`)?")
 _FIELD = re.compile(r"(?s)Object (missing required|contains unknown) field `(.*)`")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")

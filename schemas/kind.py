@@ -77,7 +77,7 @@ class Kind:
         self.answers = f"{feature}/{action}/result" if kind == "command" else None
         self.changes, self.timeout_s = changes, timeout_s
         self.fits, self.loose = fits, loose
-        body = object if data is None else data
+        body = Any if data is None else data
         self.model = self._model(body, strict=False)
         self.strict_model = self._model(Nothing if data is None else data, strict=True)
         self._read = msgspec.json.Decoder(self.model).decode
@@ -108,7 +108,7 @@ class Kind:
     def data_strict(self, data: object) -> Any:
         """An HTTP body's data as this kind's typed value (None when it has none). Raise Invalid with paths from `$.data`."""
         if data is None and self.needs_data:
-            raise _data_missing(self)
+            raise Invalid("invalid", "$.data", f"required, but missing: {self.suffix} carries data")
         try:
             value = self._strict_data(msgspec.json.encode(data))
         except FAILURES as error:
@@ -124,10 +124,8 @@ class Kind:
         return message
 
     def check(self, message: Message) -> Message:
-        """What the types cannot say: the mid is a UUID, the body is there. Raise Invalid."""
+        """What the types cannot say: the mid is a UUID. Raise Invalid."""
         check_mid(message.mid)
-        if message.data is None and self.needs_data:
-            raise _data_missing(self)
         return message
 
     def decode_loose(self, payload: bytes, error: msgspec.ValidationError) -> Message:
@@ -146,7 +144,10 @@ class Kind:
         words = self.key.replace("/", "_").replace(":", "_").split("_")
         name = "".join(word.title() for word in words) + ("Strict" if strict else "")
         types: Any = Literal.__getitem__((self.type, *self.aliases))
-        fields: list[Any] = [("type", types), ("data", body | None if body is not object else object, None)]
+        data: tuple[Any, ...] = (
+            ("data", body) if self.needs_data else ("data", body if body is Any else body | None, None)
+        )
+        fields: list[Any] = [("type", types), data]
         made: Any = msgspec.defstruct(name, fields, bases=(Message,), kw_only=True, forbid_unknown_fields=strict)
         return cast(type[Message], made)
 
@@ -154,10 +155,6 @@ class Kind:
 def many(struct: type[Struct]) -> Any:
     """One object or an array of them: tables say one where samples show an array (CATALOG.md, tolerance 9)."""
     return struct | list[struct]  # type: ignore[valid-type]  # a type made at run time
-
-
-def _data_missing(kind: Kind) -> Invalid:
-    return Invalid("invalid", "$.data", f"required, but missing: {kind.suffix} carries data")
 
 
 _read_plain = msgspec.json.Decoder(Message).decode

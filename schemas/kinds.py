@@ -141,7 +141,7 @@ def _by_shape(kinds: tuple[Kind, ...], payload: bytes) -> tuple[Kind, Message]:
             continue
         except FAILURES as error:
             raise explain(error, kind.model) from None
-        if message.data is None or kind.fits is None or kind.fits(message.data):
+        if kind.fits is None or kind.fits(message.data):
             return kind, kind.check(message)
     return _by_loose_shape(kinds, payload, refused)
 
@@ -168,7 +168,7 @@ def _both(kind: Kind, payload: bytes) -> tuple[Any, Message]:
     try:
         return msgspec.json.decode(payload), message
     except FAILURES as error:
-        raise explain(error, object) from None
+        raise explain(error, Any) from None
 
 
 def _index(rows: tuple[Kind, ...]) -> dict[str, tuple[Kind, ...]]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Struct
 
-from schemas.scalars import Maybe, Port, Text, Whole, values
+from schemas.scalars import Anything, Maybe, Port, Text, Whole, values
 
 
 class EleDeviceType(Struct, gc=False, kw_only=True):
@@ -46,4 +46,4 @@ class EleMeter(Struct, kw_only=True):
     associate_meters: Maybe[list[EleMeter]] = UNSET
     proto_id: Whole = UNSET
     uid: Text = UNSET
-    meter_ids: Maybe[object] = UNSET
+    meter_ids: Anything = UNSET

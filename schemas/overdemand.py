@@ -6,12 +6,12 @@ limits, the meter's record) is required of reports only where every sample has i
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from schemas.meters import EleDeviceType
-from schemas.scalars import KW, Maybe, Number, OnOff, Port, RecordId, Text, Whole, values
+from schemas.scalars import KW, Anything, Maybe, Number, OnOff, Port, RecordId, Text, Whole, values
 
 
 class OverdemandEleMeter(Struct, kw_only=True):
@@ -41,8 +41,8 @@ class OverdemandEleMeter(Struct, kw_only=True):
     pt: Number = UNSET
     ct: Number = UNSET
     purpose: Whole = UNSET
-    meter_ids: Maybe[object] = UNSET
-    associate_meters: Maybe[object] = UNSET
+    meter_ids: Anything = UNSET
+    associate_meters: Anything = UNSET
 
 
 class OverdemandEmsDevice(Struct, kw_only=True):
@@ -63,7 +63,7 @@ class OverdemandEmsDevice(Struct, kw_only=True):
     id: Whole = UNSET
     statistics_port: Whole = UNSET
     cooling_method: Whole = UNSET
-    charges: Maybe[object] = UNSET
+    charges: Anything = UNSET
     pcs_reboot: Whole = UNSET
     bms_reboot: Whole = UNSET
     proto_type: Whole = UNSET
@@ -128,9 +128,9 @@ class _Sent(Struct, kw_only=True, forbid_unknown_fields=True):
     individual_phase_streaming_condition: Power | UnsetType = UNSET
     dynamic_demand_status: Switch | UnsetType = UNSET
     device_type: Literal[2, 3, 4] | UnsetType = UNSET
-    devices: Maybe[list[dict[str, object]]] = UNSET
-    elemeter: Maybe[dict[str, object]] = UNSET
-    ele_meter: Maybe[dict[str, object]] = UNSET
+    devices: Maybe[list[dict[str, Any]]] = UNSET
+    elemeter: Maybe[dict[str, Any]] = UNSET
+    ele_meter: Maybe[dict[str, Any]] = UNSET
     dynamic_demand: Maybe[Power] = UNSET
     current_over_demand_condition: Maybe[Power] = UNSET
     updated_by: Maybe[str] = UNSET

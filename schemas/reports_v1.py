@@ -10,6 +10,7 @@ from schemas.scalars import (
     KVA,
     KW,
     Amp,
+    Anything,
     Bar,
     DegC,
     Hertz,
@@ -117,8 +118,8 @@ class RegularReportEMSV1(Struct, gc=False, kw_only=True):
     """Mode of a level-1 EMS."""
 
     mode: Maybe[Annotated[int, values(_0="local debug", _1="local automatic", _2="remote passive")]] = UNSET
-    charge_strategy: Maybe[object] = UNSET
-    protection_strategy: Maybe[object] = UNSET
+    charge_strategy: Anything = UNSET
+    protection_strategy: Anything = UNSET
 
 
 class RegularReportCoolingV1(Struct, gc=False, kw_only=True):

@@ -14,7 +14,7 @@ from schemas.meters_v2 import (
     SubEleMeterDataV2,
 )
 from schemas.reports_v1 import ReportV1
-from schemas.scalars import Many, Maybe, Whole
+from schemas.scalars import Anything, Many, Whole
 from schemas.storage_v2 import (
     EMSDataTotalV2,
     EMSDataV2,
@@ -121,8 +121,8 @@ class OtherEntry(Struct, kw_only=True):
     """An entry of a type that no table lists, kept as it came."""
 
     type: str
-    index: Maybe[object] = UNSET
-    data: object = UNSET
+    index: Anything = UNSET
+    data: Any = UNSET
 
 
 Entry: TypeAlias = (

@@ -7,7 +7,7 @@ Sender side (commands): `Literal` and limits, which msgspec enforces.
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from msgspec import Meta, UnsetType
 
@@ -42,6 +42,7 @@ DegC: TypeAlias = Maybe[Annotated[float, _unit("°C")]]
 Bar: TypeAlias = Maybe[Annotated[float, _unit("bar")]]
 WattPerM2: TypeAlias = Maybe[Annotated[float, _unit("W/m²")]]
 KOhm: TypeAlias = Maybe[Annotated[float, _unit("kΩ")]]
+Anything: TypeAlias = Maybe[Any]
 Number: TypeAlias = Maybe[float]
 Whole: TypeAlias = Maybe[int]
 Text: TypeAlias = Maybe[str]
