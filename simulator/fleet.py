@@ -86,6 +86,7 @@ class Fleet:
         self._callers_changed = asyncio.Event()
         self._happened = asyncio.Event()
         self._running = False
+        self._error: Exception | None = None
         self._group: asyncio.TaskGroup | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._opening = asyncio.Semaphore(OPENING_AT_ONCE)
@@ -229,6 +230,11 @@ class Fleet:
         else:
             member.publish(posts)
 
+    def fail(self, error: Exception) -> None:
+        """A device broke: the whole fleet ends with its error."""
+        self._error = self._error or error
+        self._agenda_changed.set()
+
     def counted_command(self) -> None:
         """A command came."""
         self._commands += 1
@@ -283,6 +289,8 @@ class Fleet:
     async def _run_agenda(self) -> None:
         ticked = self._loop.time()
         while True:
+            if self._error is not None:
+                raise self._error
             now = self._loop.time()
             if now - ticked >= TICK_S:
                 ticked = now

@@ -113,8 +113,13 @@ class Member:
         """A command came."""
         self.commands += 1
         self._fleet.counted_command()
-        if self.behaviour.silent:
-            return
+        if not self.behaviour.silent:
+            try:
+                self._obey(topic, payload)
+            except Exception as error:  # asyncio would log it and go on
+                self._fleet.fail(error)
+
+    def _obey(self, topic: str, payload: bytes) -> None:
         now = self._fleet.now()
         posts = (
             self.device.reject(topic, payload, now)

@@ -1,0 +1,145 @@
+"""`ems-sim`: a simulated fleet from the command line (PRODUCT.md §2)."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from simulator.counters import Summary
+from simulator.fleet import Fleet
+from simulator.options import Given, Options, Wrong, options
+
+PROGRESS_S = 0.5
+EXIT_WRONG = 2
+EXIT_NEVER_CONNECTED = 1
+
+
+@click.group(no_args_is_help=True)
+def app() -> None:
+    """Simulated energy-management devices, for a broker to serve."""
+
+
+@app.command()
+@click.option("--broker", metavar="URL", help="mqtt://HOST:PORT, or mqtt://USER:PASSWORD@HOST:PORT for all devices.")
+@click.option("--devices", type=int, metavar="N", help="How many devices.")
+@click.option("--scheme", metavar="LIST", help="Topic schemes, the fleet is split over them: wudun,user. [wudun]")
+@click.option("--version", metavar="LIST", help="Forms of report/regular: v1, v2, emu. [v2]")
+@click.option("--interval", type=float, metavar="S", help="Seconds between two reports, in simulated time. [60]")
+@click.option("--scenario", type=click.Path(path_type=Path), metavar="FILE", help="TOML file with the same options.")
+@click.option("--seed", type=int, metavar="N", help="The same seed gives the same fleet. [1]")
+@click.option("--faults", metavar="SPEC", help="silent=1, offline=10%, reject=…, garbage=…, late=…, slow=S[@SHARE].")
+@click.option("--time-scale", type=float, metavar="X", help="Simulated time runs X times as fast, up to 1000. [1]")
+@click.option("--duration", type=float, metavar="S", help="Stop after so many seconds of real time.")
+@click.option("--credentials", metavar="FILE", help='JSON lines {"uid", "secret", "product_key", "tenant"}.')
+@click.option("--prefix", metavar="TOPIC", help="A custom topic prefix before the device, instead of a scheme's.")
+@click.option("--product-key", metavar="KEY", help="Owner of wudun devices without credentials. [PK1]")
+@click.option("--tenant", metavar="NAME", help="Owner of user devices without credentials. [T1]")
+@click.option("--ramp", type=float, metavar="N", help="Connections opened in a second. [200]")
+@click.option("--keep-alive", type=int, metavar="S", help="MQTT keep-alive. [60]")
+def run(scenario: Path | None, **given: Any) -> None:
+    """Run a fleet; its summary is one line of JSON on stdout (`online`: at the end of the run, before leaving)."""
+    asked = options(Given(**given), scenario)
+    summary = _run(_fleet(asked))
+    click.echo(msgspec.json.encode(summary).decode())
+    if not summary.connects:
+        click.echo(f"ems-sim: no device was ever connected to {_address(asked)}: {summary.last_problem}", err=True)
+        raise SystemExit(EXIT_NEVER_CONNECTED)
+
+
+def main() -> None:
+    """Entry point. A mistake of the user is one line on stderr and exit code 2."""
+    try:
+        app(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as help_wanted:
+        click.echo(help_wanted.format_message(), err=True)
+        sys.exit(EXIT_WRONG)
+    except click.ClickException as error:
+        click.echo(f"ems-sim: {error.format_message()}", err=True)
+        sys.exit(EXIT_WRONG)
+    except Wrong as error:
+        click.echo(f"ems-sim: {error}", err=True)
+        sys.exit(EXIT_WRONG)
+    except click.Abort:
+        sys.exit(130)
+
+
+def _run(work: Coroutine[Any, Any, Summary]) -> Summary:
+    try:
+        import uvloop
+    except ImportError:  # not on every platform
+        return asyncio.run(work)
+    return uvloop.run(work)
+
+
+async def _fleet(asked: Options) -> Summary:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    fleet = Fleet(
+        asked.specs,
+        asked.broker,
+        interval_s=asked.interval_s,
+        faults=asked.faults,
+        time_scale=asked.time_scale,
+        start=asked.start,
+        ramp_per_s=asked.ramp_per_s,
+        keep_alive_s=asked.keep_alive_s,
+    )
+    async with fleet:
+        await _watch(fleet, asked, stop)
+        online = fleet.summary().online
+    return msgspec.structs.replace(fleet.summary(), online=online)
+
+
+async def _watch(fleet: Fleet, asked: Options, stop: asyncio.Event) -> None:
+    """Until the end of the run or a signal; with a live table where stderr is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        await _sleep(stop, asked.duration_s)
+        return
+    loop = asyncio.get_running_loop()
+    end = None if asked.duration_s is None else loop.time() + asked.duration_s
+    before = fleet.summary()
+    with Live(_table(before, before, asked), console=console, auto_refresh=False, transient=True) as live:
+        while not stop.is_set() and (end is None or loop.time() < end):
+            await _sleep(stop, PROGRESS_S if end is None else min(PROGRESS_S, end - loop.time()))
+            now = fleet.summary()
+            live.update(_table(now, before, asked), refresh=True)
+            before = now
+
+
+async def _sleep(stop: asyncio.Event, seconds: float | None) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
+
+
+def _table(now: Summary, before: Summary, asked: Options) -> Table:
+    elapsed = max(now.seconds - before.seconds, 1e-9)
+    table = Table(title=f"{now.devices} devices at {_address(asked)}, seed {now.seed}", show_header=False)
+    table.add_row("online", f"{now.online} of {now.devices}", f"{now.reconnects} reconnects")
+    table.add_row("published", str(now.published), f"{(now.published - before.published) / elapsed:.0f}/s")
+    table.add_row("acknowledged", str(now.acked), f"{(now.acked - before.acked) / elapsed:.0f}/s")
+    table.add_row("pending", str(now.pending), f"{now.dropped} dropped, {now.resent} sent again")
+    table.add_row("ack latency", f"p50 {now.ack_p50_ms} ms", f"p99 {now.ack_p99_ms} ms")
+    table.add_row("commands", str(now.commands), f"{now.answers} answered")
+    if now.last_problem:
+        table.add_row("last problem", now.last_problem, "")
+    return table
+
+
+def _address(asked: Options) -> str:
+    return f"{asked.broker[0]}:{asked.broker[1]}"
