@@ -238,6 +238,8 @@ def _with_registry(data: Path, work: Callable[[Registry], Awaitable[T]], *, make
     from bridge.store.database import Database
 
     path = data / LEDGER
+    if data.exists() and not data.is_dir():
+        raise ConfigError(str(data), "is no directory", "--data DIR")
     if not make and not path.is_file():
         raise ConfigError(str(data), "no data directory of the bridge", f"--data DIR with a {LEDGER} in it")
 

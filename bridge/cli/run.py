@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 import sys
+import tempfile
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +58,46 @@ def cloud(config_file: str | None, http: str | None, data: str | None, allow_ano
     from bridge import app
 
     return _run(config, lambda stop: app.cloud(config, _ready, stop))
+
+
+@click.command()
+@MQTT
+@HTTP
+@click.option("--devices", type=click.IntRange(1, 1000), default=6, show_default=True, metavar="N", help="Fleet size.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.1, 3600),
+    default=5,
+    show_default=True,
+    metavar="S",
+    help="Seconds between reports.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="Another seed, another site.")
+@data_option
+def demo(mqtt: str | None, http: str | None, devices: int, interval: float, seed: int, data: str | None) -> int:
+    """Run everything in one process on loopback, with a simulated site fleet. Ctrl-C stops it."""
+    with tempfile.TemporaryDirectory(prefix="ems-bridge-demo-") as scratch:
+        config = configuration(
+            None,
+            broker__listen=mqtt or _loopback(1883),
+            http__listen=http or _loopback(8080),
+            store__data=data or scratch,
+            log__level="warning",
+        )
+        from bridge import app
+
+        return _run(
+            config, lambda stop: app.demo(config, click.echo, stop, devices=devices, interval_s=interval, seed=seed)
+        )
+
+
+def _loopback(port: int) -> str:
+    """The usual port, or any where something listens there already."""
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            return f"127.0.0.1:{port}"
+    except OSError:
+        return "127.0.0.1:0"
 
 
 def _ready(addresses: Addresses) -> None:
