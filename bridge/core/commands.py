@@ -165,11 +165,11 @@ class Commands:
         mid: str | None = None,
         timeout_s: float | None = None,
         hold_s: float | None = None,
-        immediate: bool = False,
+        now: bool = False,
         sub_device_uid: str | None = None,
         sub_device_id: int | None = None,
     ) -> Command:
-        """Commit a command for a device and give it as accepted. `immediate`: only if the device is online now.
+        """Commit a command for a device and give it as accepted. `now`: only if the device is online.
 
         Raises NotFound (unknown device, or not the principal's), Unprocessable (path), Conflict (the mid has another content)
         and StoreError.
@@ -194,7 +194,7 @@ class Commands:
         )  # fmt: skip
         payload = kinds.encode(message).decode()
         prefix = self._permissions.prefixes(device)[0].removesuffix(f"/{uid}")
-        stored = self._new(principal, "http", uid, kind, message, payload, prefix, timeout_s, hold_s, immediate)
+        stored = self._new(principal, "http", uid, kind, message, payload, prefix, timeout_s, hold_s, now)
         record = Record()
         refused: list[bool] = []
         self._put(record, stored, lambda: refused.append(True))

@@ -144,7 +144,9 @@ class Ingest:
 
     def _store(self, record: Record, place: Place, kind: Kind, message: Message, payload: bytes, now: int) -> None:
         address = place.address
-        device = place.device or self._admit(record, address, now)
+        device = place.device
+        if device is None or not self._permissions.belongs(address, device):
+            device = self._admit(record, address, now)
         self._presences.uses(device.uid, address.scheme)
         self._seq = seq = self._seq + 1
         text = payload.decode()
@@ -208,7 +210,7 @@ class Ingest:
         return place
 
     def _admit(self, record: Record, address: Address, now: int) -> Device:
-        """An anonymous broker met a device for the first time."""
+        """An anonymous broker met a device for the first time, or under a second owner."""
         device = self._registry.admit(address.device, address.scheme, address.owner, now)
         record.rows.append(("device_seen", (device.uid, device.product_key, device.tenant, now)))
         return device

@@ -60,7 +60,7 @@ class Permissions:
         """Whether the message may come from `principal`."""
         if principal.kind == "anonymous":
             return True
-        if device is None or not self._belongs(address, device):
+        if device is None or not self.belongs(address, device):
             return False
         if principal.kind == "device":
             return principal.name == device.uid and address.kind != "command"
@@ -124,7 +124,8 @@ class Permissions:
             return principal.may_touch((address.scheme, address.owner))
         return any(principal.may_touch((scheme, address.owner)) for scheme in ("wudun", "user"))
 
-    def _belongs(self, address: Address, device: Device) -> bool:
+    def belongs(self, address: Address, device: Device) -> bool:
+        """Whether the device is registered with the owner of the address."""
         if address.scheme in ("wudun", "user"):
             return (address.scheme, address.owner) in device.owners
         return any(owner == address.owner for _, owner in device.owners)

@@ -31,7 +31,8 @@ __all__ = ["Account", "Device", "Registry"]
 
 
 class Registry:
-    """Devices and accounts of one ledger. `changed(names)` is called with the principals whose credentials ended."""
+    """Devices and accounts of one ledger. `changed(ended)` is called after every change, with the
+    (kind, name) of those whose credentials ended."""
 
     def __init__(self, database: Database, local_token: str | None = None) -> None:
         self._members = Members(database)
@@ -75,8 +76,12 @@ class Registry:
         `device_seen` row."""
         known = self._devices.get(uid)
         device = known or Device(uid, None, None, "", None, {}, None, True, now, None)
-        owned = {"product_key": owner} if scheme == "wudun" else {"tenant": owner}
-        device = msgspec.structs.replace(device, **owned)
+        if scheme == "wudun":
+            device = msgspec.structs.replace(device, product_key=device.product_key or owner)
+        else:
+            device = msgspec.structs.replace(device, tenant=device.tenant or owner)
+        if device == known:
+            return device
         self._devices[uid] = device
         self.revision += 1
         return device
@@ -196,8 +201,7 @@ class Registry:
         self._keys = {account.key_hash: account for account in accounts.values()}
         self._version = version
         self.revision += 1
-        if ended:
-            self.changed(ended)
+        self.changed(ended)
 
     async def follow(self) -> None:
         """Refresh for as long as the service runs."""

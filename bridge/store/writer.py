@@ -68,7 +68,7 @@ class Writer:
 
     def submit(self, record: Committed, done: Done | None = None) -> None:
         """Take a Record for the next transaction. Never blocks, never raises."""
-        if not record.rows and not self._pending and not self._busy:
+        if not record.rows and self.idle:
             self._finish(record, done)
             return
         self._pending.append((record, done))
@@ -76,6 +76,11 @@ class Writer:
             self._pressed = True
             self.pressure(True)
         self._wake.set()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits for a commit."""
+        return not self._pending and not self._busy
 
     async def commit(self, record: Committed) -> None:
         """Submit and wait for the COMMIT. Raises StoreError when it failed."""

@@ -17,7 +17,16 @@ from bridge.store.writer import HIGH_WATER, Writer
 
 
 def report(seq: int, device: str = "D1", received_at: int = 1_000) -> tuple[str, tuple[object, ...]]:
-    return "report", (seq, received_at, device, f"v1/user/T/{device}/report/regular/post", "report/regular/post", "m", 5, "{}")
+    return "report", (
+        seq,
+        received_at,
+        device,
+        f"v1/user/T/{device}/report/regular/post",
+        "report/regular/post",
+        "m",
+        5,
+        "{}",
+    )
 
 
 def record(*rows: tuple[str, tuple[object, ...]]) -> Record:
