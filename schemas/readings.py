@@ -125,7 +125,7 @@ def _meter_key(meter: Any, at: int) -> str:
     """A meter's id; else its uid, else its place in the report."""
     number = meter.id if meter.__class__ is SubEleMeterDataV1 else meter.device_id
     if number is not None and number is not UNSET:
-        return str(number)
+        return str(number)[:_LONGEST]
     return _name(meter.uid) if meter.uid else str(at)
 
 
@@ -136,7 +136,7 @@ def _ems(entry: Any, message: Message) -> Found:  # noqa: ARG001
     found: Found = [("", data.total)] if data.total else []
     for at, branch in enumerate(data.statistics or ()):
         number = branch.ele_meter_id
-        found.append((f"branch.{at if number is None or number is UNSET else number}", branch))
+        found.append((f"branch.{str(at if number is None or number is UNSET else number)[:_LONGEST]}", branch))
     return found
 
 
