@@ -6,7 +6,8 @@ from typing import Annotated
 
 from msgspec import UNSET, Struct
 
-from schemas.emu_battery import EmuBatteryArrayData, EmuBatteryRackData
+from schemas.emu_battery import EmuBatteryArrayData
+from schemas.emu_rack import EmuBatteryRackData
 from schemas.scalars import KVA, KW, Amp, DegC, Hertz, KVar, KWh, Many, Maybe, Number, Percent, Volt, Whole, values
 
 

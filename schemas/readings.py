@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 from msgspec import UNSET, Struct
 
 from schemas.emu import EmuPcsData, EmuReportRegular
-from schemas.emu_battery import EmuBatteryArrayData, EmuBatteryRackData
+from schemas.emu_battery import EmuBatteryArrayData
+from schemas.emu_rack import EmuBatteryRackData
 from schemas.envelope import Message
 from schemas.kind import Kind
 from schemas.meters_v2 import (
