@@ -1,0 +1,108 @@
+"""Wall clocks and instants: the two time forms of EnOS, days that have 23 or 25 hours, and how local time is written.
+
+Instants are integers, milliseconds since 1970 UTC. Wall times are naive datetimes of a zone.
+A wall time that a zone skips means the instant of the skip; one that comes twice means its first coming. So equal wall times
+are equal instants whether they begin or end a range, and neighbouring ranges neither overlap nor leave a hole.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+Style = Literal["seed", "plain"]
+
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock
+_MS = timedelta(milliseconds=1)
+_LOCAL = re.compile(r"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)")
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+\- ]\d\d:?\d\d)")
+
+
+def zone(name: str) -> ZoneInfo:
+    """The IANA zone. Raises ValueError when there is none of that name."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is no IANA time zone") from error
+
+
+def parse(text: str) -> datetime | int:
+    """`YYYY-MM-DD HH:MM:SS` gives a wall time, ISO 8601 with an offset an instant in ms. Raises ValueError for all else.
+
+    An offset's plus may arrive as a space (unescaped in a URL) or as a literal `%2B` (http_apis.md A.1).
+    """
+    text = text.strip().replace("%2B", "+").replace("%2b", "+")
+    local = _LOCAL.fullmatch(text)
+    if local:
+        return datetime(*(int(part) for part in local.groups()))  # type: ignore[arg-type]  # noqa: DTZ001 - a wall clock
+    iso = _ISO.fullmatch(text)
+    if not iso:
+        raise ValueError(f"{text!r} is neither YYYY-MM-DD HH:MM:SS nor ISO 8601 with an offset")
+    day, clock, fraction, offset = iso.groups()
+    naive = datetime.strptime(f"{day} {clock}", "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007 - the offset follows
+    return wall_ms(naive) + int((fraction or "0").ljust(3, "0")[:3]) - _offset_ms(offset)
+
+
+def wall_ms(wall: datetime) -> int:
+    """Milliseconds of a wall time as if its zone were UTC."""
+    return (wall.replace(tzinfo=None) - EPOCH) // _MS
+
+
+def instant(wall: datetime, where: ZoneInfo) -> int:
+    """The instant of a wall time in a zone, ms (see the top of this file for times that a zone skips or has twice)."""
+    early = _offset_at_wall(wall, where, 0)
+    late = _offset_at_wall(wall, where, 1)
+    first = wall_ms(wall) - early
+    if late <= early:  # ordinary, or twice: `early` is the offset of the first coming
+        return first
+    return _change(where, wall_ms(wall) - late, first)
+
+
+def local(at: int, where: ZoneInfo) -> datetime:
+    """The wall time of an instant, without tzinfo. Raises OverflowError outside the years 1 to 9999."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at)
+    return moment.astimezone(where).replace(tzinfo=None)
+
+
+def write(at: int, where: ZoneInfo, style: Style, milliseconds: bool) -> str:
+    """An instant as EnOS writes local time: `seed` 6/11/2019 6:35:00 PM, `plain` 2019-06-11 18:35:00; `.123` after the seconds
+    when `milliseconds`."""
+    wall = local(at, where)
+    fraction = f".{wall.microsecond // 1000:03d}" if milliseconds else ""
+    if style == "plain":
+        return f"{wall:%Y-%m-%d %H:%M:%S}{fraction}"
+    hour, half = wall.hour % 12 or 12, "AM" if wall.hour < 12 else "PM"
+    return f"{wall.month}/{wall.day}/{wall.year} {hour}:{wall:%M:%S}{fraction} {half}"
+
+
+def _offset_ms(text: str) -> int:
+    if text == "Z":
+        return 0
+    hours, minutes = int(text[1:3]), int(text[-2:])
+    if hours > 23 or minutes > 59:
+        raise ValueError(f"{text!r} is no offset")
+    sign = -1 if text[0] == "-" else 1
+    return sign * (hours * 60 + minutes) * 60_000
+
+
+def _offset_at_wall(wall: datetime, where: ZoneInfo, fold: int) -> int:
+    found = wall.replace(tzinfo=where, fold=fold).utcoffset()
+    return 0 if found is None else found // _MS
+
+
+def _offset_at(at: int, where: ZoneInfo) -> int:
+    return wall_ms(local(at, where)) - at
+
+
+def _change(where: ZoneInfo, low: int, high: int) -> int:
+    """The first instant in (low, high] whose offset is the one at `high`."""
+    offset = _offset_at(high, where)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _offset_at(middle, where) == offset:
+            high = middle
+        else:
+            low = middle
+    return high

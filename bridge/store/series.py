@@ -1,0 +1,255 @@
+"""Every statement and query on `series.db`: assets, their points, and samples (one row an asset and instant, all points in it).
+
+Samples are upserted: the same again changes nothing, another value of a point replaces it, other points are added. Late and
+out-of-order rows are as good as any. The catalogue of assets and points is held in memory; one process writes the file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from heapq import merge
+from itertools import islice
+from pathlib import Path
+from time import time
+from typing import Any, NamedTuple, Self, TypeVar
+
+import msgspec
+
+from bridge.store.database import Database
+
+T = TypeVar("T")
+
+GAUGE, COUNTER = "gauge", "counter"
+KEEP_ANSWERS_MS = 24 * 3_600_000
+"""Storing is idempotent by itself; a remembered answer only has to outlive a sender's retries."""
+FORGET_EVERY_MS = 3_600_000
+
+_ASSETS = """
+INSERT INTO assets (name, device, timezone, first_at, last_at)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) WHERE true
+ON CONFLICT (name) DO UPDATE SET timezone = coalesce(excluded.timezone, timezone),
+  first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)
+RETURNING name, id
+"""
+_POINTS = """
+INSERT INTO points (asset, name, unit, kind)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE true
+ON CONFLICT (asset, name) DO UPDATE SET unit = excluded.unit, kind = excluded.kind
+"""
+_SAMPLES = """
+INSERT INTO samples (asset, ts, body) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true
+ON CONFLICT (asset, ts) DO UPDATE SET body = json_patch(body, excluded.body) WHERE body IS NOT excluded.body
+"""
+_ANSWER = (
+    "INSERT INTO answers (scope, key, digest, at, status, answer) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+_CATALOGUE = "SELECT name, id, device, timezone, first_at, last_at FROM assets"
+_ASSET_POINTS = "SELECT asset, json_group_object(name, json_array(unit, kind)) FROM points GROUP BY asset"
+_SCAN = "SELECT ts, body FROM samples WHERE asset = ? AND ts >= ? AND ts < ? ORDER BY ts"
+_SCAN_BACK = "SELECT ts, body FROM samples WHERE asset = ? AND ts >= ? AND ts < ? ORDER BY ts DESC"
+_BEFORE = """
+SELECT ts, value FROM (SELECT ts, json_extract(body, ?3) AS value FROM samples WHERE asset = ?1 AND ts < ?2 ORDER BY ts DESC)
+WHERE value IS NOT NULL LIMIT 1
+"""
+
+_values = msgspec.json.Decoder(dict[str, float]).decode
+_point_table = msgspec.json.Decoder(dict[str, tuple[str, str]]).decode
+_encode = msgspec.json.Encoder().encode
+
+Points = Mapping[str, tuple[str, str]]
+"""Point -> (unit, kind)."""
+
+
+class Asset(msgspec.Struct):
+    """What is known of an asset. `timezone` is its own or None; `first_at` and `last_at` are the ends of its samples, ms."""
+
+    name: str
+    number: int
+    device: str
+    timezone: str | None
+    first_at: int
+    last_at: int
+    points: Points
+
+
+class Answer(NamedTuple):
+    """An answer under an Idempotency-Key of one sender. `digest` is the SHA-256 of the body it answered."""
+
+    scope: str
+    key: str
+    digest: bytes
+    status: int
+    text: str
+
+
+class Batch:
+    """Samples to store together. `samples` maps (asset, ms) to {point: value}; `devices` has every asset in it; `zones` and
+    `stated` ({asset: {point: (unit, kind)}}, None where nothing was said) only what the sender told."""
+
+    __slots__ = ("devices", "samples", "stated", "zones")
+
+    def __init__(self) -> None:
+        self.samples: dict[tuple[str, int], dict[str, float]] = {}
+        self.devices: dict[str, str] = {}
+        self.zones: dict[str, str] = {}
+        self.stated: dict[str, dict[str, tuple[str | None, str | None]]] = {}
+
+    def add(self, asset: str, device: str, at: int, values: dict[str, float]) -> None:
+        """Take one sample; of two values of one point and instant the later one taken counts."""
+        self.devices[asset] = device
+        self.samples.setdefault((asset, at), {}).update(values)
+
+
+class Scan:
+    """Reads on one connection, inside its thread."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def samples(
+        self, asset: int, start: int, end: int, newest_first: bool = False
+    ) -> Iterator[tuple[int, dict[str, float]]]:
+        """(ms, {point: value}) of [start, end)."""
+        for at, body in self._connection.execute(_SCAN_BACK if newest_first else _SCAN, (asset, start, end)):
+            yield at, _values(body)
+
+    def before(self, asset: int, at: int, point: str) -> tuple[int, float] | None:
+        """The last reading of `point` before `at`, however old."""
+        path = f'$."{point}"'
+        found: tuple[int, float] | None = self._connection.execute(_BEFORE, (asset, at, path)).fetchone()
+        return found
+
+    def merged(
+        self, wanted: Iterable[tuple[int, int, int]], limit: int, newest_first: bool
+    ) -> list[tuple[int, int, dict[str, float]]]:
+        """The first `limit` of (ms, asset, values) over several (asset, start, end), in order of time, then asset."""
+
+        def one(asset: int, start: int, end: int) -> Iterator[tuple[int, int, dict[str, float]]]:
+            for at, values in self.samples(asset, start, end, newest_first):
+                yield at, asset, values
+
+        def order(row: tuple[int, int, dict[str, float]]) -> tuple[int, int]:
+            return (-row[0] if newest_first else row[0]), row[1]
+
+        return list(islice(merge(*(one(*each) for each in wanted), key=order), limit))
+
+
+class Series:
+    """An open `series.db`. `describe(point)` gives unit and kind of a point that no sender described."""
+
+    def __init__(self, database: Database, describe: Callable[[str], tuple[str, str]]) -> None:
+        self.database = database
+        self.assets: dict[str, Asset] = {}
+        self._describe = describe
+        self._shared: dict[str, Points] = {}
+        self._forgotten_at = 0
+
+    @classmethod
+    async def open(cls, path: Path, describe: Callable[[str], tuple[str, str]]) -> Self:
+        """Open or make the file and load the catalogue. Raises StoreError."""
+        series = cls(await Database.open(path, "series"), describe)
+        await series._load()
+        return series
+
+    async def close(self) -> None:
+        """Finish what is queued and close."""
+        await self.database.close()
+
+    async def store(self, batch: Batch, answer: Answer | None = None) -> None:
+        """Commit a batch, and the answer it gets, in one transaction. Raises StoreError; then nothing of it is kept."""
+        spans, points = self._news(batch)
+        now = int(time() * 1000)
+        forget = now - KEEP_ANSWERS_MS if now - self._forgotten_at > FORGET_EVERY_MS else None
+
+        def write(connection: sqlite3.Connection) -> dict[str, int]:
+            if forget is not None:
+                connection.execute("DELETE FROM answers WHERE at < ?", (forget,))
+            if answer is not None:
+                connection.execute(_ANSWER, (*answer[:3], now, answer.status, answer.text))
+            if not batch.samples:
+                return {}
+            heads = [(asset, device, batch.zones.get(asset), *spans[asset]) for asset, device in batch.devices.items()]
+            numbers: dict[str, int] = dict(connection.execute(_ASSETS, (_text(heads),)).fetchall())
+            rows = sorted((numbers[asset], at, values) for (asset, at), values in batch.samples.items())
+            connection.execute(_SAMPLES, (_text(rows),))
+            if points:
+                told = [
+                    (numbers[asset], name, *both) for asset, table in points.items() for name, both in table.items()
+                ]
+                connection.execute(_POINTS, (_text(told),))
+            return numbers
+
+        numbers = await self.database.write(write)
+        if forget is not None:
+            self._forgotten_at = now
+        for asset, number in numbers.items():
+            self._learn(asset, number, batch, spans[asset], points.get(asset, {}))
+
+    async def answer(self, scope: str, key: str) -> Answer | None:
+        """What was answered under this key."""
+        sql = "SELECT scope, key, digest, status, answer FROM answers WHERE scope = ? AND key = ? AND at >= ?"
+        rows = await self.database.rows(sql, (scope, key, int(time() * 1000) - KEEP_ANSWERS_MS))
+        return Answer(*rows[0]) if rows else None
+
+    async def set_timezone(self, asset: str, timezone: str) -> bool:
+        """Give an asset its own zone; False when there is no such asset."""
+        if asset not in self.assets:
+            return False
+        sql = "UPDATE assets SET timezone = ? WHERE name = ?"
+        await self.database.write(lambda connection: connection.execute(sql, (timezone, asset)).rowcount)
+        self.assets[asset].timezone = timezone
+        return True
+
+    async def read(self, fn: Callable[[Scan], T]) -> T:
+        """Run `fn` with a Scan in a reader's thread."""
+        return await self.database.read(lambda connection: fn(Scan(connection)))
+
+    async def _load(self) -> None:
+        tables = {asset: self._share(text) for asset, text in await self.database.rows(_ASSET_POINTS)}
+        for row in await self.database.rows(_CATALOGUE):
+            self.assets[row[0]] = Asset(*row, points=tables.get(row[1], {}))
+
+    def _news(self, batch: Batch) -> tuple[dict[str, tuple[int, int]], dict[str, dict[str, tuple[str, str]]]]:
+        """Oldest and newest instant of each asset in the batch; its points that the catalogue lacks or describes otherwise."""
+        spans: dict[str, tuple[int, int]] = {}
+        fresh: dict[str, dict[str, tuple[str, str]]] = {}
+        for (asset, at), values in batch.samples.items():
+            span = spans.get(asset)
+            spans[asset] = (at, at) if span is None else (min(span[0], at), max(span[1], at))
+            known = self._known_points(asset)
+            if not values.keys() <= known.keys():
+                table = fresh.setdefault(asset, {})
+                for point in values.keys() - known.keys() - table.keys():
+                    table[point] = self._describe(point)
+        for asset, stated in batch.stated.items():
+            known = self._known_points(asset)
+            for point, (unit, kind) in stated.items():
+                old = fresh.get(asset, {}).get(point) or known.get(point) or self._describe(point)
+                told = (old[0] if unit is None else unit, old[1] if kind is None else kind)
+                if told != known.get(point):
+                    fresh.setdefault(asset, {})[point] = told
+        return spans, fresh
+
+    def _known_points(self, asset: str) -> Points:
+        known = self.assets.get(asset)
+        return {} if known is None else known.points
+
+    def _learn(self, asset: str, number: int, batch: Batch, span: tuple[int, int], points: Points) -> None:
+        known = self.assets.get(asset)
+        if known is None:
+            known = self.assets[asset] = Asset(asset, number, batch.devices[asset], None, *span, {})
+        known.first_at = min(known.first_at, span[0])
+        known.last_at = max(known.last_at, span[1])
+        known.timezone = batch.zones.get(asset, known.timezone)
+        if points:
+            known.points = self._share(_text({**known.points, **points}))
+
+    def _share(self, text: str) -> Points:
+        """One table for all assets with the same points: a fleet has few sorts of them."""
+        table: Points = dict(sorted(_point_table(text).items()))
+        return self._shared.setdefault(_text(table), table)
+
+
+def _text(value: Any) -> str:
+    return _encode(value).decode()
