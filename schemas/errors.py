@@ -6,6 +6,10 @@ from typing import Literal
 
 Reason = Literal["not_json", "invalid", "bad_timestamp", "unknown_type"]
 
+LONGEST_PATH = 200
+LONGEST_DETAIL = 600
+"""Characters kept: both may quote what a sender wrote, and both are stored and sent back."""
+
 
 class Invalid(ValueError):
     """A payload that its kind refuses.
@@ -15,7 +19,12 @@ class Invalid(ValueError):
     """
 
     def __init__(self, reason: Reason, path: str, detail: str) -> None:
+        path, detail = _cut(path, LONGEST_PATH), _cut(detail, LONGEST_DETAIL)
         super().__init__(f"{path}: {detail}" if path else detail)
         self.reason: Reason = reason
         self.path = path
         self.detail = detail
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -28,7 +28,7 @@ def explain(error: Exception, model: Any, root: str = "$") -> Invalid:
     return Invalid("not_json", "", f"not JSON: {error}; expected one JSON object")
 
 
-def deeper(path: str) -> int:
+def depth(path: str) -> int:
     """How far into the document a path points: of several readings of one payload the deepest error tells most."""
     return path.count(".") + path.count("[")
 

@@ -129,14 +129,14 @@ class Kind:
         return message
 
     def decode_loose(self, payload: bytes, error: msgspec.ValidationError) -> Message:
-        """Read the body by `loose`; `error` is told when it refuses as well. Raise Invalid."""
+        """Read the body by `loose`; `error`, which made that needful, is told when the envelope is wrong. Raise Invalid."""
         try:
             message = _read_plain(payload)
-            if self.loose is None or message.type not in (self.type, *self.aliases):
-                raise explain(error, self.model)
-            message.data = self.loose(message.data)
         except FAILURES:
             raise explain(error, self.model) from None
+        if self.loose is None or message.data is None or message.type not in (self.type, *self.aliases):
+            raise explain(error, self.model)
+        message.data = self.loose(message.data)
         return self.check(message)
 
     def _model(self, body: Any, *, strict: bool) -> type[Message]:

@@ -15,7 +15,7 @@ from schemas.devices import DeviceInfo
 from schemas.emu import EmuReportRegular, is_emu
 from schemas.envelope import Message, encode
 from schemas.errors import Invalid
-from schemas.explain import FAILURES, deeper, explain
+from schemas.explain import FAILURES, depth, explain
 from schemas.kind import Kind, many
 from schemas.merge import merge, unknown
 from schemas.meters import EleMeter
@@ -150,17 +150,20 @@ def _by_loose_shape(
     kinds: tuple[Kind, ...], payload: bytes, refused: list[tuple[Kind, msgspec.ValidationError]]
 ) -> tuple[Kind, Message]:
     """The kind whose loose reading takes what all types refused; else the deepest error."""
+    errors: list[Invalid] = []
     for kind, error in refused:
-        if kind.loose is not None:
-            try:
-                message = kind.decode_loose(payload, error)
-            except Invalid:
-                continue
-            if kind.fits is None or kind.fits(message.data):
-                return kind, message
-    if not refused:
+        try:
+            if kind.loose is None:
+                raise explain(error, kind.model)
+            message = kind.decode_loose(payload, error)
+        except Invalid as invalid:
+            errors.append(invalid)
+            continue
+        if kind.fits is None or kind.fits(message.data):
+            return kind, message
+    if not errors:
         raise Invalid("invalid", "$.data", f"has the shape of none of {', '.join(kind.key for kind in kinds)}")
-    raise max((explain(error, kind.model) for kind, error in refused), key=lambda invalid: deeper(invalid.path))
+    raise max(errors, key=lambda invalid: depth(invalid.path))
 
 
 def _both(kind: Kind, payload: bytes) -> tuple[Any, Message]:

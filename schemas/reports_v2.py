@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import UNSET, Struct
 
+from schemas.explain import explain
 from schemas.meters_v2 import (
     AlternatingChargePailData,
     DirectChargePailData,
@@ -158,15 +159,21 @@ def is_v2(data: ReportV2 | OtherEntry) -> bool:
 
 
 def loose_v2(data: Any) -> list[Entry | OtherEntry] | Entry | OtherEntry:
-    """Entries from plain JSON values, those of unknown types as they are. Raise msgspec.ValidationError."""
+    """Entries from plain JSON values, those of unknown types as they are. Raise Invalid."""
     if isinstance(data, list):
-        return [_loose_entry(entry) for entry in data]
-    return _loose_entry(data)
+        return [_loose_entry(entry, f"$.data[{at}]") for at, entry in enumerate(data)]
+    return _loose_entry(data, "$.data")
 
 
-def _loose_entry(entry: Any) -> Entry | OtherEntry:
-    known = isinstance(entry, dict) and entry.get("type") in _V2_TYPES
-    return msgspec.convert(entry, Entry if known else OtherEntry)
+def _loose_entry(entry: Any, path: str) -> Entry | OtherEntry:
+    name = entry.get("type") if isinstance(entry, dict) else None
+    known = isinstance(name, str) and name in _V2_TYPES
+    model: Any = Entry if known else OtherEntry
+    try:
+        found: Entry | OtherEntry = msgspec.convert(entry, model)
+    except msgspec.ValidationError as error:
+        raise explain(error, model, path) from None
+    return found
 
 
 def _only_in_v2(data: Any) -> bool:

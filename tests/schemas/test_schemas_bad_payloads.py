@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import Invalid
 from schemas.kinds import KINDS, command, find, resolve, roundtrip, unknown_keys
+from schemas.readings import extract
 
 ALARM = {"content": "x", "device_type": "PCS", "alarm_type": "ems", "level": 1, "handle_status": 1, "occur_time": "t"}
 REPORT = "report/regular/post"
@@ -85,6 +86,10 @@ BAD: list[tuple[str, str | bytes, str, str, str]] = [
     (REPORT, report([METER]).replace('"much"', "1" + "0" * 400), "invalid", "$.data[0].data[0].total_active_power", "range"),
     (REPORT, report([METER]).replace('"much"', "NaN"), "not_json", "", "not JSON"),
     (REPORT, report([METER, 5]), "invalid", "$.data[0].data[0].total_active_power", "got `str`"),
+    (REPORT, report([{"type": "odd"}, 5]), "invalid", "$.data[1]", "Expected `object`, got `int`"),
+    (REPORT, report([{"type": "odd"}, METER]), "invalid", "$.data[1].data[0].total_active_power", "got `str`"),
+    (REPORT, report({"type": "sub_ems", "data": 5}), "invalid", "$.data.data", "got `int`"),
+    (REPORT, report([{"type": ["ems"]}]), "invalid", "$.data[0].type", "Expected `str`"),
     (REPORT, report([5]), "invalid", "$.data[0]", "Expected `object`, got `int`"),
     (REPORT, report([{"index": 0}]), "invalid", "$.data[0].type", "missing"),
     (REPORT, report({"type": "sub_ems", "data": {"pcs": {"pcs_input_power": []}}}), "invalid",
@@ -185,6 +190,17 @@ def test_an_unknown_key_of_the_envelope_is_refused_of_a_platform_only() -> None:
     assert caught.value.path == "$.priority"
 
 
+def test_what_a_sender_wrote_is_quoted_in_bounds() -> None:
+    assert DELETE is not None
+    with pytest.raises(Invalid) as caught:
+        DELETE.data_strict({"id": 1, "k" * 50_000: 1})
+    assert caught.value.path.startswith("$.data.kkk")
+    assert len(str(caught.value)) < 1000
+    with pytest.raises(Invalid) as caught:
+        resolve(DELETED, deleted(type="t" * 50_000).encode())
+    assert len(str(caught.value)) < 1000
+
+
 @pytest.mark.parametrize("mid", [MID, MID.upper(), MID.replace("-", ""), f"{{{MID}}}", f"urn:uuid:{MID}"])
 def test_any_form_of_a_uuid_is_a_mid(mid: str) -> None:
     assert resolve(DELETED, deleted(mid=mid).encode())[1].mid == mid
@@ -227,6 +243,22 @@ def test_any_json_in_an_envelope_is_a_message_or_invalid(suffix: str, changes: d
         assert reason in {"", "not_json", "invalid", "bad_timestamp", "unknown_type"}
         assert path == "" or path.startswith("$")
         refusal(lambda: (roundtrip(kind, payload), unknown_keys(kind, payload)))
+
+
+ENTRY = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": JSON | st.sampled_from(["ems", "sub_ems", "sub_elemeters", "sub_ems_bms"]),
+        "index": JSON,
+        "data": JSON,
+    },
+)
+
+
+@given(data=st.lists(ENTRY, max_size=3) | ENTRY | JSON)
+def test_any_report_gives_readings_or_is_invalid(data: Any) -> None:
+    payload = report(data).encode("utf-8", "replace")
+    refusal(lambda: extract(*resolve(REPORT, payload), {"ems": -1.0}))
 
 
 def refusal(read: Callable[[], object]) -> tuple[str, str]:

@@ -125,7 +125,7 @@ def test_an_unknown_entry_hides_no_error_beside_it() -> None:
     body = message("report_regular", [{"type": "odd"}, entry("sub_ems_pcs", {"pcs_input_power": "4"})])
     with pytest.raises(Invalid) as caught:
         resolve("report/regular/post", json.dumps(body).encode())
-    assert caught.value.reason == "invalid"
+    assert (caught.value.reason, caught.value.path) == ("invalid", "$.data[1].data.pcs_input_power")
 
 
 def test_null_and_absent_stay_different() -> None:
