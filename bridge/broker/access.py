@@ -1,0 +1,87 @@
+"""Who comes in, and what they may hear: the seams to core's registry and permissions, and to other sources of authentication."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from bridge.core.principal import ANONYMOUS, Principal
+from bridge.core.record import Record
+from bridge.mqtt.packets import Connect
+
+if TYPE_CHECKING:
+    from bridge.broker.session import Session
+
+Peer = tuple[str, int] | None
+"""Address and port of the other end, where it has one."""
+
+
+class Access(Protocol):
+    """What the broker asks. `Builtin` answers from the device registry, `access_plugins` from amqtt's plugins beside it."""
+
+    async def authenticate(self, connect: Connect, client_id: str, peer: Peer) -> Principal | None:
+        """Who this is; None when the credentials are wrong or missing. Never blocks the loop. `client_id` is the one that
+        counts: `connect.client_id` may be empty."""
+
+    def resolve(self, kind: str, name: str) -> Principal | None:
+        """The principal with its present grants; None when it is gone."""
+
+    def may_subscribe(self, principal: Principal, topic_filter: str) -> bool:
+        """Whether a filter is granted; what it delivers is asked about again."""
+
+    def may_read(self, principal: Principal, topic: str) -> bool:
+        """Whether a message on `topic` may reach `principal`. Answers are cached until `Hub.permissions_changed`."""
+
+
+class Gate(Protocol):
+    """amqtt's topic plugins: they answer later, so that decisions are asked for first and looked up on the hot path."""
+
+    def opened(self, session: Session, connect: Connect, peer: Peer) -> None:
+        """A client has logged in; its plugins' view of it begins."""
+
+    def known(self, session: Session, action: str, topic: str) -> bool | None:
+        """The decision on `action` ("publish", "subscribe", "receive"); None when it is still to be asked for."""
+
+    async def ask(self, session: Session, action: str, topics: tuple[str, ...]) -> None:
+        """Get the decisions, so that `known` knows them."""
+
+    def may_receive(self, session: Session, topic: str) -> bool:
+        """The decision on a delivery; True when it is not known yet (then `hold` waits for it)."""
+
+    def hold(self, record: Record) -> bool:
+        """Whether the delivery of a Record must wait for decisions; it is delivered, in order, when they are there."""
+
+
+class Builtin(NamedTuple):
+    """The device registry and the platform accounts. `login(username, password)` hashes off the loop."""
+
+    login: Callable[[str, str], Awaitable[Principal | None]]
+    find: Callable[[str, str], Principal | None]
+    subscribe: Callable[[Principal, str], bool]
+    read: Callable[[Principal, str], bool]
+    allow_anonymous: bool = False
+
+    async def authenticate(self, connect: Connect, client_id: str, peer: Peer) -> Principal | None:
+        """Anonymous only without credentials: wrong ones are refused even where none are needed."""
+        _ = client_id, peer
+        if connect.username is None:
+            return ANONYMOUS if self.allow_anonymous else None
+        try:
+            password = (connect.password or b"").decode()
+        except UnicodeDecodeError:
+            return None
+        return await self.login(connect.username, password)
+
+    def resolve(self, kind: str, name: str) -> Principal | None:
+        """See Access."""
+        if kind == ANONYMOUS.kind:
+            return ANONYMOUS if self.allow_anonymous else None
+        return self.find(kind, name)
+
+    def may_subscribe(self, principal: Principal, topic_filter: str) -> bool:
+        """See Access."""
+        return self.subscribe(principal, topic_filter)
+
+    def may_read(self, principal: Principal, topic: str) -> bool:
+        """See Access."""
+        return self.read(principal, topic)

@@ -1,0 +1,51 @@
+"""Every limit of the broker, with its reason. The app fills them from `[broker]`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class Limits(NamedTuple):
+    """Bounds of connections, sessions and queues."""
+
+    max_packet_bytes: int = 256 * KIB
+    """Refused from the header. The largest report that the vendor documents is some 20 KiB."""
+    connect_packet_bytes: int = 64 * KIB
+    """Before it is known who is there, a client may make us keep this much."""
+    connect_timeout_s: float = 10.0
+    """From the TCP connection to a whole CONNECT: a slowloris holds a socket no longer."""
+    login_timeout_s: float = 30.0
+    """A password check that takes longer is answered with `server unavailable`."""
+    close_timeout_s: float = 5.0
+    """A peer that does not read what it is still sent when its connection closes is cut off."""
+    max_connections: int = 10_000
+    """More get CONNACK 3."""
+    max_sessions: int = 100_000
+    """Persistent sessions in all: each costs about 1 KiB, and nothing in MQTT 3.1.1 ever ends one."""
+    client_id_bytes: int = 256
+    """It is a key on disk; longer ones get CONNACK 2."""
+    inflight: int = 100
+    """Unacknowledged QoS 1 and 2 messages to one client: a round trip of 1 ms still lets 100,000/s through."""
+    queue_messages: int = 1_000
+    """Unfinished messages kept for one client, in flight or waiting. When it is full the newest is dropped and counted: what
+    was queued stays promised, and the loss is one stretch at the end."""
+    queue_bytes: int = 16 * MIB
+    """The same in bytes of topic and payload."""
+    inbound: int = 1_000
+    """Publishes of one client that wait for COMMIT: above it the socket is not read. And QoS 2 packet ids that it has not
+    released: above it the connection is closed."""
+    write_buffer_bytes: int = 256 * KIB
+    """Above it a client is not fed: QoS 0 is dropped, QoS 1 and 2 wait in its queue."""
+    write_buffer_max_bytes: int = 4 * MIB
+    """Above it (acknowledgements to a client that publishes but never reads) the client is cut off."""
+    subscriptions: int = 1_000
+    """Of one session; more get SUBACK 0x80."""
+    topic_levels: int = 64
+    """Of a filter or of a topic that is retained: each level costs a node."""
+    retained_messages: int = 100_000
+    """In all; more are dropped and counted."""
+    retained_bytes: int = 64 * MIB
+    """In all, topics and payloads."""

@@ -1,0 +1,92 @@
+"""Retained messages: the last one of each topic, for who subscribes later (MQTT 3.1.1, section 3.3.1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from bridge.broker.limits import Limits
+from bridge.core.record import Route, Row
+from bridge.counts import Counts
+from bridge.mqtt.trie import TopicTree
+
+DROPPED = "ems_bridge_mqtt_dropped"
+
+
+class Kept(NamedTuple):
+    """A retained message. `group` is equal for a topic and its twins."""
+
+    topic: str
+    group: int
+    qos: int
+    payload: bytes
+
+
+class Retained:
+    """All retained messages of a broker, bounded by number and bytes."""
+
+    def __init__(self, limits: Limits, counts: Counts) -> None:
+        self._limits = limits
+        self._counts = counts
+        self._tree: TopicTree[Kept] = TopicTree()
+        self._last_group = 0
+        self.size = 0
+        counts.gauge("ems_bridge_mqtt_retained", lambda: len(self._tree), text="Retained messages")
+        counts.gauge("ems_bridge_mqtt_retained_bytes", lambda: self.size, text="Bytes of retained messages")
+
+    def restore(self, rows: Iterable[tuple[str, int, int, bytes]]) -> None:
+        """Take in what was on disk: (topic, group, qos, payload)."""
+        for row in rows:
+            self._put(Kept(*row))
+            self._last_group = max(self._last_group, row[1])
+
+    def prepare(self, route: Route) -> tuple[list[Kept], list[Row]]:
+        """What a retained message changes, as entries for `apply` and as rows to commit before it. An entry without payload
+        removes its topic [MQTT-3.3.1-10] [MQTT-3.3.1-11]; what does not fit is dropped and counted."""
+        self._last_group += 1
+        changes: list[Kept] = []
+        rows: list[Row] = []
+        for topic in route.topics:
+            kept = Kept(topic, self._last_group, route.qos, route.payload)
+            if not route.payload:
+                rows.append(("mqtt_unretain", (topic,)))
+            elif self._fits(kept):
+                rows.append(("mqtt_retain", kept))
+            else:
+                self._counts.add(DROPPED, (("cause", "retained_full"),))
+                continue
+            changes.append(kept)
+        return changes, rows
+
+    def apply(self, changes: Iterable[Kept]) -> None:
+        """After COMMIT."""
+        for kept in changes:
+            if kept.payload:
+                self._put(kept)
+            else:
+                self._remove(kept.topic)
+
+    def match(self, topic_filter: str, may_read: Callable[[str], bool]) -> Iterator[Kept]:
+        """What a filter covers and `may_read(topic)` allows; of a topic and its twins only one."""
+        seen: set[int] = set()
+        for kept in self._tree.match(topic_filter):
+            if kept.group not in seen and may_read(kept.topic):
+                seen.add(kept.group)
+                yield kept
+
+    def _fits(self, kept: Kept) -> bool:
+        if kept.topic.count("/") >= self._limits.topic_levels:
+            return False
+        if self.size + len(kept.topic) + len(kept.payload) > self._limits.retained_bytes:
+            return False
+        return kept.topic in self._tree or len(self._tree) < self._limits.retained_messages
+
+    def _put(self, kept: Kept) -> None:
+        self._remove(kept.topic)
+        self._tree.put(kept.topic, kept)
+        self.size += len(kept.topic) + len(kept.payload)
+
+    def _remove(self, topic: str) -> None:
+        old = self._tree.pop(topic)
+        if old is not None:
+            self.size -= len(old.topic) + len(old.payload)

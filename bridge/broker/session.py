@@ -1,0 +1,81 @@
+"""One client's session as the broker keeps it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from bridge.broker.limits import Limits
+from bridge.core.principal import Principal
+from bridge.mqtt.flow import Delivery, Message, Outbound
+from bridge.mqtt.topics import matches
+
+if TYPE_CHECKING:
+    from bridge.broker.connection import Connection
+
+Key = tuple[str, str, str]
+"""(principal's kind, principal's name, client id): nobody can reach the session of another principal."""
+
+
+class Session:
+    """`id` is its row when it is durable, else 0. `connection` is None while the client is away."""
+
+    __slots__ = (
+        "client_id",
+        "connection",
+        "durable",
+        "ended",
+        "id",
+        "inbound",
+        "out",
+        "principal",
+        "replay",
+        "subscriptions",
+    )
+
+    def __init__(self, principal: Principal, client_id: str, session_id: int, limits: Limits) -> None:
+        self.principal = principal
+        self.client_id = client_id
+        self.id = session_id
+        self.durable = session_id != 0
+        self.ended = False
+        self.connection: Connection | None = None
+        self.subscriptions: dict[str, int] = {}
+        self.out = Outbound(limits.inflight, limits.queue_messages, limits.queue_bytes)
+        self.inbound: dict[int, bool] = {}
+        """QoS 2 packet ids that the client has not released; True after COMMIT."""
+        self.replay: deque[tuple[Message, int]] = deque()
+        """Retained messages that a SUBSCRIBE asked for, with their QoS: sent when nothing else waits."""
+
+    @property
+    def key(self) -> Key:
+        """What identifies it."""
+        return self.principal.kind, self.principal.name, self.client_id
+
+    def uids(self) -> set[str]:
+        """Devices that can be reached through this session: its own, once it has subscribed to anything; of an anonymous one
+        those that its filters name."""
+        if self.principal.kind == "device":
+            return {self.principal.name} if self.subscriptions else set()
+        if self.principal.kind == "anonymous":
+            return {uid for name in self.subscriptions if (uid := _named(name))}
+        return set()
+
+    def granted(self, topic: str) -> int:
+        """The highest QoS of its filters that cover `topic`, -1 when none does."""
+        return max((qos for name, qos in self.subscriptions.items() if matches(name, topic)), default=-1)
+
+    def forget_commands(self) -> list[Delivery]:
+        """Drop the commands that the client has not acknowledged; their outcome is core's to decide."""
+        commands = [delivery for delivery in self.out.entries.values() if delivery.acked is not None]
+        for delivery in commands:
+            self.out.discard(delivery)
+        return commands
+
+
+def _named(topic_filter: str) -> str:
+    """The device that a filter names: before `feature/action/kind`, or before `#`; "" when it names none."""
+    levels = topic_filter.split("/")
+    place = 2 if levels[-1] == "#" else 4
+    name = levels[-place] if len(levels) > place else ""
+    return "" if name in ("+", "#") else name

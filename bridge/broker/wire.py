@@ -1,0 +1,118 @@
+"""The bytes of one connection: a bounded output that is written once per turn, and reasons not to read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from bridge.broker.access import Peer
+
+if TYPE_CHECKING:
+    from bridge.broker.hub import Hub
+
+OPENING_SESSION: Final = 1
+PENDING: Final = 2
+PRESSED: Final = 4
+ASKING: Final = 8
+"""Why a connection is not read: its login runs; too much of it waits for COMMIT; the writer is behind; a plugin is asked."""
+
+
+class Wire(asyncio.Protocol):
+    """Base of Connection: everything that knows the transport."""
+
+    __slots__ = ("_blocked", "_dirty", "_hub", "_out", "_size", "_stopped", "_transport", "peer")
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._transport: asyncio.Transport | None = None
+        self._out: list[bytes] = []
+        self._size = 0
+        self._dirty = False
+        self._blocked = False
+        self._stopped = 0
+        self.peer: Peer = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected; nothing is known of it."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - the protocol of a stream
+        self._transport = transport
+        transport.set_write_buffer_limits(self._hub.limits.write_buffer_bytes)
+        name = transport.get_extra_info("peername")
+        self.peer = (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) > 1 else None
+
+    def pause_writing(self) -> None:
+        """The peer does not keep up."""
+        self._blocked = True
+
+    def resume_writing(self) -> None:
+        """The peer has caught up."""
+        self._blocked = False
+        self.feed()
+
+    def feed(self) -> None:
+        """Send what waits, as far as `ready` allows."""
+        raise NotImplementedError
+
+    def close(self, cause: str) -> None:
+        """End the connection."""
+        raise NotImplementedError
+
+    @property
+    def ready(self) -> bool:
+        """Whether more messages may be written to the peer."""
+        return not self._blocked and self._size <= self._hub.limits.write_buffer_bytes
+
+    def write(self, *parts: bytes) -> None:
+        """Write one packet at the end of this turn, in order."""
+        self._out += parts
+        for part in parts:
+            self._size += len(part)
+        self._hub.packets_out += 1
+        if not self._dirty:
+            self._dirty = True
+            self._hub.turn.dirty(self)
+
+    def flush(self) -> None:
+        """Hand what has gathered to the transport, as one write."""
+        self._dirty = False
+        transport = self._transport
+        if transport is None or not self._out:
+            return
+        self._drain(transport)
+        if not self._blocked:
+            self.feed()
+        elif transport.get_write_buffer_size() > self._hub.limits.write_buffer_max_bytes:
+            self.close("slow_consumer")
+            transport.abort()
+
+    def hang_up(self) -> None:
+        """Write what is left, then close the socket."""
+        if self._transport is not None:
+            self._drain(self._transport)
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Cut the connection off without waiting for the peer."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def stop(self, reason: int) -> None:
+        """Read no more for `reason`."""
+        if not self._stopped and self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self._stopped |= reason
+
+    def go(self, reason: int) -> None:
+        """`reason` is over; read on if it was the last."""
+        if self._stopped & reason:
+            self._stopped &= ~reason
+            if not self._stopped and self._transport is not None and not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def _drain(self, transport: asyncio.Transport) -> None:
+        data = b"".join(self._out)
+        self._out.clear()
+        self._size = 0
+        self._hub.bytes_out += len(data)
+        if data:
+            transport.write(data)
