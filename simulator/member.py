@@ -119,6 +119,15 @@ class Member:
             except Exception as error:  # asyncio would log it and go on
                 self._fleet.fail(error)
 
+    def acked(self, seconds: float) -> None:
+        """A PUBACK came."""
+        self._fleet.counted_ack(seconds)
+
+    def publish(self, posts: list[Post]) -> None:
+        """Send, or queue until the connection is back."""
+        self.published += len(posts)
+        self.link.publish(posts)
+
     def _obey(self, topic: str, payload: bytes) -> None:
         now = self._fleet.now()
         posts = (
@@ -133,15 +142,6 @@ class Member:
             posts = [(posts[0][0], spoil(posts[0][1])), *posts[1:]]
         delay = self.behaviour.slow_s + (_timeout_s(topic) * LATE_FACTOR if self.behaviour.late else 0.0)
         self._fleet.answer(self, posts, delay)
-
-    def acked(self, seconds: float) -> None:
-        """A PUBACK came."""
-        self._fleet.counted_ack(seconds)
-
-    def publish(self, posts: list[Post]) -> None:
-        """Send, or queue until the connection is back."""
-        self.published += len(posts)
-        self.link.publish(posts)
 
 
 def _timeout_s(topic: str) -> float:

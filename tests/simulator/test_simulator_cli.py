@@ -1,0 +1,140 @@
+"""`ems-sim` as a process: what it prints, how it ends, and one line for every mistake."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from scripted_broker import Address
+
+from simulator.options import Given, Wrong, options
+
+PROGRAM = (sys.executable, "-W", "error", "-m", "simulator")
+
+
+async def ems_sim(*arguments: object) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *PROGRAM, *map(str, arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_a_run_prints_one_line_of_json(mosquitto: Address) -> None:
+    broker = f"mqtt://127.0.0.1:{mosquitto[1]}"
+    code, out, err = await ems_sim(
+        *("run", "--broker", broker, "--devices", 6, "--scheme", "wudun,user", "--version", "v2,v1,emu"),
+        *("--interval", 0.3, "--duration", 1.5, "--seed", 4, "--faults", "offline=1,slow=1@50%"),
+    )
+    assert (code, err) == (0, "")
+    summary = json.loads(out)
+    assert out.count("\n") == 1
+    assert (summary["devices"], summary["online"], summary["seed"]) == (6, 5, 4)
+    assert summary["published"] == summary["acked"] > 20
+
+
+async def test_a_signal_ends_a_run_in_good_order(mosquitto: Address, tmp_path: Path) -> None:
+    (tmp_path / "keys.jsonl").write_text('{"uid":"EMS9","secret":"s","tenant":"T"}\n\n')
+    scenario = tmp_path / "fleet.toml"
+    scenario.write_text(
+        f'broker = "mqtt://127.0.0.1:{mosquitto[1]}"\ndevices = 1\ninterval = 0.2\nversion = ["v1"]\ncredentials = "keys.jsonl"\n'
+    )
+    process = await asyncio.create_subprocess_exec(
+        *PROGRAM, "run", "--scenario", str(scenario), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    import aiomqtt
+
+    async with aiomqtt.Client(*mosquitto) as client:
+        await client.subscribe("v1/user/T/EMS9/report/regular/post")
+        async with asyncio.timeout(30):
+            await anext(aiter(client.messages))
+    process.send_signal(signal.SIGTERM)
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, err) == (0, b"")
+    summary = json.loads(out)
+    assert summary["published"] == summary["acked"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("run", "--broker: required"),
+        ("run --broker mqtt://127.0.0.1:1", "--devices: required"),
+        ("run --broker http://127.0.0.1:1 --devices 1", "use mqtt://HOST:PORT"),
+        ("run --broker mqtt://127.0.0.1:70000 --devices 1", "use mqtt://HOST:PORT"),
+        ("run --broker mqtt://127.0.0.1:1 --devices many", "--devices"),
+        ("run --broker mqtt://127.0.0.1:1 --devices 0", "--devices: 0 is outside"),
+        ("run --broker mqtt://127.0.0.1:1 --devices 1 --interval nan", "--interval: nan is outside"),
+        ("run --broker mqtt://127.0.0.1:1 --devices 1 --time-scale 5000", "--time-scale: 5000.0 is outside"),
+        ("run --broker mqtt://127.0.0.1:1 --devices 1 --scheme post", "--scheme: 'post' is none of wudun, user"),
+        ("run --broker mqtt://127.0.0.1:1 --devices 1 --version v3", "--version: 'v3' is none of v1, v2, emu"),
+        ("run --broker mqtt://127.0.0.1:1 --devices 1 --faults tired", "--faults: fault 'tired'"),
+        (
+            "run --broker mqtt://127.0.0.1:1 --devices 1 --faults silent=2",
+            "--faults: silent=2: the fleet has 1 devices",
+        ),
+        ("run --broker mqtt://127.0.0.1:1 --devices 1 --tenant a/b --scheme user", "--tenant: 'a/b'"),
+        ("run --broker mqtt://127.0.0.1:1 --devices 1 --prefix a/#", "--prefix"),
+        ("run --broker mqtt://127.0.0.1:1 --credentials /no/such/file", "--credentials: /no/such/file"),
+        ("run --scenario /no/such/file", "--scenario: /no/such/file"),
+        ("run --colour blue", "--colour"),
+        ("record traffic.bin", "record"),
+    ],
+)
+async def test_a_mistake_is_one_line_and_exit_code_2(arguments: str, said: str) -> None:
+    code, out, err = await ems_sim(*arguments.split())
+    assert (code, out) == (2, "")
+    assert err.startswith("ems-sim: ")
+    assert err.count("\n") == 1
+    assert said in err
+
+
+async def test_no_broker_at_all_is_exit_code_1() -> None:
+    code, out, err = await ems_sim("run", "--broker", "mqtt://127.0.0.1:1", "--devices", 1, "--duration", 0.5)
+    assert code == 1
+    assert json.loads(out)["connect_failures"] >= 1
+    assert err.startswith("ems-sim: no device was ever connected to 127.0.0.1:1: EMS00001: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("devices = 'x'", "fleet.toml: devices: "),
+        ("speed = 3", "fleet.toml: speed: unknown option"),
+        ("devices = ", "no TOML"),
+        ("faults = ['loud=1']\ndevices = 1\nbroker = 'h:1'", "fleet.toml: faults: fault 'loud=1'"),
+        ("credentials = 'no.jsonl'\nbroker = 'h:1'", "no.jsonl: No such file"),
+    ],
+)
+def test_a_wrong_scenario_names_file_and_key(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "fleet.toml"
+    path.write_text(text)
+    with pytest.raises(Wrong) as caught:
+        options(Given(), path)
+    assert said in str(caught.value)
+
+
+def test_the_command_line_goes_before_the_scenario(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.toml"
+    path.write_text("broker = 'host:99'\ndevices = 5\ninterval = 7\nscheme = ['user']\ntenant = 'X'\n")
+    asked = options(Given(devices=2), path)
+    assert (len(asked.specs), asked.interval_s, asked.broker) == (2, 7.0, ("host", 99))
+    assert asked.specs[0].owner == "X"
+
+
+def test_credentials_of_the_url_and_a_custom_prefix() -> None:
+    asked = options(Given(broker="mqtt://me:pass@host", devices=1, prefix="factory/line1/"), None)
+    assert asked.broker == ("host", 1883)
+    assert asked.specs[0][4:] == ("me", "pass", 1, "factory/line1")
+
+
+def test_an_accelerated_run_ends_in_the_present() -> None:
+    import time
+
+    asked = options(Given(broker="h", devices=1, time_scale=100, duration=10), None)
+    assert asked.start + 10 * 100 == pytest.approx(time.time() + 10, abs=5)
