@@ -1,44 +1,37 @@
-"""Who asks: an API key in `Authorization: Bearer`, `X-API-Key` or, for EnOS clients, the query's `accessKey`."""
+"""Who asks: an API key in `Authorization: Bearer` or `X-API-Key`. How EnOS clients carry theirs is known in the cloud room."""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from bridge.core.principal import ANONYMOUS, Principal
-from bridge.http.errors import Handler, problem
-from bridge.http.table import PRINCIPAL, SERVICES
+from bridge.core.registry import Registry
 
-OPEN = frozenset({"/healthz", "/readyz"})
-"""Routes that need no key: probes have none."""
-TSDB = "/tsdb-service/"
 MAX_KEY = 512
 """Characters of a key that are looked at; ours have 43."""
 
-
-@web.middleware
-async def auth(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Find the principal, or answer 401. The EnOS routes say in their own words that a key is wrong."""
-    principal = await identify(request)
-    if principal is None and request.path not in OPEN and not request.path.startswith(TSDB):
-        return problem(401, "unauthorised", "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")
-    if principal is not None or request.path in OPEN:
-        request[PRINCIPAL] = principal or NOBODY
-    return await handler(request)
+Authorise = Callable[[web.Request, str | None], Awaitable[Principal | None]]
+"""(request, the key that it carries) -> its principal, or None: not let in."""
 
 
-async def authorise(request: web.Request) -> Principal | None:
-    """The principal of a request that `auth` has let through; what the cloud room is given."""
-    return request.get(PRINCIPAL)
+def authoriser(registry: Registry, allow_anonymous: bool) -> Authorise:
+    """Looks keys up in the registry; without a good one everybody is ANONYMOUS where that is allowed."""
+
+    async def authorise(_request: web.Request, key: str | None) -> Principal | None:
+        principal = await registry.authenticate_key(key) if key and len(key) <= MAX_KEY else None
+        return ANONYMOUS if principal is None and allow_anonymous else principal
+
+    return authorise
 
 
-async def identify(request: web.Request) -> Principal | None:
-    """The principal of the key that the request carries; ANONYMOUS where everybody may come in; else None."""
-    services = request.app[SERVICES]
-    key = presented_key(request)
-    principal = await services.registry.authenticate_key(key) if key and len(key) <= MAX_KEY else None
-    if principal is None and services.allow_anonymous:
-        return ANONYMOUS
-    return principal
+def may_read(registry: Registry, principal: Principal, uid: str | None) -> bool:
+    """Whether `principal` may see what belongs to device `uid`; what belongs to none is for unrestricted accounts."""
+    if principal.grants is None:
+        return True
+    device = registry.device(uid) if uid else None
+    return device is not None and registry.may_touch(principal, device)
 
 
 def presented_key(request: web.Request) -> str | None:
@@ -46,10 +39,4 @@ def presented_key(request: web.Request) -> str | None:
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and value:
         return value.strip()
-    if "X-API-Key" in request.headers:
-        return request.headers["X-API-Key"]
-    return request.query.get("accessKey") if request.path.startswith(TSDB) else None
-
-
-NOBODY = Principal("anonymous", "nobody", frozenset())
-"""Who asks an open route without a key."""
+    return request.headers.get("X-API-Key")

@@ -1,34 +1,17 @@
-"""Request bodies and query strings to typed values, bounded before they are buffered."""
+"""Request bodies and query strings to typed values."""
 
 from __future__ import annotations
 
 import re
-import zlib
 from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from bridge.errors import Unprocessable
-from bridge.http.errors import BadRequest, TooLarge
+from bridge.http.errors import BadRequest
 
 T = TypeVar("T", bound=msgspec.Struct)
-
-
-async def body_bytes(request: web.Request, limit: int) -> bytes:
-    """The body, at most `limit` bytes as received and after gunzip. Raises TooLarge before buffering more than that."""
-    declared = request.content_length
-    if declared is not None and declared > limit:
-        raise TooLarge("too_large", f"a body of {declared} bytes; at most {limit} are taken")
-    encoding = request.headers.get("Content-Encoding", "identity").lower()
-    if encoding not in ("identity", "gzip"):
-        raise web.HTTPUnsupportedMediaType(reason=f"Content-Encoding {encoding[:40]!a}; gzip and identity are taken")
-    received = bytearray()
-    async for chunk in request.content.iter_any():
-        received += chunk
-        if len(received) > limit:
-            raise TooLarge("too_large", f"a body of more than {limit} bytes")
-    return _gunzip(bytes(received), limit) if encoding == "gzip" else bytes(received)
 
 
 def decode(payload: bytes, kind: type[T]) -> T:
@@ -85,16 +68,3 @@ def _at_byte(text: str, payload: bytes) -> str:
         column = at - payload.rfind(b"\n", 0, at)
         return text.replace(found[0], f"(byte {at}, line {line}, column {column})")
     return f"{text} (byte {len(payload)})"
-
-
-def _gunzip(packed: bytes, limit: int) -> bytes:
-    unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    try:
-        plain = unpack.decompress(packed, limit + 1)
-    except zlib.error:
-        raise BadRequest("bad_encoding", "the body is no gzip") from None
-    if len(plain) > limit:
-        raise TooLarge("too_large", f"more than {limit} bytes after gunzip")
-    if not unpack.eof or unpack.unused_data:
-        raise BadRequest("bad_encoding", "the gzip body is cut short, or something follows it")
-    return plain

@@ -17,6 +17,12 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 STATUS: dict[type[Refused], int] = {NotFound: 404, Conflict: 409, Denied: 403, Unprocessable: 422}
+CODES = {"too_large": 413, "unsupported_encoding": 415, "timeout": 408}
+"""Refusals of a body before it is read to its end; any other Refused is a 400."""
+
+
+STARTED = web.RequestKey("started", bool)
+"""Set once the head of a streamed answer is out."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -39,27 +45,27 @@ class BadRequest(Refused):
     """A body that is not JSON at all, or a request that makes no sense."""
 
 
-class TooLarge(Refused):
-    """A body over the limit."""
-
-
 def problem(status: int, code: str, message: str, path: str = "", *, incident: str | None = None) -> web.Response:
     """An error answer."""
     body = msgspec.json.encode(ErrorBody(Problem(code, message, path, incident)))
     response = web.Response(status=status, body=body, content_type="application/json")
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="ems-bridge"'
-    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        response.force_close()
+    if status in CODES.values():
+        response.force_close()  # what follows of the body is not read
     return response
 
 
 def refusal(error: Refused) -> web.Response:
     """The answer to a request that was refused."""
-    if isinstance(error, TooLarge):
-        return problem(413, error.code, error.detail, error.path)
-    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 400)
+    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), CODES.get(error.code, 400))
     return problem(status, error.code, error.detail, error.path)
+
+
+async def begin(request: web.Request, response: web.StreamResponse) -> None:
+    """Send the head of a streamed answer. An error after it cannot become an answer: it cuts the connection."""
+    request[STARTED] = True
+    await response.prepare(request)
 
 
 @web.middleware
@@ -73,18 +79,28 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         if error.status < 400:
             raise
         return _http(request, error)
-    except StoreError:
-        log.exception("the ledger refused %s %s", request.method, request.path)
-        response = problem(503, "store_unavailable", "the ledger cannot be written or read at the moment")
+    except Exception as error:
+        return _unexpected(request, error)
+
+
+def _unexpected(request: web.Request, error: Exception) -> web.Response:
+    """Logged; told without details; or, in the middle of a stream, the end of the connection."""
+    if isinstance(error, ConnectionError):
+        raise error
+    incident = secrets.token_hex(8)
+    log.error("incident %s: %s %s", incident, request.method, request.path, exc_info=error)
+    if request.get(STARTED):
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError(f"incident {incident} in the middle of an answer") from error
+    if isinstance(error, StoreError):
+        response = problem(
+            503, "store_unavailable", "the ledger cannot be written or read at the moment", incident=incident
+        )
         response.headers["Retry-After"] = "5"
         return response
-    except (ConnectionResetError, ConnectionAbortedError):
-        raise
-    except Exception:
-        incident = secrets.token_hex(8)
-        log.exception("incident %s: %s %s", incident, request.method, request.path)
-        message = f"an internal error; the server's log tells more under {incident}"
-        return problem(500, "internal", message, incident=incident)
+    message = f"an internal error; the server's log tells more under {incident}"
+    return problem(500, "internal", message, incident=incident)
 
 
 def _http(request: web.Request, error: web.HTTPException) -> web.Response:

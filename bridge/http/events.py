@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -15,7 +16,7 @@ from aiohttp import web
 from bridge.core.events import TYPES, Event, Listener
 from bridge.errors import Unprocessable
 from bridge.http.devices import visible_device
-from bridge.http.errors import problem
+from bridge.http.errors import begin, problem
 from bridge.http.shapes import EventsQuery
 from bridge.http.table import Answer, Call, Route
 
@@ -51,7 +52,7 @@ async def _serve(call: Call, types: frozenset[str], device: str | None) -> web.S
     with services.events.subscribe(
         types, lambda uid: uid == device if device else services.may_read(principal, uid)
     ) as listener:
-        await response.prepare(call.request)
+        await begin(call.request, response)
         await response.write(f"retry: {RETRY_MS}\n: events of {','.join(sorted(types))}\n\n".encode())
         told = 0
         async for event in _until_closing(listener, services.closing, services.limits.heartbeat_s):
@@ -73,7 +74,8 @@ async def _until_closing(listener: Listener, closing: asyncio.Event, heartbeat_s
         while not closing.is_set():
             if following is None:
                 following = asyncio.ensure_future(anext(events))
-            await asyncio.wait({following, stop}, timeout=heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
+            both: set[asyncio.Future[Any]] = {following, stop}
+            await asyncio.wait(both, timeout=heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
             if following.done():
                 event, following = following.result(), None
                 yield event

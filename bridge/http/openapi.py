@@ -20,9 +20,10 @@ def openapi(routes: Iterable[Route], version: str) -> dict[str, Any]:
     rows = list(routes)
     structs: dict[str, Any] = {"ErrorBody": ErrorBody}
     for row in rows:
-        for kind in (row.body, *(shape for shape, _ in row.answers.values())):
-            if isinstance(kind, type):
-                structs[kind.__name__] = kind
+        for shape in (row.body, *(shape for shape, _ in row.answers.values())):
+            for kind in shape if isinstance(shape, tuple) else (shape,):
+                if isinstance(kind, type):
+                    structs[kind.__name__] = kind
     _, components = msgspec.json.schema_components(structs.values(), ref_template=REFERENCES)
     paths: dict[str, dict[str, Any]] = {}
     for row in rows:

@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.cloud.routes import Cloud
+from bridge.cloud.cloud import Cloud
 from bridge.core.commands import Commands
 from bridge.core.events import Events
 from bridge.core.presence import Presence
 from bridge.core.principal import Principal
 from bridge.core.registry import Registry
 from bridge.counts import Counts
+from bridge.http.auth import may_read
 from bridge.store.ledger import Ledger
 
 Check = Callable[[], "str | None"]
@@ -53,8 +54,5 @@ class Services:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     def may_read(self, principal: Principal, uid: str | None) -> bool:
-        """Whether `principal` may see what belongs to device `uid`; what belongs to none is for unrestricted accounts."""
-        if principal.grants is None:
-            return True
-        device = self.registry.device(uid) if uid else None
-        return device is not None and self.registry.may_touch(principal, device)
+        """Whether `principal` may see what belongs to device `uid`."""
+        return may_read(self.registry, principal, uid)

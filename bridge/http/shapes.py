@@ -263,3 +263,76 @@ class Readiness(Struct, frozen=True):
 
     ready: bool
     checks: dict[str, str]
+
+
+class AssetsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which assets."""
+
+    device: str | None = None
+    after: Annotated[str | None, Meta(description="asset that the page begins behind")] = None
+    limit: Limit = 100
+
+
+class AssetBody(Struct, frozen=True):
+    """A device or a part of one (`EMS001.meter.1`), with the ends of its readings."""
+
+    asset: str
+    device: str
+    timezone: str
+    first_at: Ms
+    last_at: Ms
+    points: Annotated[int, Meta(description="how many points it has")]
+
+
+class AssetList(Struct, frozen=True):
+    """Assets by name. `next` goes into `after` for the following page; null on the last one."""
+
+    assets: list[AssetBody]
+    next: str | None
+
+
+class PointBody(Struct, frozen=True):
+    """A point. A counter is a running register, a gauge is not."""
+
+    point: str
+    unit: str
+    kind: str
+
+
+class PointList(Struct, frozen=True):
+    """The points of an asset, by name."""
+
+    asset: str
+    points: list[PointBody]
+
+
+class ReadingsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose readings, of which points, when."""
+
+    asset: Annotated[str | None, Meta(description="an asset (`EMS001.meter.1`), or a device with all its parts")] = None
+    device: str | None = None
+    point: Annotated[str | None, Meta(min_length=1, description="points, parted by commas")] = None
+    start: Time | None = None
+    end: Time | None = None
+    limit: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    order: Literal["asc", "desc"] = "asc"
+    format: Annotated[
+        Literal["json", "csv"] | None, Meta(description="or Accept: text/csv; CSV without limit gives everything")
+    ] = None
+
+
+class ReadingBody(Struct, frozen=True):
+    """One value."""
+
+    asset: str
+    point: str
+    timestamp: Ms
+    value: float
+    unit: str
+
+
+class ReadingList(Struct, frozen=True):
+    """Readings by time, then asset, then point. `truncated`: there are more than `limit` (1000 when not given)."""
+
+    readings: list[ReadingBody]
+    truncated: bool

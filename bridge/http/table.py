@@ -8,12 +8,17 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from aiohttp import web
 
+from bridge.cloud.body import read
 from bridge.core.principal import Principal
-from bridge.http.bodies import body_bytes, decode, query
+from bridge.http.auth import authoriser, presented_key
+from bridge.http.bodies import decode, query
+from bridge.http.errors import problem
 from bridge.http.services import Services
 
-PRINCIPAL = web.RequestKey("principal", Principal)
 SERVICES = web.AppKey("services", Services)
+
+NOBODY = Principal("anonymous", "nobody", frozenset())
+"""Who asks an open route without a key."""
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -71,14 +76,22 @@ def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
     """The aiohttp handler of a row."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        services = request.app[SERVICES]
+        principal = await _principal(request, services)
+        if principal is None and not route.open:
+            return problem(401, "unauthorised", "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")
         values = query(request, route.query)
         body = None
         if route.body is not None:
-            body = decode(await body_bytes(request, request.app[SERVICES].limits.max_body_bytes), route.body)
-        answer = await route.handler(Call(request, request[PRINCIPAL], values, body))
+            body = decode(await read(request, services.limits.max_body_bytes), route.body)
+        answer = await route.handler(Call(request, principal or NOBODY, values, body))
         return json(answer) if isinstance(answer, msgspec.Struct) else answer
 
     return handle
+
+
+async def _principal(request: web.Request, services: Services) -> Principal | None:
+    return await authoriser(services.registry, services.allow_anonymous)(request, presented_key(request))
 
 
 def json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
