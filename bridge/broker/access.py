@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bridge.core.principal import ANONYMOUS, Principal
@@ -10,10 +10,13 @@ from bridge.core.record import Record
 from bridge.mqtt.packets import Connect
 
 if TYPE_CHECKING:
+    from bridge.broker.hub import Hub
     from bridge.broker.session import Session
 
 Peer = tuple[str, int] | None
 """Address and port of the other end, where it has one."""
+Question = tuple[str, str]
+"""(action, topic or filter); the action is "publish", "subscribe" or "receive"."""
 
 
 class Access(Protocol):
@@ -36,13 +39,16 @@ class Access(Protocol):
 class Gate(Protocol):
     """amqtt's topic plugins: they answer later, so that decisions are asked for first and looked up on the hot path."""
 
+    def bind(self, hub: Hub) -> None:
+        """Deliver through this hub."""
+
     def opened(self, session: Session, connect: Connect, peer: Peer) -> None:
         """A client has logged in; its plugins' view of it begins."""
 
     def known(self, session: Session, action: str, topic: str) -> bool | None:
-        """The decision on `action` ("publish", "subscribe", "receive"); None when it is still to be asked for."""
+        """The decision on a Question; None when it is still to be asked for."""
 
-    async def ask(self, session: Session, action: str, topics: tuple[str, ...]) -> None:
+    async def ask(self, session: Session, questions: Iterable[Question]) -> None:
         """Get the decisions, so that `known` knows them."""
 
     def may_receive(self, session: Session, topic: str) -> bool:

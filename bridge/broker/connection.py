@@ -245,10 +245,9 @@ class Connection(Intake):
 
     def _subscribe(self, session: Session, packet_id: int, body: bytes) -> None:
         filters = packets.decode_subscribe(body)
-        gate = self._hub.gate
-        names = tuple(name for name, _ in filters)
-        if gate is not None and any(gate.known(session, "subscribe", name) is None for name in names):
-            self.ask(session, "subscribe", names, (framing.SUBSCRIBE, "", packet_id, body))
+        questions = self._hub.questions(session, filters)
+        if questions:
+            self.ask(session, questions, (framing.SUBSCRIBE, "", packet_id, body))
             return
         self._hub.subscribe(session, filters, lambda codes: self._answer(packets.encode_suback(packet_id, codes)))
 

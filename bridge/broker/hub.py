@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from time import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from bridge.broker.access import Access, Gate
+from bridge.broker.access import Access, Gate, Question
 from bridge.broker.limits import Limits
 from bridge.broker.reach import Reach
 from bridge.broker.retained import DROPPED, Kept, Retained
+from bridge.broker.seams import Persist, Submit
 from bridge.broker.session import Session
 from bridge.broker.sessions import Saved, Sessions, release
 from bridge.broker.turn import Turn
@@ -29,28 +30,6 @@ if TYPE_CHECKING:
     from bridge.broker.connection import Connection
 
 QUEUE_FULL = (("cause", "queue_full"),)
-
-
-class Submit(Protocol):
-    """Takes a PUBLISH to core and the writer; `done(True)` after COMMIT, in order of the calls."""
-
-    def __call__(
-        self,
-        principal: Principal,
-        topic: str,
-        payload: bytes,
-        qos: int,
-        retain: bool,
-        extra_rows: list[Row],
-        done: Done,
-        /,
-    ) -> None: ...
-
-
-class Persist(Protocol):
-    """Commits rows of the broker's own; `done` after COMMIT, in order with those of Submit."""
-
-    def __call__(self, rows: list[Row], done: Done | None, /) -> None: ...
 
 
 class _Prepared:
@@ -85,6 +64,8 @@ class Hub:
         self.limits = limits or Limits()
         self.presence = presence
         self.gate = gate
+        if gate is not None:
+            gate.bind(self)
         self.names = TopicNames()
         self.connections: set[Connection] = set()
         self.pressed = False
@@ -131,7 +112,11 @@ class Hub:
         if prepared is not None:
             self.retained.apply(prepared.retained)
             for session, delivery in prepared.deliveries:
-                self._ready(session, delivery)
+                if self.gate is None or self.gate.may_receive(session, delivery.message.topic):
+                    self._ready(session, delivery)
+                elif not session.ended:
+                    session.out.discard(delivery)
+                    self.turn.rows(release(delivery))
         for route in record.routes:
             matched = self.sessions.subscriptions.match(route.topics)
             if matched:
@@ -225,6 +210,17 @@ class Hub:
     def reach(self, session: Session) -> None:
         """The session is open, or its subscriptions changed."""
         self._reach.update(session)
+
+    def questions(self, session: Session, filters: list[tuple[str, int]]) -> list[Question]:
+        """What topic plugins have still to decide before these filters can be subscribed to."""
+        gate = self.gate
+        if gate is None:
+            return []
+        asked = [("subscribe", topic_filter) for topic_filter, _ in filters]
+        for topic_filter, _ in filters:
+            may_read = partial(self.access.may_read, session.principal)
+            asked += [("receive", kept.topic) for kept in self.retained.match(topic_filter, may_read)]
+        return [(action, topic) for action, topic in asked if gate.known(session, action, topic) is None]
 
     def subscribe(self, session: Session, filters: list[tuple[str, int]], answer: Callable[[list[int]], None]) -> None:
         """Grant what may be granted; `answer(return codes)` after COMMIT, then retained messages follow [MQTT-3.3.1-6]."""
@@ -377,6 +373,8 @@ class Hub:
         if topic_filter.count("/") >= self.limits.topic_levels:
             return True
         if len(session.subscriptions) >= self.limits.subscriptions and topic_filter not in session.subscriptions:
+            return True
+        if self.gate is not None and not self.gate.known(session, "subscribe", topic_filter):
             return True
         return not self.access.may_subscribe(session.principal, topic_filter)
 

@@ -6,6 +6,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from bridge.broker.access import Question
 from bridge.broker.retained import DROPPED
 from bridge.broker.wire import ASKING, PENDING, Wire
 from bridge.core.record import Row
@@ -85,13 +86,13 @@ class Intake(Wire):
         if self._stopped and len(acks) <= self._hub.limits.inbound // 2:
             self.go(PENDING)
 
-    def ask(self, session: Session, action: str, topics: tuple[str, ...], frame: Frame) -> None:
+    def ask(self, session: Session, questions: list[Question], frame: Frame) -> None:
         """Let the topic plugins decide; then read on, beginning with `frame` again."""
         gate = self._hub.gate
         assert gate is not None  # noqa: S101 - the caller has asked it
 
         async def ask() -> None:
-            await gate.ask(session, action, topics)
+            await gate.ask(session, questions)
             if self.state == OPEN:
                 self.go_on(ASKING)
 
@@ -131,7 +132,7 @@ class Intake(Wire):
         first, topic, packet_id, _ = frame
         known = gate.known(session, "publish", topic)
         if known is None:
-            self.ask(session, "publish", (topic,), frame)
+            self.ask(session, [("publish", topic)], frame)
             return False
         if not known:
             self._hub.counts.add(DROPPED, _REFUSED)
