@@ -207,8 +207,8 @@ class Series:
 
     async def _load(self) -> None:
         tables = {asset: self._share(text) for asset, text in await self.database.rows(_ASSET_POINTS)}
-        for row in await self.database.rows(_CATALOGUE):
-            self.assets[row[0]] = Asset(*row, points=tables.get(row[1], {}))
+        for name, number, device, timezone, first, last in await self.database.rows(_CATALOGUE):
+            self.assets[name] = Asset(name, number, device, timezone, first, last, tables.get(number, {}))
 
     def _news(self, batch: Batch) -> tuple[dict[str, tuple[int, int]], dict[str, dict[str, tuple[str, str]]]]:
         """Oldest and newest instant of each asset in the batch; its points that the catalogue lacks or describes otherwise."""

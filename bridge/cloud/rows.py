@@ -1,0 +1,322 @@
+"""Rows of readings as senders write them -> a Batch to store; what is wrong is said row by row, and keeps no good row out.
+
+A row is narrow, {asset, point, timestamp, value, unit?, kind?}, or wide, {asset, timestamp, values: {point: value}, units?,
+kinds?}; both may name the device and an IANA timezone. A body is NDJSON, one row, an array of rows or {"readings": rows}.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from bridge.cloud.zones import parse as parse_time
+from bridge.cloud.zones import zone
+from bridge.errors import Refused
+from bridge.store.series import Asset, Batch
+
+MAX_ROWS = 200_000
+"""A body of 8 MiB has some 100,000 of the shortest rows."""
+MAX_ERRORS = 100
+"""Errors that an answer lists; all are counted."""
+BREATH = 500
+"""Rows between two turns of the event loop: about 2 ms."""
+FUTURE_MS = 86_400_000
+OLDEST_MS = 946_684_800_000
+"""2000-01-01: what lies before it was not measured by these devices, and is mostly a timestamp in seconds."""
+NEWEST_MS = 100_000_000_000_000
+
+_ASSET = re.compile(r"[^\s,/\\\"'()\x00-\x1f\x7f]{1,200}")
+_POINT = re.compile(r"[^\s,\\\"'()\x00-\x1f\x7f]{1,128}")
+_AT = re.compile(r"(.*) - at `(.*)`", re.DOTALL)
+_JSON_LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
+
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+Sort = Literal["gauge", "counter"]
+
+
+class _Row(msgspec.Struct):
+    asset: str
+    timestamp: int | float | str
+    point: str | UnsetType = UNSET
+    value: float | UnsetType | None = UNSET
+    unit: str | None = None
+    kind: Sort | None = None
+    values: dict[str, float | None] | UnsetType = UNSET
+    units: dict[str, str] | None = None
+    kinds: dict[str, Sort] | None = None
+    device: str | None = None
+    timezone: str | None = None
+
+
+class _Readings(msgspec.Struct, forbid_unknown_fields=True):
+    readings: list[Raw]
+
+
+class _Bad(Exception):
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(detail)
+        self.path = path
+        self.detail = detail
+
+
+class Line(NamedTuple):
+    """The bytes of one row; `number` is its line in NDJSON, from 1."""
+
+    body: bytes | Raw
+    number: int | None
+
+
+class Parsed(NamedTuple):
+    """What a body held. `errors` has the first MAX_ERRORS as {row (from 0), line?, path, detail}."""
+
+    batch: Batch
+    accepted: int
+    rejected: int
+    errors: list[dict[str, Any]]
+
+
+_row = msgspec.json.Decoder(_Row).decode
+_array = msgspec.json.Decoder(list[Raw]).decode
+_wrapped = msgspec.json.Decoder(_Readings).decode
+
+
+def split(body: bytes, content_type: str) -> list[Line]:
+    """The rows of a body. Raises Refused: not_json when it is none of the forms, too_many_rows."""
+    rows = _lines(body) if content_type in _JSON_LINES else _whole(body)
+    if len(rows) > MAX_ROWS:
+        raise Refused("too_many_rows", f"{len(rows)} rows; a body may have {MAX_ROWS}")
+    return rows
+
+
+async def parse(rows: list[Line], assets: dict[str, Asset], may_write: Callable[[str], bool], now: int) -> Parsed:
+    """Check rows (see `split`) and gather the good ones. `may_write(device)` says whose readings the sender may bring."""
+    batch = Batch()
+    errors: list[dict[str, Any]] = []
+    rejected = 0
+    reader = _Reader(batch, assets, may_write, now)
+    for index, line in enumerate(rows):
+        if index % BREATH == BREATH - 1:
+            await asyncio.sleep(0)
+        try:
+            reader.take(line.body)
+        except _Bad as bad:
+            rejected += 1
+            if len(errors) < MAX_ERRORS:
+                where = {"row": index} if line.number is None else {"row": index, "line": line.number}
+                errors.append({**where, "path": bad.path, "detail": bad.detail})
+    return Parsed(batch, len(rows) - rejected, rejected, errors)
+
+
+class _Reader:
+    def __init__(self, batch: Batch, assets: dict[str, Asset], may_write: Callable[[str], bool], now: int) -> None:
+        self._batch = batch
+        self._assets = assets
+        self._may_write = may_write
+        self._now = now
+        self._owners: dict[tuple[str, str | None], str] = {}
+        self._zones: set[str] = set()
+
+    def take(self, body: bytes | Raw) -> None:
+        """Check one row and add it to the batch. Raises _Bad."""
+        try:
+            row = _row(body)
+        except _MALFORMED as error:
+            raise _explained(bytes(body), error) from error
+        device = self._owners.get((row.asset, row.device)) or self._owner(row.asset, row.device)
+        at = _instant(row.timestamp, self._now)
+        values = self._narrow(row) if row.values is UNSET else self._wide(row, row.values)
+        known = self._assets.get(row.asset)
+        if known is None or not values.keys() <= known.points.keys():
+            for point in values:
+                if not _POINT.fullmatch(point):
+                    path = "$.point" if row.values is UNSET else "$.values"
+                    raise _Bad(path, f"{point[:128]!r} cannot name a point: no blanks, commas, quotes or parentheses")
+        if row.timezone is not None:
+            self._zone(row.asset, row.timezone)
+        self._batch.add(row.asset, device, at, values)
+        if row.unit is not None or row.kind is not None or row.units or row.kinds:
+            self._state(row, values)
+
+    def _owner(self, asset: str, device: str | None) -> str:
+        """The device that an asset belongs to: as known, as told, or what stands before its first dot."""
+        if not _ASSET.fullmatch(asset):
+            raise _Bad(
+                "$.asset", f"{asset[:200]!r} cannot name an asset: no blanks, commas, slashes, quotes or parentheses"
+            )
+        known = self._assets.get(asset)
+        owner = device or (known.device if known else asset.partition(".")[0])
+        if known and known.device != owner:
+            raise _Bad("$.device", f"asset {asset} belongs to another device")
+        if asset != owner and not asset.startswith(owner + "."):
+            raise _Bad("$.device", f"asset {asset} is neither {owner} nor a part of it, such as {owner}.meter.1")
+        if not self._may_write(owner):
+            raise _Bad("$.asset", f"this key may not write readings of {owner}")
+        self._owners[asset, device] = owner
+        return owner
+
+    def _narrow(self, row: _Row) -> dict[str, float]:
+        if row.point is UNSET:
+            raise _Bad("$.point", "a row has point and value, or values")
+        if row.value is UNSET or row.value is None:
+            raise _Bad("$.value", "a reading has a value, a finite number")
+        return {row.point: row.value}
+
+    def _wide(self, row: _Row, values: dict[str, float | None]) -> dict[str, float]:
+        if row.point is not UNSET or row.value is not UNSET:
+            raise _Bad("$.values", "a row has either point and value, or values")
+        found = {point: value for point, value in values.items() if value is not None}
+        if not found:
+            raise _Bad("$.values", "there is no value in it")
+        return found
+
+    def _zone(self, asset: str, name: str) -> None:
+        if name not in self._zones:
+            try:
+                zone(name)
+            except ValueError as error:
+                raise _Bad("$.timezone", str(error)) from error
+            self._zones.add(name)
+        self._batch.zones[asset] = name
+
+    def _state(self, row: _Row, values: dict[str, float]) -> None:
+        stated = self._batch.stated.setdefault(row.asset, {})
+        for point in values:
+            unit = row.unit if row.units is None else row.units.get(point, row.unit)
+            kind = row.kind if row.kinds is None else row.kinds.get(point, row.kind)
+            if unit is not None or kind is not None:
+                stated[point] = (unit, kind)
+
+
+def _instant(told: float | str, now: int) -> int:
+    if isinstance(told, str):
+        try:
+            at = parse_time(told)
+        except ValueError:
+            at = None
+        if not isinstance(at, int):
+            raise _Bad("$.timestamp", "milliseconds since 1970, or ISO 8601 with an offset")
+    elif isinstance(told, float) and not told.is_integer():
+        raise _Bad("$.timestamp", "whole milliseconds since 1970")
+    else:
+        at = int(told)
+    if at < OLDEST_MS:
+        hint = "; it looks like seconds" if now // 1000 - 10**9 < at <= now // 1000 + 10**8 else ""
+        raise _Bad("$.timestamp", f"{_short(at)} lies before 2000-01-01 in milliseconds since 1970{hint}")
+    if at > now + FUTURE_MS:
+        hint = "; it looks like microseconds" if at > NEWEST_MS else ""
+        raise _Bad("$.timestamp", f"{_short(at)} lies more than a day in the future{hint}")
+    return at
+
+
+def _short(at: int) -> str:
+    return str(at) if abs(at) < 10**20 else "it"
+
+
+def _lines(body: bytes) -> list[Line]:
+    rows = [Line(line, number) for number, line in enumerate(body.split(b"\n"), 1) if line.strip()]
+    if not rows:
+        raise Refused("not_json", "the body is empty")
+    if not any(_is_json(line.body) for line in rows):
+        raise Refused("not_json", "no line of the body is JSON")
+    return rows
+
+
+def _whole(body: bytes) -> list[Line]:
+    head = body.lstrip()[:1]
+    try:
+        if head == b"[":
+            return [Line(raw, None) for raw in _array(body)]
+        if head == b"{":
+            return _object(body)
+    except RecursionError as error:
+        raise Refused("not_json", "the body is nested too deeply") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _tolerant(body, error)
+    if not head:
+        raise Refused("not_json", "the body is empty")
+    raise Refused("not_json", 'the body is no JSON: a row, an array of rows, {"readings": [row, …]} or one row a line')
+
+
+def _object(body: bytes) -> list[Line]:
+    """One row, {"readings": […]}, or rows by line that did not say so."""
+    try:
+        msgspec.json.decode(body, type=Raw)
+    except msgspec.DecodeError:
+        first, _, rest = body.strip().partition(b"\n")
+        if rest and _is_json(first):
+            return _lines(body)
+        raise
+    try:
+        return [Line(raw, None) for raw in _wrapped(body).readings]
+    except msgspec.ValidationError:
+        return [Line(body, None)]
+
+
+def _tolerant(body: bytes, error: Exception) -> list[Line]:
+    """Rows of a body that is JSON but for NaN, Infinity or the like, which some writers emit: only the rows with them are bad."""
+    try:
+        value = json.loads(body)
+        rows = value.get("readings", [value]) if isinstance(value, dict) else value
+        return [Line(json.dumps(row).encode(), None) for row in (rows if isinstance(rows, list) else [value])]
+    except (ValueError, RecursionError):
+        detail = str(error).removeprefix("JSON is malformed: ")
+        raise Refused("not_json", f"the body is no JSON: {detail}") from error
+
+
+def _is_json(text: bytes | Raw) -> bool:
+    try:
+        msgspec.json.decode(text, type=Raw)
+    except _MALFORMED:
+        try:
+            json.loads(bytes(text))
+        except (ValueError, RecursionError):
+            return False
+    return True
+
+
+def _explained(body: bytes, error: Exception) -> _Bad:
+    """Where in the row the mistake is, and what it is."""
+    if isinstance(error, msgspec.ValidationError):
+        found = _AT.fullmatch(str(error))
+        detail, path = found.groups() if found else (str(error), "$")
+        if path == "$.values[...]":
+            path = _bad_value(body) or path
+        if detail.startswith("Object missing required field"):
+            path = f"{path}.{detail.split('`')[1]}"
+        return _Bad(path, detail)
+    try:
+        path = _not_finite(json.loads(body), "$")
+    except RecursionError:
+        return _Bad("$", "nested too deeply")
+    except ValueError as told:
+        return _Bad("$", f"not JSON: {told}")
+    return _Bad(path, "not a finite number") if path else _Bad("$", f"not JSON: {error}")
+
+
+def _bad_value(body: bytes) -> str | None:
+    for point, value in json.loads(body)["values"].items():
+        try:
+            msgspec.convert(value, float | None)
+        except msgspec.ValidationError:
+            return f"$.values.{point}"
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"$.values.{point}"
+    return None
+
+
+def _not_finite(value: Any, path: str) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inner:
+        found = _not_finite(item, f"{path}.{key}" if isinstance(key, str) else f"{path}[{key}]")
+        if found:
+            return found
+    return ""
