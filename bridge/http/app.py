@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from bridge.cloud.routes import add_routes
-from bridge.http import commands, contracts, dead, devices, events, health, messages, readings
+from bridge.http import commands, contracts, dead, described, devices, events, health, messages, readings
 from bridge.http.errors import errors
 from bridge.http.openapi import openapi
 from bridge.http.services import Services
@@ -26,8 +26,9 @@ ROUTES: tuple[Route, ...] = (
     *dead.ROUTES,
     *events.ROUTES,
     *contracts.ROUTES,
+    *described.ROUTES,
 )
-"""Every native route, one row each."""
+"""Every route, one row each."""
 
 SHUTDOWN_S = 5.0
 """Requests in flight get this long when the server stops; streams and long polls end at once."""
@@ -44,7 +45,8 @@ def build(services: Services) -> web.Application:
         "/api/v1/asyncapi.json": msgspec.json.encode(export.asyncapi()),
     }
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, serve(route))
+        if route.handler is not None:
+            app.router.add_route(route.method, route.path, serve(route))
     add_routes(app, services.cloud)
     app.on_shutdown.append(_close)
     return app

@@ -1,4 +1,4 @@
-"""Who asks: an API key in `Authorization: Bearer` or `X-API-Key`. How EnOS clients carry theirs is known in the cloud room."""
+"""Who asks: API key -> principal. How a request carries its key is known in the cloud room."""
 
 from __future__ import annotations
 
@@ -32,11 +32,3 @@ def may_read(registry: Registry, principal: Principal, uid: str | None) -> bool:
         return True
     device = registry.device(uid) if uid else None
     return device is not None and registry.may_touch(principal, device)
-
-
-def presented_key(request: web.Request) -> str | None:
-    """The key as sent, or None."""
-    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and value:
-        return value.strip()
-    return request.headers.get("X-API-Key")

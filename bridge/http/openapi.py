@@ -63,7 +63,7 @@ def _operation(row: Route) -> dict[str, Any]:
     if parameters:
         operation["parameters"] = parameters
     if row.body is not None:
-        operation["requestBody"] = {"required": True, "content": _content(row.body)}
+        operation["requestBody"] = {"required": True, "content": _body(row.body)}
     answers = dict(row.answers)
     if row.open:
         operation["security"] = []
@@ -76,6 +76,12 @@ def _operation(row: Route) -> dict[str, Any]:
     for status, (shape, text) in sorted(answers.items()):
         operation["responses"][str(status)] = {"description": text, "content": _content(shape)}
     return operation
+
+
+def _body(shape: Any) -> dict[str, Any]:
+    return (
+        {media: {"schema": schema} for media, schema in shape.items()} if isinstance(shape, dict) else _content(shape)
+    )
 
 
 def _query(kind: type[msgspec.Struct]) -> list[dict[str, Any]]:

@@ -9,8 +9,9 @@ import msgspec
 from aiohttp import web
 
 from bridge.cloud.body import read
+from bridge.cloud.routes import key_of
 from bridge.core.principal import Principal
-from bridge.http.auth import authoriser, presented_key
+from bridge.http.auth import authoriser
 from bridge.http.bodies import decode, query
 from bridge.http.errors import problem
 from bridge.http.services import Services
@@ -62,36 +63,40 @@ class Route(NamedTuple):
 
     method: str
     path: str
-    handler: Callable[[Call], Awaitable[Answer]]
+    handler: Callable[[Call], Awaitable[Answer]] | None
+    """None: the cloud room serves it, the row only describes it."""
     summary: str
     answers: dict[int, tuple[Any, str]]
     query: type[msgspec.Struct] = NoQuery
-    body: type[msgspec.Struct] | None = None
+    body: Any = None
+    """The Struct of its body; of a route that is only described, media type -> schema."""
     open: bool = False
     """Whether it needs no key."""
     tag: str = "bridge"
 
 
 def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """The aiohttp handler of a row."""
+    """The aiohttp handler of a row that has one."""
+    answering = route.handler
+    assert answering is not None  # noqa: S101 - rows without one are not served here
 
     async def handle(request: web.Request) -> web.StreamResponse:
         services = request.app[SERVICES]
         principal = await _principal(request, services)
         if principal is None and not route.open:
-            return problem(401, "unauthorised", "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")
+            return problem(401, "unauthorized", "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")
         values = query(request, route.query)
         body = None
         if route.body is not None:
             body = decode(await read(request, services.limits.max_body_bytes), route.body)
-        answer = await route.handler(Call(request, principal or NOBODY, values, body))
+        answer = await answering(Call(request, principal or NOBODY, values, body))
         return json(answer) if isinstance(answer, msgspec.Struct) else answer
 
     return handle
 
 
 async def _principal(request: web.Request, services: Services) -> Principal | None:
-    return await authoriser(services.registry, services.allow_anonymous)(request, presented_key(request))
+    return await authoriser(services.registry, services.allow_anonymous)(request, key_of(request))
 
 
 def json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
