@@ -1,0 +1,226 @@
+"""The "Done when" of the issue "The main job runs", from outside: the vendor's samples, Debian's clients, real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.api import Api
+from harness.process import ROOT, SCRIPT, Bridge, Secret, environment, read_line
+from harness.wire import PATIENCE_S
+
+from bridge.store.database import Database
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+
+SAMPLES = ROOT / "tests" / "data"
+SAMPLE = "device-event-1__report_regular_post_7.json"
+"""A batch of meters, as the vendor printed it: another device_uid, a single object for an array, a timestamp of 2024."""
+
+UID = "EMS001"
+TOPICS = {"wudun": f"v1/wudun/PK001/{UID}", "user": f"v2/user/acme/{UID}"}
+OTHER_SCHEME = {"wudun": f"v1/user/acme/{UID}", "user": f"v2/wudun/PK001/{UID}"}
+SUFFIX = "report/regular/post"
+
+needs_mosquitto = pytest.mark.skipif(shutil.which("mosquitto_pub") is None, reason="needs mosquitto-clients")
+
+
+def sample(name: str = SAMPLE) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((SAMPLES / name).read_text(encoding="utf-8"))
+    return found
+
+
+def mosquitto(bridge: Bridge, program: str, who: Secret, *args: str | Path) -> list[str]:
+    host, port = bridge.mqtt
+    return [program, "-h", host, "-p", str(port), "-u", who.name, "-P", who.secret, "-q", "1", *map(str, args)]
+
+
+@contextmanager
+def process(*command: str | Path, home: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that is ended with the block; its stderr lies in `home`."""
+    name = Path(command[0]).name
+    with (home / f"{name}.log").open("ab") as log:
+        started = subprocess.Popen(
+            [str(part) for part in command], stdout=subprocess.PIPE, stderr=log, text=True, env=environment()
+        )
+    try:
+        yield started
+    finally:
+        started.terminate()
+        try:
+            started.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.communicate()
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("scheme", TOPICS)
+async def test_a_vendor_sample_by_debians_clients(bridge: Bridge, web, tmp_path: Path, scheme: str) -> None:
+    """mosquitto_pub on one scheme; mosquitto_sub on its twin, `watch`, /api/v1/readings and the EnOS query show it."""
+    device = await asyncio.to_thread(bridge.device, UID)
+    account = await asyncio.to_thread(bridge.account, "platform")
+    api = Api(web, bridge, account)
+    topic = f"{TOPICS[scheme]}/{SUFFIX}"
+    twin = f"{OTHER_SCHEME[scheme]}/{SUFFIX}"
+    watching = (SCRIPT / "ems-bridge", "watch", UID, "--data", bridge.data)
+    listening = mosquitto(bridge, "mosquitto_sub", account, "-t", twin, "-C", "1", "-W", "30")
+    with process(*watching, home=tmp_path) as watch, process(*listening, home=tmp_path) as twin_subscriber:
+        await api.until(lambda: heard(api), lambda found: found)
+        publish = mosquitto(bridge, "mosquitto_pub", device, "-t", topic, "-f", SAMPLES / SAMPLE)
+        await api.until(
+            lambda: delivered(publish, twin_subscriber), lambda done: done, 30
+        )  # until the subscriber, which says nothing when it is ready, has it
+        line = await asyncio.to_thread(read_line, watch, PATIENCE_S)
+        while topic not in line and line:
+            line = await asyncio.to_thread(read_line, watch, PATIENCE_S)
+        assert topic in line, (tmp_path / "ems-bridge.log").read_text(encoding="utf-8")
+        assert '"type":"report_regular"' in line
+    await shown(api, account)
+
+
+async def heard(api: Api) -> bool:
+    """Whether somebody follows the event stream."""
+    found = await api.metrics()
+    return any(value > 0 for name, value in found.items() if "stream" in name or "subscriber" in name)
+
+
+async def delivered(publish: list[str], subscriber: subprocess.Popen[str]) -> bool:
+    """Publish once more; whether the subscriber has ended with its one message."""
+    done = await asyncio.to_thread(
+        subprocess.run, publish, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
+    assert done.returncode == 0, done.stderr
+    return subscriber.poll() == 0
+
+
+async def shown(api: Api, account: Secret) -> None:
+    """The sample's meters in the native query and in the EnOS query, with the sample's values and time."""
+    expected = sample()
+    at = expected["timestamp"]
+    meters = [entry for entry in expected["data"]["data"] if entry.get("total_active_power") is not None]
+    assert meters
+    for meter in meters:
+        asset = f"{UID}.meter.{meter['device_id']}"
+        power = meter["total_active_power"]
+        found = await api.until(lambda asset=asset: api.readings(asset, "total_active_power", start=at), bool)
+        assert {time: abs(value) for time, value in found.items()} == {at: abs(power)}
+        query = {
+            "orgId": "o1",
+            "assetIds": asset,
+            "measurepointsWithLogic": "avg(total_active_power)",
+            "interval": "15",
+            "startTime": "2024-01-18T07:30:00+00:00",
+            "endTime": "2024-01-18T08:00:00+00:00",
+            "accessKey": account.secret,
+        }
+        answer = await api.get("/tsdb-service/v2.0/electric-power", **query)
+        assert answer["status"] == 0, answer
+        (item,) = answer["data"]["items"]
+        assert item["assetId"] == asset
+        assert abs(item["avg(total_active_power)"]) == abs(power)
+
+
+STRATEGY = {
+    "over_demand_status": 1,
+    "streaming_status": 1,
+    "dynamic_demand_status": 1,
+    "over_demand_condition": [2000] * 12,
+    "ele_meter_id": 9,
+    "device_type": 2,
+    "dynamic_demand_percentage": 80,
+    "streaming_condition": 1234,
+    "individual_phase_streaming_status": 2,
+    "individual_phase_streaming_condition": 100,
+}
+
+
+@asynccontextmanager
+async def simulated(bridge: Bridge, home: Path, *options: str) -> AsyncIterator[str]:
+    """A simulated device on both schemes, connected; its uid."""
+    done = await asyncio.to_thread(
+        bridge.cli, "device", "add", "SIM001", "--product-key", "PK001", "--tenant", "acme", "--json"
+    )
+    credentials = home / "fleet.jsonl"
+    credentials.write_text(done.stdout, encoding="utf-8")
+    host, port = bridge.mqtt
+    command = [SCRIPT / "ems-sim", "run", "--broker", f"mqtt://{host}:{port}", "--credentials", credentials]
+    with process(*command, "--devices", "1", "--interval", "2", *options, home=home):
+        yield "SIM001"
+
+
+async def send(
+    bridge: Bridge, uid: str, command: str, data: Any = None, *options: str
+) -> subprocess.CompletedProcess[str]:
+    """`ems-bridge send`, with whatever exit code."""
+    payload = [] if data is None else [json.dumps(data)]
+    return await asyncio.to_thread(bridge.cli, "send", uid, command, *payload, "--hold", "20", *options, expect=None)
+
+
+async def test_a_command_changes_a_simulated_device(bridge: Bridge, web, tmp_path: Path) -> None:
+    """`send` prints succeeded, and the device's strategy is what was sent."""
+    api = Api(web, bridge, await asyncio.to_thread(bridge.account, "platform"))
+    async with simulated(bridge, tmp_path) as uid:
+        done = await send(bridge, uid, "streaming_overdemand/create", STRATEGY)
+        assert (done.returncode, "succeeded" in done.stdout) == (0, True), done
+        listed = await send(bridge, uid, "streaming_overdemand/sync", None, "--json")
+        assert listed.returncode == 0, listed
+        strategies = json.loads(listed.stdout)["answer"]
+        assert STRATEGY["streaming_condition"] in [one["streaming_condition"] for one in strategies]
+        rejected = await send(bridge, uid, "streaming_overdemand/delete", {"id": 987654})
+        assert (rejected.returncode, "rejected" in rejected.stdout) == (1, True), rejected
+        reported = await api.until(
+            lambda: api.get(f"/api/v1/devices/{uid}"),
+            lambda found: STRATEGY["streaming_condition"] in str(found["strategies"]),
+        )
+        assert reported["presence"]["online"]
+
+
+async def test_a_silenced_device_times_out(bridge: Bridge, tmp_path: Path) -> None:
+    async with simulated(bridge, tmp_path, "--faults", "silent=1") as uid:
+        done = await send(bridge, uid, "streaming_overdemand/sync", None, "--timeout", "1")
+    assert (done.returncode, "timed_out" in done.stdout) == (3, True), done
+
+
+async def test_a_late_answer_is_kept_beside_the_timeout(bridge: Bridge, web, tmp_path: Path) -> None:
+    """timed_out stays in the history; the state becomes late_succeeded."""
+    api = Api(web, bridge, await asyncio.to_thread(bridge.account, "platform"))
+    async with simulated(bridge, tmp_path, "--faults", "slow=3") as uid:
+        done = await send(bridge, uid, "streaming_overdemand/sync", None, "--timeout", "1", "--json")
+        assert done.returncode == 3, done
+        mid = json.loads(done.stdout)["mid"]
+        command = await api.until(
+            lambda: api.get(f"/api/v1/commands/{mid}"), lambda found: found["state"] == "late_succeeded"
+        )
+    states = [step["state"] for step in command["history"]]
+    assert states[-2:] == ["timed_out", "late_succeeded"]
+    assert command["late"]["state"] == "late_succeeded"
+
+
+@pytest.mark.parametrize("name", ["bridge", "series"])
+async def test_the_writer_is_fully_synchronous(tmp_path: Path, name: str) -> None:
+    """PRODUCT.md §4.1: synchronous=FULL (2) on the connection that commits, in WAL."""
+    database = await Database.open(tmp_path / f"{name}.db", name)
+    try:
+        pragmas = await database.write(
+            lambda connection: [
+                connection.execute(f"PRAGMA {key}").fetchone()[0] for key in ("synchronous", "journal_mode")
+            ]
+        )
+    finally:
+        await database.close()
+    assert pragmas == [2, "wal"]
+
+
+def test_serve_commits_through_that_writer() -> None:
+    """Nothing of the product opens SQLite to write beside store/database.py (verify and backup read)."""
+    files = [path for path in (ROOT / "bridge").rglob("*.py") if path.name != "database.py"]
+    writers = [str(path) for path in files if "sqlite3.connect(" in path.read_text(encoding="utf-8")]
+    assert [path for path in writers if not path.endswith(("store/verify.py", "app/care.py"))] == []
