@@ -59,7 +59,7 @@ def run(scenario: Path | None, **given: Any) -> None:
 def main() -> None:
     """Entry point. A mistake of the user is one line on stderr and exit code 2."""
     try:
-        app(standalone_mode=False)
+        app(prog_name="ems-sim", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as help_wanted:
         click.echo(help_wanted.format_message(), err=True)
         sys.exit(EXIT_WRONG)
@@ -69,7 +69,7 @@ def main() -> None:
     except Wrong as error:
         click.echo(f"ems-sim: {error}", err=True)
         sys.exit(EXIT_WRONG)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
+import time
 from pathlib import Path
 
+import aiomqtt
 import pytest
 from scripted_broker import Address
 
@@ -47,8 +50,6 @@ async def test_a_signal_ends_a_run_in_good_order(mosquitto: Address, tmp_path: P
     process = await asyncio.create_subprocess_exec(
         *PROGRAM, "run", "--scenario", str(scenario), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    import aiomqtt
-
     async with aiomqtt.Client(*mosquitto) as client:
         await client.subscribe("v1/user/T/EMS9/report/regular/post")
         async with asyncio.timeout(30):
@@ -58,6 +59,34 @@ async def test_a_signal_ends_a_run_in_good_order(mosquitto: Address, tmp_path: P
     assert (process.returncode, err) == (0, b"")
     summary = json.loads(out)
     assert summary["published"] == summary["acked"] > 0
+
+
+async def test_a_terminal_shows_progress(mosquitto: Address) -> None:
+    ours, theirs = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(*PROGRAM, "run", "--broker", f"127.0.0.1:{mosquitto[1]}", "--devices", "3", "--duration", "1.2"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
+    )
+    os.close(theirs)
+    seen = await asyncio.to_thread(read_all, ours)
+    out, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0
+    assert "3 of 3" in seen
+    assert json.loads(out)["online"] == 3
+
+
+def read_all(terminal: int) -> str:
+    """All that is written to a terminal until its other end is closed."""
+    seen = b""
+    try:
+        while chunk := os.read(terminal, 65_536):
+            seen += chunk
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    os.close(terminal)
+    return seen.decode()
 
 
 @pytest.mark.parametrize(
@@ -134,7 +163,5 @@ def test_credentials_of_the_url_and_a_custom_prefix() -> None:
 
 
 def test_an_accelerated_run_ends_in_the_present() -> None:
-    import time
-
     asked = options(Given(broker="h", devices=1, time_scale=100, duration=10), None)
     assert asked.start + 10 * 100 == pytest.approx(time.time() + 10, abs=5)

@@ -7,7 +7,7 @@ import math
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simulator import profile
@@ -50,6 +50,8 @@ specs = st.builds(
 )
 months = st.lists(st.floats(0, 900), min_size=12, max_size=12).map(tuple)
 plans = st.builds(Plan, demand_kw=st.none() | months, export_kw=st.none() | st.floats(0, 500))
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
+few = settings(calm, max_examples=25)
 steps = st.lists(st.floats(0.5, 1800), min_size=1, max_size=30)
 
 
@@ -61,6 +63,7 @@ def reverse(state: State, place: int) -> float:
     return math.fsum(state.meters[place].reverse)
 
 
+@calm
 @given(specs, plans, st.floats(0.1, 0.9), steps)
 def test_powers_add_up_and_registers_are_the_integral_of_power(
     spec: Spec, plan: Plan, soc: float, dts: list[float]
@@ -88,6 +91,7 @@ def test_powers_add_up_and_registers_are_the_integral_of_power(
     assert imported + generated + discharged == pytest.approx(consumed + charged + exported, abs=1e-6)
 
 
+@calm
 @given(specs, plans, st.floats(0.1, 0.9), steps)
 def test_the_battery_keeps_its_limits_and_its_energy(spec: Spec, plan: Plan, soc: float, dts: list[float]) -> None:
     battery = spec.battery
@@ -103,6 +107,7 @@ def test_the_battery_keeps_its_limits_and_its_energy(spec: Spec, plan: Plan, soc
     assert state.energy_kwh == pytest.approx(soc * battery.capacity_kwh + booked, abs=1e-6)
 
 
+@calm
 @given(specs, plans, st.floats(0.1, 0.9), steps)
 def test_limits_hold_whenever_the_battery_can_keep_them(spec: Spec, plan: Plan, soc: float, dts: list[float]) -> None:
     battery = spec.battery
@@ -118,6 +123,7 @@ def test_limits_hold_whenever_the_battery_can_keep_them(spec: Spec, plan: Plan, 
             assert state.gateway_kw >= -plan.export_kw - 1e-6
 
 
+@calm
 @given(specs, steps)
 def test_registers_only_grow(spec: Spec, dts: list[float]) -> None:
     state = begin(spec, START)
@@ -127,7 +133,7 @@ def test_registers_only_grow(spec: Spec, dts: list[float]) -> None:
             assert all(a <= b for a, b in zip(old.forward + old.reverse, new.forward + new.reverse, strict=True))
 
 
-@settings(max_examples=25)
+@few
 @given(specs, plans)
 def test_the_same_seed_gives_the_same_day(spec: Spec, plan: Plan) -> None:
     one = advance(begin(spec, START, plan=plan), START + 86_400)
@@ -135,7 +141,7 @@ def test_the_same_seed_gives_the_same_day(spec: Spec, plan: Plan) -> None:
     assert one == two
 
 
-@settings(max_examples=25)
+@few
 @given(specs, st.lists(st.floats(1, 7200), min_size=1, max_size=12))
 def test_advance_arrives_however_it_is_split(spec: Spec, dts: list[float]) -> None:
     """Load and sun are functions of time, so registers of two ways through a day differ by the step error only."""
