@@ -93,12 +93,13 @@ class CommandRequest(Struct, frozen=True, forbid_unknown_fields=True):
     action: Annotated[str, Meta(min_length=1, max_length=128)]
     data: Annotated[Any, Meta(description="what the message kind asks for; see the AsyncAPI document")] = None
     mid: Annotated[str | None, Meta(description="your own UUID: the same command again is not sent twice")] = None
-    timeout_s: Annotated[
-        float | None, Meta(gt=0, le=86_400, description="seconds that the device has to answer, from sending")
-    ] = None
-    hold_s: Annotated[
-        float | None, Meta(ge=0, le=604_800, description="seconds to wait for a device that is offline")
-    ] = None
+    timeout_s: (
+        Annotated[float, Meta(gt=0, le=86_400, description="seconds that the device has to answer, from sending")]
+        | None
+    ) = None
+    hold_s: (
+        Annotated[float, Meta(ge=0, le=604_800, description="seconds to wait for a device that is offline")] | None
+    ) = None
     wait_s: Annotated[
         float, Meta(ge=0, le=3600, description="seconds that this request waits for the outcome; 0 answers 202 at once")
     ] = 0
@@ -126,14 +127,14 @@ class CommandBody(Struct, frozen=True):
     action: str
     state: State
     cause: Annotated[str, Meta(description="why it is in this state, where the state alone does not say")]
-    code: Annotated[int | None, Meta(description="the device's code; 200 is success")]
+    code: Annotated[int, Meta(description="the device's code; 200 is success")] | None
     msg: str
     data: Annotated[Any, Meta(description="what was sent")]
     answer: Annotated[Any, Meta(description="the data of the device's answer")]
     created_at: Ms
     sent_at: Ms | None
     delivered_at: Ms | None
-    deadline: Annotated[int | None, Meta(description="when it times out; null before it was sent")]
+    deadline: Annotated[int, Meta(description="when it times out; null before it was sent")] | None
     hold_until: Ms
     settled_at: Ms | None
     timeout_s: float
@@ -214,7 +215,7 @@ class DeadQuery(Struct, frozen=True, forbid_unknown_fields=True):
     device: str | None = None
     source: Literal["mqtt", "mirror"] | None = None
     reason: str | None = None
-    before: Annotated[int | None, Meta(ge=1, description="id that the page begins before")] = None
+    before: Annotated[int, Meta(ge=1, description="id that the page begins before")] | None = None
     limit: Limit = 100
 
 
@@ -311,7 +312,7 @@ class ReadingsQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
     asset: Annotated[str | None, Meta(description="an asset (`EMS001.meter.1`), or a device with all its parts")] = None
     device: str | None = None
-    point: Annotated[str | None, Meta(min_length=1, description="points, parted by commas")] = None
+    point: Annotated[str, Meta(min_length=1, description="points, parted by commas")] | None = None
     start: Time | None = None
     end: Time | None = None
     limit: Annotated[int, Meta(ge=1, le=100_000)] | None = None
