@@ -90,6 +90,16 @@ async def test_the_window_bounds_what_is_unacknowledged(script: Script, peer: Pe
     await script.until(lambda: len(script.frames(framing.PUBLISH)) == WINDOW + 1)
 
 
+async def test_a_full_socket_holds_messages_back(script: Script, peer: Peer, link: Link) -> None:
+    await link.open(*script.address)
+    await peer.until(lambda: link.state == READY)
+    link.pause_writing()
+    link.publish(posts(3))
+    assert (link.sent, link.pending) == (0, 3)
+    link.resume_writing()
+    await peer.until(lambda: len(peer.acks) == 3)
+
+
 async def test_the_queue_drops_the_oldest(link: Link) -> None:
     link.publish(posts(QUEUE_LIMIT + 3))
     assert (link.dropped, link.pending) == (3, QUEUE_LIMIT)

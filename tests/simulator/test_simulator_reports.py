@@ -66,6 +66,7 @@ def test_reported_powers_add_up(version: Version, hour: float) -> None:
     assert len(cabinets) == device.site.spec.battery.cabinets
     assert sum(cabinets) == pytest.approx(power["meter.10"], abs=0.003)
     assert found[""].values["pcs_total_active_power"] == power["meter.10"]
+    assert found["branch.9"].values["pcs_total_active_power"] == power["meter.10"]
     for sample in found.values():
         values = sample.values
         if "active_power_phase_a" in values:

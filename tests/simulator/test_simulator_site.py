@@ -178,6 +178,15 @@ def test_the_battery_charges_in_the_valley_and_serves_the_peak(site: Spec) -> No
     assert peak.gateway_kw >= 0
 
 
+def test_a_surplus_of_sun_charges_no_faster_than_the_battery_can() -> None:
+    sunny = Spec(seed=7, base_kw=10, swing_kw=0, pv_peak_kw=900, battery=Battery(2000, 50))
+    noon = advance(begin(sunny, START + 12 * 3600, soc=0.3), START + 12.2 * 3600)
+    assert noon.pv_kw - noon.load_kw > 60
+    assert noon.storage_kw == 50
+    empty = advance(begin(sunny, START + 18 * 3600, soc=0.9, plan=Plan(demand_kw=(0,) * 12)), START + 19 * 3600)
+    assert empty.storage_kw >= -50
+
+
 def test_demand_is_the_mean_of_the_quarter_hour(site: Spec) -> None:
     state, energy, best, best_at = begin(site, START), 0.0, 0.0, 0.0
     for n in range(1, 60 * 24 + 1):
