@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from harness import messages
 from harness.wire import Client
 
 from bridge.app.house import House
@@ -96,14 +95,3 @@ async def window(tmp_path: Path, config_of: dict[str, object]) -> AsyncIterator[
         waiting.cancel()
         await running
         await house.close()
-
-
-async def until(look: Callable[[], Awaitable[Any]]) -> Any:
-    """What `look` gives once it gives something."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not (found := await look()):
-            await asyncio.sleep(0.02)
-    return found
-
-
-__all__ = ["Window", "messages", "until"]
