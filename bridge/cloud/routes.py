@@ -19,6 +19,8 @@ from bridge.cloud.ingest import Ingest
 from bridge.cloud.power import electric_power
 from bridge.errors import Refused, StoreError
 
+__all__ = ["PATHS", "Cloud", "add_routes", "key_of"]
+
 log = logging.getLogger(__name__)
 
 INGEST = "/ingest/v1/power"

@@ -1,0 +1,86 @@
+"""Outbox lines -> rows as a sink reads them, one JSON object a line (docs/mirror.md). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from bridge.store.outbox import OutboxLine
+from schemas.points import POINTS
+
+Format = Literal["readings", "samples"]
+
+
+class Row(NamedTuple):
+    """One line of a body. `seq` and `device` are those of its outbox line; `point` is empty for a whole sample."""
+
+    seq: int
+    device: str
+    asset: str
+    timestamp: int
+    point: str
+    body: bytes
+
+
+class _Reading(msgspec.Struct):
+    asset: str
+    point: str
+    timestamp: int
+    value: float
+    unit: str
+
+
+class _Sample(msgspec.Struct):
+    asset: str
+    device: str
+    timestamp: int
+    values: Raw
+
+
+class _Either(msgspec.Struct):
+    asset: str
+    timestamp: int
+    values: dict[str, float] = {}
+    point: str = ""
+    value: float = 0.0
+
+
+_encode = msgspec.json.Encoder().encode
+_parts = msgspec.json.Decoder(list[tuple[str, int, dict[str, float]]]).decode
+_raw_parts = msgspec.json.Decoder(list[tuple[str, int, Raw]]).decode
+_either = msgspec.json.Decoder(_Either).decode
+_UNITS = {name: point.unit for name, point in POINTS.items()}
+
+
+def readings(line: OutboxLine) -> list[Row]:
+    """{asset, point, timestamp, value, unit}, one a value."""
+    return [
+        Row(line.seq, line.device, asset, at, point, _encode(_Reading(asset, point, at, value, _UNITS.get(point, ""))))
+        for asset, at, values in _parts(line.samples)
+        for point, value in values.items()
+    ]
+
+
+def samples(line: OutboxLine) -> list[Row]:
+    """{asset, device, timestamp, values: {point: value}}, one an asset and instant."""
+    return [
+        Row(line.seq, line.device, asset, at, "", _encode(_Sample(asset, line.device, at, values)))
+        for asset, at, values in _raw_parts(line.samples)
+    ]
+
+
+FORMATS: dict[Format, Callable[[OutboxLine], list[Row]]] = {"readings": readings, "samples": samples}
+
+
+def body(rows: Iterable[Row]) -> bytes:
+    """NDJSON."""
+    return b"".join(row.body + b"\n" for row in rows)
+
+
+def decode_row(payload: bytes) -> tuple[str, int, dict[str, float]]:
+    """A row of either format, as a dead letter keeps it -> (asset, timestamp ms, {point: value})."""
+    row = _either(payload)
+    return row.asset, row.timestamp, row.values or {row.point: row.value}
