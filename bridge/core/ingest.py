@@ -101,6 +101,14 @@ class Ingest:
         record.rows.append(("dead_replayed", (now, number)))
         return record
 
+    def remirror(self, number: int, device: str, samples: list[tuple[str, int, dict[str, float]]], now: int) -> Record:
+        """Readings that a sink refused once more into the outbox; dead letter `number` is marked as replayed."""
+        self._seq += 1
+        record = Record()
+        record.rows.append(("outbox", (self._seq, now, device, _json.encode(samples).decode())))
+        record.rows.append(("dead_replayed", (now, number)))
+        return record
+
     # One message.
 
     def _take(

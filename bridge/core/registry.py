@@ -59,6 +59,14 @@ class Registry:
         """All accounts, by name."""
         return sorted(self._accounts.values(), key=lambda account: account.name)
 
+    def find(self, kind: str, name: str) -> Principal | None:
+        """The principal of that kind and name with its present grants; None when it is gone."""
+        if kind == "device":
+            device = self._devices.get(name)
+            return Principal("device", name) if device is not None and device.enabled else None
+        account = self._accounts.get(name)
+        return _principal(account) if account is not None else None
+
     def may_touch(self, principal: Principal, device: Device) -> bool:
         """Whether `principal` may see and command `device`."""
         if principal.kind == "device":

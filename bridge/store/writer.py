@@ -42,8 +42,9 @@ Item = tuple[Any, Done | None]
 
 
 class Writer:
-    """Group commit over one Database. `after_commit(record)` runs between `done(True)` and the effects;
-    `pressure(True | False)` is told when the queue passes its high-water mark and when it has drained."""
+    """Group commit over one Database. `after_commit(record)` runs between `done(True)` and the effects, `after_batch()` once a
+    commit, `after_failure(record)` instead of both; `pressure(True | False)` is told when the queue passes its high-water mark
+    and when it has drained."""
 
     def __init__(
         self,
@@ -57,6 +58,8 @@ class Writer:
         self._statements = statements
         self._counts = counts
         self.after_commit = after_commit
+        self.after_failure: Callable[[Any], None] = lambda _record: None
+        self.after_batch: Callable[[], None] = lambda: None
         self.pressure = pressure
         self._pending: list[Item] = []
         self._busy = False
@@ -123,6 +126,7 @@ class Writer:
         for (record, done), found in zip(batch, results, strict=True):
             record.results = found
             self._finish(record, done)
+        self.after_batch()
 
     async def _fail(self, batch: list[Item], error: Exception) -> None:
         """Nothing of the batch is kept. One bad Record must not fail its neighbours: unless the disk itself fails, each gets
@@ -134,7 +138,8 @@ class Writer:
             return
         self.failing = str(error)
         log.error("commit of %d records failed: %s", len(batch), error)
-        for _, done in batch:
+        for record, done in batch:
+            self.after_failure(record)
             if done is not None:
                 done(False)
 

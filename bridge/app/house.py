@@ -1,0 +1,323 @@
+"""The whole house put together: which room gets which callable of which other. The only composer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from pathlib import Path
+from time import time
+from typing import Any, NamedTuple, Self
+
+from aiohttp import web
+
+from bridge.app import care
+from bridge.app.settings import (
+    LOCAL_SINK,
+    broker_limits,
+    builtin_access,
+    command_limits,
+    custom_prefixes,
+    http_limits,
+    open_cloud,
+    sinks,
+)
+from bridge.broker.hub import Hub
+from bridge.broker.listener import Broker
+from bridge.config import Config, parse_address
+from bridge.core.commands import Commands
+from bridge.core.events import Events
+from bridge.core.flow import Flow, Open
+from bridge.core.ingest import Ingest
+from bridge.core.permissions import Permissions
+from bridge.core.presence import Presences
+from bridge.core.principal import ANONYMOUS, Principal
+from bridge.core.record import Done, Record, Row
+from bridge.core.registry import Registry
+from bridge.counts import Counts
+from bridge.errors import ConfigError, NotFound, StoreError
+from bridge.http.app import build, runner
+from bridge.http.services import Services
+from bridge.mirror.courier import Courier
+from bridge.mirror.rows import decode_row
+from bridge.store import ledger as ledger_store
+from bridge.store import outbox as outbox_store
+from bridge.store import sessions as session_store
+from bridge.store.database import Database
+from bridge.store.ledger import Ledger
+from bridge.store.outbox import Outbox
+from bridge.store.writer import Writer
+from schemas.topics import Topics
+
+log = logging.getLogger(__name__)
+
+STATEMENTS = ledger_store.STATEMENTS | session_store.STATEMENTS | outbox_store.STATEMENTS
+OUTBOX_EVERY_S = 5.0
+"""Between two looks at the outbox: pruning is cheap, and bounds are in days."""
+
+
+class Addresses(NamedTuple):
+    """Where a service listens; None where it does not."""
+
+    mqtt: str | None
+    http: str
+
+
+def now_ms() -> int:
+    """Wall clock, epoch ms."""
+    return int(time() * 1000)
+
+
+class House:
+    """A running bridge: `open` the files, `start` inside a TaskGroup, `stop`, `close`."""
+
+    database: Database
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.directory = Path(config.store.data)
+        self._lock = care.Lock(self.directory)
+        self.counts = Counts()
+        self.events = Events()
+        self.addresses = Addresses(None, "")
+        self._token = secrets.token_urlsafe(32)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._couriers: list[Courier] = []
+
+    @classmethod
+    async def open(cls, config: Config) -> Self:
+        """Open the data directory and put the rooms together. Raises ConfigError or StoreError."""
+        house = cls(config)
+        try:
+            house.database = await Database.open(house.directory / "bridge.db", "bridge")
+            try:
+                await house._compose()
+            except BaseException:
+                await house.database.close()
+                raise
+        except BaseException:
+            house._lock.release()
+            raise
+        return house
+
+    async def _compose(self) -> None:
+        config, counts = self.config, self.counts
+        self.ledger = Ledger(self.database)
+        self.registry = Registry(self.database, self._token)
+        await self.registry.refresh()
+        self.writer = Writer(self.database, STATEMENTS, counts)
+        await self._compose_core()
+        access = builtin_access(config, self.registry, self.permissions)
+        self.hub = Hub(
+            self._publish, self._persist, access, counts, broker_limits(config),
+            presence=self._present, reachable=self.flow.pump,
+        )  # fmt: skip
+        self.broker = Broker(self.hub)
+        self.registry.changed = self._members_changed
+        self.writer.after_commit = self._committed
+        self.writer.after_failure = self.hub.discard
+        self.writer.pressure = self.hub.pressure
+        self.hub.restore(await session_store.load(self.database))
+        self.cloud = await open_cloud(config, self.directory / "series.db", self.registry, counts)
+        await self._compose_mirror()
+
+    async def _compose_core(self) -> None:
+        config = self.config
+        custom = custom_prefixes(config)
+        broker = config.broker
+        self.permissions = Permissions(
+            self.registry, Topics(custom), custom, broker.other_topics or broker.allow_anonymous
+        )
+        owners = self.permissions.owner_names
+        self.flow = Flow(
+            self.submit, self._deliver, self._online, self._command_topics, owners, self.events, self.counts, now_ms
+        )
+        limits = command_limits(config)
+        self.commands = Commands(self.flow, self.ledger, self.permissions, self.submit, self.counts, now_ms, limits)
+        self.presences = Presences(self.submit, owners, self.events, now_ms)
+        self.ingest = Ingest(
+            self.permissions, self.commands, self.presences, self.events, self.counts, self.submit,
+            await self.ledger.last_seq(), mirrored=bool(config.mirror.local or config.mirror.sinks),
+        )  # fmt: skip
+        await self.commands.restore()
+
+    async def _compose_mirror(self) -> None:
+        config = self.config.mirror
+        names = [sink.name for sink in config.sinks] + ([LOCAL_SINK] if config.local else [])
+        self.outbox = Outbox(
+            self.database, names, config.outbox_max_bytes, int(config.outbox_max_age_days * care.DAY_MS), self.counts
+        )
+        await self.outbox.open()
+        self.writer.after_batch = self.outbox.on_commit
+
+    async def start(self, group: asyncio.TaskGroup) -> None:
+        """Start every task, open the doors. Raises ConfigError when an address cannot be had."""
+        self._spawn(group, self.writer.run(), "writer")
+        self.presences.restore(await self.ledger.presences())
+        self._spawn(group, self.registry.follow(), "registry")
+        self._spawn(group, self.flow.run(), "deadlines")
+        self._spawn(group, care.trim_forever(self.ledger, self.config, self.counts, now_ms), "retention")
+        self._spawn(group, self._keep_outbox(), "outbox")
+        http = await self._listen_http()
+        mqtt = await bound("broker.listen", self.config.broker.listen, self.broker.start)
+        self.addresses = Addresses(mqtt, http)
+        for sink in sinks(self.config, loopback(http), self._token):
+            courier = Courier(sink, self.outbox, self.counts)
+            self._couriers.append(courier)
+            self._spawn(group, courier.run(), f"courier {sink.name}")
+        care.leave_address(self.directory, loopback(http), mqtt, self._token)
+
+    async def stop(self) -> None:
+        """Close the doors, finish what was begun, end every task."""
+        self.services.closing.set()
+        await self.broker.stop()
+        await self._runner.cleanup()
+        for courier in self._couriers:
+            courier.stop()
+        self.writer.close()
+        writer, *others = self._tasks
+        await writer
+        for task in others:
+            task.cancel()
+        care.remove_address(self.directory)
+
+    async def close(self) -> None:
+        """Close the files. Call it last, also when `start` failed."""
+        await self.cloud.close()
+        await self.database.close()
+        self._lock.release()
+
+    # The callables that rooms hand to each other.
+
+    def submit(self, record: Record, done: Done | None = None) -> None:
+        """Everything that is written goes through here: subscribers are prepared, then the writer takes it."""
+        if record.routes:
+            self.hub.prepare(record)
+        self.writer.submit(record, done)
+
+    def _publish(
+        self,
+        principal: Principal,
+        topic: str,
+        payload: bytes,
+        qos: int,
+        retain: bool,
+        extra_rows: list[Row],
+        done: Done,
+    ) -> None:
+        record = self.ingest.accept(principal, topic, payload, qos, retain, now_ms())
+        record.rows += extra_rows
+        self.submit(record, done)
+
+    def _persist(self, rows: list[Row], done: Done | None) -> None:
+        record = Record()
+        record.rows = rows
+        self.writer.submit(record, done)
+
+    def _committed(self, record: Record) -> None:
+        if record.routes:
+            self.hub.deliver(record)
+
+    def _present(self, principal: Principal, _client_id: str, online: bool) -> None:
+        if principal.kind == "device":
+            tell = self.presences.connected if online else self.presences.disconnected
+            tell(principal.name)
+
+    def _deliver(self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None]) -> str | None:
+        return self.hub.command(uid, topics, payload, acked)
+
+    def _online(self, uid: str) -> bool:
+        return self.hub.online(uid)
+
+    def _command_topics(self, command: Open) -> tuple[str, ...]:
+        return self.permissions.command_topics(command.device, command.prefix, command.suffix)
+
+    def _members_changed(self, ended: set[tuple[str, str]]) -> None:
+        self.hub.permissions_changed()
+        for kind, name in ended:
+            self.hub.drop(name, kind)
+
+    async def _replay(self, number: int) -> dict[str, Any]:
+        """A dead letter through the pipeline again. Raises NotFound and StoreError."""
+        letter = await self.ledger.dead_letter(number)
+        if letter is None:
+            raise NotFound("unknown_dead_letter", f"there is no dead letter {number}")
+        if letter["source"] == "mirror":
+            return await self._replay_reading(letter)
+        principal = self._sender(letter["sender"])
+        record = self.ingest.replay(principal, number, letter["topic"], letter["payload"], now_ms())
+        if record.reject is not None:
+            return {"outcome": "rejected", **record.reject._asdict()}
+        settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.submit(record, settled.set_result)
+        if not await settled:
+            raise StoreError("the commit failed; nothing was replayed")
+        return {"outcome": "accepted"}
+
+    async def _replay_reading(self, letter: dict[str, Any]) -> dict[str, Any]:
+        """A reading that a sink refused goes into the outbox again, for every sink: they take what they know as a repetition."""
+        sample = decode_row(letter["payload"])
+        record = self.ingest.remirror(letter["id"], letter["device"] or "", [sample], now_ms())
+        await self.writer.commit(record)
+        return {"outcome": "accepted"}
+
+    def _sender(self, sender: str) -> Principal:
+        """Whoever sent a dead letter, with the rights that he has now."""
+        kind, _, name = sender.partition(":")
+        if kind == "anonymous" and self.config.broker.allow_anonymous:
+            return ANONYMOUS
+        return self.registry.find(kind, name) or Principal("device", name)
+
+    # Doors and tasks.
+
+    def _spawn(self, group: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._tasks.append(group.create_task(work, name=name))
+
+    async def _keep_outbox(self) -> None:
+        while True:
+            await self.outbox.keep(now_ms())
+            await asyncio.sleep(OUTBOX_EVERY_S)
+
+    async def _listen_http(self) -> str:
+        self.services = Services(
+            registry=self.registry, presence=self.presences.get, commands=self.commands, ledger=self.ledger,
+            events=self.events, cloud=self.cloud,
+            counts=self.counts, replay=self._replay, ready=self._checks(),
+            allow_anonymous=self.config.broker.allow_anonymous, limits=http_limits(self.config),
+        )  # fmt: skip
+        self._runner = runner(build(self.services))
+        await self._runner.setup()
+        return await bound("http.listen", self.config.http.listen, partial(listen, self._runner))
+
+    def _checks(self) -> dict[str, Callable[[], str | None]]:
+        return {
+            "store": lambda: self.writer.failing or None,
+            "outbox": lambda: self.outbox.alarm or None,
+        }
+
+
+async def listen(web_runner: web.AppRunner, host: str, port: int) -> tuple[str, int]:
+    """Bind an HTTP runner; gives the address."""
+    site = web.TCPSite(web_runner, host, port)
+    await site.start()
+    address = web_runner.addresses[0]
+    return str(address[0]), int(address[1])
+
+
+def loopback(address: str) -> str:
+    """The address as a client on this machine reaches it."""
+    host, _, port = address.rpartition(":")
+    return f"127.0.0.1:{port}" if host in ("0.0.0.0", "[::]") else address  # noqa: S104 - compared, not bound
+
+
+async def bound(key: str, listen_on: str, start: Callable[[str, int], Awaitable[tuple[str, int]]]) -> str:
+    host, port = parse_address(listen_on)
+    try:
+        host, port = await start(host, port)
+    except OSError as error:
+        raise ConfigError(
+            key, f"cannot listen on {listen_on}: {error.strerror or error}", "a free HOST:PORT; port 0 takes one"
+        ) from None
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

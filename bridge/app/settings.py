@@ -1,0 +1,99 @@
+"""From the configuration's words to each room's own settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from bridge.broker.access import Builtin
+from bridge.broker.limits import Limits as BrokerLimits
+from bridge.cloud.cloud import Cloud
+from bridge.cloud.cloud import Settings as CloudSettings
+from bridge.config import Config
+from bridge.core.commands import Limits as CommandLimits
+from bridge.core.permissions import Permissions
+from bridge.core.registry import Registry
+from bridge.counts import Counts
+from bridge.http.auth import authoriser, may_read
+from bridge.http.services import Limits as HttpLimits
+from bridge.mirror.courier import SinkConfig
+from schemas.topics import CustomPrefix
+
+LOCAL_SINK = "local"
+LOCAL_AGE_S = 0.2
+"""Between a report's PUBACK and its readings in our own query APIs; loopback needs no large batches, and no gzip."""
+
+
+def custom_prefixes(config: Config) -> tuple[CustomPrefix, ...]:
+    """[[topics.custom]]"""
+    return tuple(CustomPrefix(each.prefix, each.owner, each.version) for each in config.topics.custom)
+
+
+def broker_limits(config: Config) -> BrokerLimits:
+    """[broker]"""
+    broker = config.broker
+    return BrokerLimits(
+        max_packet_bytes=broker.max_packet_bytes,
+        connect_timeout_s=broker.connect_timeout_s,
+        max_connections=broker.max_connections,
+        inflight=broker.inflight,
+        queue_messages=broker.queue_messages,
+        queue_bytes=broker.queue_bytes,
+    )
+
+
+def builtin_access(config: Config, registry: Registry, permissions: Permissions) -> Builtin:
+    """The registry as the broker asks it."""
+    return Builtin(
+        registry.authenticate,
+        registry.find,
+        permissions.may_subscribe,
+        permissions.may_read,
+        config.broker.allow_anonymous,
+    )
+
+
+def command_limits(config: Config) -> CommandLimits:
+    """[commands]"""
+    return CommandLimits(config.commands.timeout_s, config.commands.hold_s, config.commands.max_hold_s)
+
+
+def http_limits(config: Config) -> HttpLimits:
+    """[http]"""
+    http = config.http
+    return HttpLimits(http.max_body_bytes, http.max_wait_s, http.max_streams, http.heartbeat_s, config.devices.timezone)
+
+
+async def open_cloud(config: Config, path: Path, registry: Registry, counts: Counts) -> Cloud:
+    """[cloud], with the registry's keys, owners and time zones."""
+
+    def timezone_of(uid: str) -> str | None:
+        device = registry.device(uid)
+        return device.timezone if device is not None else None
+
+    settings = CloudSettings(
+        localtime_style=config.cloud.localtime_style,
+        lenient_interval=config.cloud.lenient_interval,
+        timezone=config.devices.timezone,
+        max_body_bytes=config.cloud.max_body_bytes,
+    )
+    return await Cloud.open(
+        path,
+        settings,
+        counts=counts,
+        authorize=authoriser(registry, config.broker.allow_anonymous),
+        may_read=lambda principal, uid: may_read(registry, principal, uid),
+        timezone_of=timezone_of,
+    )
+
+
+def sinks(config: Config, local: str, token: str) -> list[SinkConfig]:
+    """[mirror]: the configured sinks, and our own ingestion endpoint at `local` (HOST:PORT) with the operator's token."""
+    found = [SinkConfig(**msgspec.structs.asdict(sink)) for sink in config.mirror.sinks]
+    if config.mirror.local:
+        url = f"http://{local}/ingest/v1/power"
+        found.append(
+            SinkConfig(name=LOCAL_SINK, url=url, format="samples", token=token, batch_age_s=LOCAL_AGE_S, gzip=False)
+        )
+    return found

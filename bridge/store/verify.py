@@ -1,0 +1,102 @@
+"""Is a data directory whole: the files themselves, and what must hold between their rows. Reads only."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+OPEN = "('accepted', 'sent', 'delivered')"
+
+CHECKS: dict[str, tuple[tuple[str, str], ...]] = {
+    "bridge.db": (
+        (
+            "command {} has the state {} but its audit ends with {}",
+            "SELECT c.mid, c.state, e.state FROM commands c JOIN command_events e ON e.id ="
+            " (SELECT max(id) FROM command_events WHERE mid = c.mid) WHERE e.state <> c.state",
+        ),
+        (
+            "command {} has no audit",
+            "SELECT mid FROM commands WHERE mid NOT IN (SELECT mid FROM command_events)",
+        ),
+        (
+            "command {} had {} outcomes",
+            f"SELECT mid, count(*) FROM command_events WHERE state NOT IN {OPEN} AND state NOT LIKE 'late_%'"
+            " GROUP BY mid HAVING count(*) > 1",
+        ),
+        (
+            "command {} answered late {} times",
+            "SELECT mid, count(*) FROM command_events WHERE state LIKE 'late_%' GROUP BY mid HAVING count(*) > 1",
+        ),
+        (
+            "command {} is {} but has no time of its outcome, or has one too early",
+            f"SELECT mid, state FROM commands WHERE (state IN {OPEN}) <> (settled_at IS NULL)",
+        ),
+        (
+            "the latest {} of device {} points to a stored message that is not there",
+            "SELECT suffix, device FROM latest WHERE seq NOT IN (SELECT seq FROM reports)",
+        ),
+        (
+            "stored message {} is not JSON",
+            "SELECT seq FROM reports WHERE NOT json_valid(body)",
+        ),
+        (
+            "outbox line {} is not JSON",
+            "SELECT seq FROM outbox WHERE NOT json_valid(samples)",
+        ),
+        (
+            "queued message {} of session {} has no text",
+            "SELECT message, session FROM mqtt_queue WHERE message NOT IN (SELECT id FROM mqtt_messages)",
+        ),
+    ),
+    "series.db": (
+        (
+            "a sample of asset number {} at {} is not JSON",
+            "SELECT asset, ts FROM samples WHERE NOT json_valid(body)",
+        ),
+        (
+            "samples of asset number {} have no asset",
+            "SELECT DISTINCT asset FROM samples WHERE asset NOT IN (SELECT id FROM assets)",
+        ),
+    ),
+}
+"""File -> (words, query): each row that a query gives is a problem."""
+SHOWN = 20
+"""Problems of one sort that are listed; the rest are counted."""
+
+
+def verify(directory: Path) -> list[str]:
+    """Every problem found in the databases of `directory`, one line each; empty when it is clean."""
+    return [
+        f"{name}: {problem}" for name in CHECKS if (directory / name).is_file() for problem in _file(directory / name)
+    ]
+
+
+def _file(path: Path) -> Iterator[str]:
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    except sqlite3.Error as error:
+        yield f"cannot be opened: {error}"
+        return
+    try:
+        broken = [text for (text,) in connection.execute(f"PRAGMA integrity_check({SHOWN})") if text != "ok"]
+        yield from broken
+        yield from (
+            f"row {row} of {table} refers to nothing"
+            for table, row, *_ in connection.execute("PRAGMA foreign_key_check")
+        )
+        if not broken:
+            for words, query in CHECKS[path.name]:
+                yield from _problems(connection, words, query)
+    except sqlite3.Error as error:
+        yield f"cannot be read: {error}"
+    finally:
+        connection.close()
+
+
+def _problems(connection: sqlite3.Connection, words: str, query: str) -> Iterator[str]:
+    for count, row in enumerate(connection.execute(query)):
+        if count == SHOWN:
+            yield f"and more: {words}"
+            return
+        yield words.format(*row)
