@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Turn:
-    """Collects until the end of the turn. `bind` it to the running loop first."""
+    """Collects until the end of the turn; what gathers before `bind` waits for it."""
 
     __slots__ = ("_dirty", "_loop", "_persist", "_rows", "_scheduled", "_tasks", "now")
 
@@ -34,6 +34,8 @@ class Turn:
         """Use this loop."""
         self._loop = loop
         self.now = loop.time()
+        if self._rows and not self._scheduled:
+            self._schedule()
 
     @property
     def loop(self) -> AbstractEventLoop:
@@ -77,8 +79,9 @@ class Turn:
             connection.flush()
 
     def _schedule(self) -> None:
-        self._scheduled = True
-        self.loop.call_soon(self.flush)
+        if self._loop is not None:
+            self._scheduled = True
+            self._loop.call_soon(self.flush)
 
     def _ended(self, task: Task[None]) -> None:
         self._tasks.discard(task)

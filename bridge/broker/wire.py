@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from bridge.broker.access import Peer
 
@@ -34,8 +34,7 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected; nothing is known of it."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - the protocol of a stream
-        self._transport = transport
+        self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclass
         transport.set_write_buffer_limits(self._hub.limits.write_buffer_bytes)
         name = transport.get_extra_info("peername")
         self.peer = (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) > 1 else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -140,7 +140,6 @@ async def rig(limits: Limits | None = None, database: Path | None = None, **hub:
     running = asyncio.create_task(writer.run())
     try:
         made = Rig(limits or Limits(), writer, **hub)
-        made.hub.turn.bind(asyncio.get_running_loop())
         made.hub.restore(await sessions.load(store))
         async with _listening(made):
             yield made
@@ -259,10 +258,8 @@ class Client:
     async def vanish(self) -> None:
         """Close the socket without a word."""
         self.writer.close()
-        try:
+        with suppress(ConnectionError):
             await self.writer.wait_closed()
-        except ConnectionError:
-            pass
 
     def _next(self) -> int:
         self._ids += 1
