@@ -82,8 +82,8 @@ class Commands(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, Meta(gt=0, le=86_400, description="seconds that a device has to answer, counted from sending")
     ] = 10.0
     hold_s: Annotated[
-        float, Meta(ge=0, le=604_800, description="seconds that a command waits for a device that is offline")
-    ] = 0.0
+        float, Meta(ge=0, le=604_800, description="seconds that a command waits for a device that is offline or busy")
+    ] = 60.0
     max_hold_s: Annotated[float, Meta(ge=0, le=604_800, description="longest hold_s that a caller may ask for")] = (
         604_800.0
     )

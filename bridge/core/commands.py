@@ -23,6 +23,7 @@ from bridge.store.ledger import Ledger, StoredCommand
 from schemas import kinds
 from schemas.envelope import Message
 from schemas.errors import Invalid
+from schemas.kind import TIMEOUT_S
 from schemas.kinds import Kind
 from schemas.topics import Address
 
@@ -67,9 +68,9 @@ class Command(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Defaults of [commands]: seconds."""
+    """Defaults of [commands]: seconds. A kind with a timeout of its own keeps it."""
 
-    timeout_s: float | None = None
+    timeout_s: float = TIMEOUT_S
     hold_s: float = 60.0
     max_hold_s: float = MAX_HOLD_S
 
@@ -253,7 +254,8 @@ class Commands:
     ) -> StoredCommand:
         self._number += 1
         now = self._now()
-        seconds = timeout_s if timeout_s is not None else self._limits.timeout_s or kind.timeout_s
+        usual = self._limits.timeout_s if kind.timeout_s == TIMEOUT_S else kind.timeout_s
+        seconds = usual if timeout_s is None else timeout_s
         held = self._limits.hold_s if hold_s is None else hold_s
         return StoredCommand(
             mid=message.mid,

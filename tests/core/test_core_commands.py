@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 import pytest
-from conftest import BACKEND, DEVICE, NOW, STRANGER, House
+from core_house import BACKEND, DEVICE, NOW, STRANGER, House
 
 from bridge.core.commands import Command
 from bridge.errors import Conflict, NotFound, Unprocessable

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BACKEND, DEVICE, NOW, STRANGER, House
+from core_house import BACKEND, DEVICE, NOW, STRANGER, House
 
 from bridge.core.principal import ANONYMOUS, Principal
 from schemas.topics import CustomPrefix

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import BACKEND, DEVICE, STRANGER, House
+from core_house import BACKEND, DEVICE, STRANGER, House
 
 from bridge.core.principal import Principal
 from bridge.core.registry import Registry

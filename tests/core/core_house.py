@@ -1,0 +1,140 @@
+"""A house without doors: the real store and the real core, with a device and a clock that the test holds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bridge.core.commands import Commands, Limits
+from bridge.core.events import Events
+from bridge.core.flow import Flow, Open
+from bridge.core.ingest import Ingest
+from bridge.core.permissions import Permissions
+from bridge.core.presence import Presences
+from bridge.core.principal import Principal
+from bridge.core.record import Done, Record, Route
+from bridge.core.registry import Registry
+from bridge.counts import Counts
+from bridge.store import ledger as ledger_module
+from bridge.store import outbox as outbox_module
+from bridge.store.database import Database
+from bridge.store.ledger import Ledger
+from bridge.store.writer import Writer
+from schemas.topics import CustomPrefix, Topics
+
+NOW = 1_790_000_000_000
+BACKEND = Principal("account", "backend", frozenset({("user", "T"), ("wudun", "PK")}))
+STRANGER = Principal("account", "stranger", frozenset({("user", "other")}))
+DEVICE = Principal("device", "D1")
+ANSWER = {"mid": "4c5b3c27-cea8-4ea1-a936-41fd3596e0e9", "device_uid": "D1", "timestamp": NOW}
+
+
+class House:
+    """`received` are commands as the device got them: (topic, payload). The device is online while `online`."""
+
+    def __init__(self, path: Path, custom: tuple[CustomPrefix, ...] = (), other_topics: bool = False) -> None:
+        self.path = path
+        self.custom = custom
+        self.other_topics = other_topics
+        self.now = NOW
+        self.timer = 0.0
+        self.online = True
+        self.received: list[tuple[str, dict[str, Any]]] = []
+        self.acks: list[Callable[[], None]] = []
+        self.published: list[Route] = []
+        self.gone_when_written = False
+
+    async def open(self) -> House:
+        self.database = await Database.open(self.path, "bridge")
+        self.counts, self.events, self.ledger = Counts(), Events(), Ledger(self.database)
+        statements = ledger_module.STATEMENTS | outbox_module.STATEMENTS
+        self.writer = Writer(self.database, statements, self.counts, after_commit=self._after)
+        self.registry = Registry(self.database)
+        await self.registry.refresh()
+        self.permissions = Permissions(self.registry, Topics(self.custom), self.custom, self.other_topics)
+        self.flow = Flow(
+            self.submit, self._deliver, lambda _uid: self.online, self._topics, self.permissions.owner_names,
+            self.events, self.counts, lambda: self.now, lambda: self.timer,
+        )  # fmt: skip
+        limits = Limits()
+        self.commands = Commands(
+            self.flow, self.ledger, self.permissions, self.submit, self.counts, lambda: self.now, limits
+        )
+        self.presences = Presences(self.submit, self.permissions.owner_names, self.events, lambda: self.now)
+        await self.commands.restore()
+        self.ingest = Ingest(
+            self.permissions, self.commands, self.presences, self.events, self.counts, self.submit,
+            await self.ledger.last_seq(), mirrored=True,
+        )  # fmt: skip
+        self._running = asyncio.create_task(self.writer.run())
+        return self
+
+    async def close(self) -> None:
+        self.writer.close()
+        await self._running
+        await self.database.close()
+
+    async def again(self) -> House:
+        """The same files under a new process."""
+        await self.close()
+        return await self.open()
+
+    def submit(self, record: Record, done: Done | None = None) -> None:
+        self.writer.submit(record, done)
+
+    async def settle(self) -> None:
+        """Until nothing waits for a commit."""
+        while True:
+            await self.writer.commit(_marker())
+            if self.writer.idle:
+                return
+
+    async def publish(self, principal: Principal, topic: str, body: Any, qos: int = 1) -> Record:
+        payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+        record = self.ingest.accept(principal, topic, payload, qos, False, self.now)
+        self.submit(record)
+        await self.settle()
+        return record
+
+    async def answer(self, reply: str | None, code: int | None = 200, action: str = "create", **more: Any) -> Record:
+        feature = "streaming_overdemand"
+        body = {**ANSWER, "type": f"{feature}_{action}", "reply": reply, "code": code, "data": {"id": 1}, **more}
+        return await self.publish(
+            DEVICE,
+            f"v1/user/T/D1/{feature}/{action}/result",
+            {key: value for key, value in body.items() if value is not None},
+        )
+
+    async def pass_time(self, seconds: float) -> None:
+        self.now += int(seconds * 1000)
+        self.timer += seconds
+        self.flow.tick()
+        await self.settle()
+
+    def states(self, mid: str) -> list[str]:
+        """What the status topic said of a command."""
+        found = [json.loads(route.payload) for route in self.published if route.topics[0].endswith(f"/command/{mid}")]
+        return [status["state"] for status in found]
+
+    def _after(self, record: Record) -> None:
+        self.published.extend(record.routes)
+
+    def _topics(self, command: Open) -> tuple[str, ...]:
+        return self.permissions.command_topics(command.device, command.prefix, command.suffix)
+
+    def _deliver(self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None]) -> str | None:
+        if not self.online or self.gone_when_written:
+            self.online = False
+            return None
+        self.received.append((topics[0], json.loads(payload)))
+        self.acks.append(acked)
+        return topics[0]
+
+
+def _marker() -> Record:
+    record = Record()
+    record.rows.append(("presence", ("", 0, 0, None)))
+    return record
