@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from harness.api import Api
-from harness.process import ROOT, SCRIPT, Bridge, Secret, environment, read_line
+from harness.process import ROOT, SCRIPT, Bridge, Secret, environment
 from harness.wire import PATIENCE_S
 
 from bridge.store.database import Database
@@ -72,33 +73,41 @@ async def test_a_vendor_sample_by_debians_clients(bridge: Bridge, web, tmp_path:
     twin = f"{OTHER_SCHEME[scheme]}/{SUFFIX}"
     watching = (SCRIPT / "ems-bridge", "watch", UID, "--data", bridge.data)
     listening = mosquitto(bridge, "mosquitto_sub", account, "-t", twin, "-C", "1", "-W", "30")
-    with process(*watching, home=tmp_path) as watch, process(*listening, home=tmp_path) as twin_subscriber:
-        await api.until(lambda: heard(api), lambda found: found)
-        publish = mosquitto(bridge, "mosquitto_pub", device, "-t", topic, "-f", SAMPLES / SAMPLE)
-        await api.until(
-            lambda: delivered(publish, twin_subscriber), lambda done: done, 30
-        )  # until the subscriber, which says nothing when it is ready, has it
-        line = await asyncio.to_thread(read_line, watch, PATIENCE_S)
-        while topic not in line and line:
-            line = await asyncio.to_thread(read_line, watch, PATIENCE_S)
-        assert topic in line, (tmp_path / "ems-bridge.log").read_text(encoding="utf-8")
-        assert '"type":"report_regular"' in line
+    publish = mosquitto(bridge, "mosquitto_pub", device, "-t", topic, "-f", SAMPLES / SAMPLE)
+    with process(*watching, home=tmp_path) as watch, process(*listening, home=tmp_path) as subscriber:
+        lines = Lines(watch)
+        # Neither follower says when it is ready: the device reports again until both have heard it.
+        await api.until(lambda: run(publish), lambda _: subscriber.poll() is not None and lines.have(topic), 30)
+        assert subscriber.returncode == 0
+        assert subscriber.stdout is not None
+        assert json.loads(subscriber.stdout.read()) == sample()
+    assert '"type":"report_regular"' in lines.have(topic)
     await shown(api, account)
 
 
-async def heard(api: Api) -> bool:
-    """Whether somebody follows the event stream."""
-    found = await api.metrics()
-    return any(value > 0 for name, value in found.items() if "stream" in name or "subscriber" in name)
+class Lines:
+    """What a process prints, read as it comes."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.said: list[str] = []
+        self.stdout = process.stdout
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def have(self, part: str) -> str:
+        """The first line with `part` in it, or nothing."""
+        return next((line for line in self.said if part in line), "")
+
+    def _read(self) -> None:
+        assert self.stdout is not None
+        for line in self.stdout:
+            self.said.append(line)  # noqa: PERF402 - a line is there when it comes, not at the end
 
 
-async def delivered(publish: list[str], subscriber: subprocess.Popen[str]) -> bool:
-    """Publish once more; whether the subscriber has ended with its one message."""
+async def run(command: list[str]) -> None:
     done = await asyncio.to_thread(
-        subprocess.run, publish, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+        subprocess.run, command, capture_output=True, text=True, check=False, timeout=PATIENCE_S
     )
     assert done.returncode == 0, done.stderr
-    return subscriber.poll() == 0
 
 
 async def shown(api: Api, account: Secret) -> None:
@@ -144,7 +153,7 @@ STRATEGY = {
 
 @asynccontextmanager
 async def simulated(bridge: Bridge, home: Path, *options: str) -> AsyncIterator[str]:
-    """A simulated device on both schemes, connected; its uid."""
+    """A simulated device on both schemes that connects to a running bridge; its uid."""
     done = await asyncio.to_thread(
         bridge.cli, "device", "add", "SIM001", "--product-key", "PK001", "--tenant", "acme", "--json"
     )
