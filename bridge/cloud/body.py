@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 
-from aiohttp import ClientPayloadError, web
-from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp import web
 
 from bridge.errors import Refused
 
@@ -36,7 +35,7 @@ async def read(request: web.Request, limit: int) -> bytes:
             return await _gather(request, limit, "gzip" in encoding)
     except TimeoutError as error:
         raise Refused("timeout", f"the body did not come within {READ_TIMEOUT_S:.0f} s") from error
-    except (zlib.error, ClientPayloadError, BadHttpMessage) as error:
+    except (zlib.error, web.RequestPayloadError) as error:
         raise Refused("bad_encoding", "the body is not gzip, though its Content-Encoding says so") from error
 
 

@@ -39,6 +39,8 @@ class Buckets:
     def around(self, at: int) -> tuple[int, int]:
         """(start, end) of the bucket that holds `at`, which lies in the range."""
         low, high = (self.start, self.end) if self.wall is None else self._day(self.wall, at)
+        if self.wall is not None and self.step == DAY_MINUTES * MINUTE:
+            return low, min(high, self.end)
         first = low + (at - low) // self.step * self.step
         return first, min(first + self.step, high, self.end)
 
