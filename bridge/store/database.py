@@ -6,6 +6,8 @@ hop between threads (about 85 µs) serves a batch, not a statement.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable, Iterable
 from importlib import resources
@@ -17,12 +19,19 @@ import aiosqlite
 
 from bridge.errors import StoreError
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 READERS = 2
 """A slow query must not hold up a quick one; more threads than cores gain nothing."""
 BUSY_TIMEOUT_MS = 10_000
 """The command line may write while the service runs; its transactions take milliseconds."""
+CHECKPOINT_BYTES = 4 << 20
+"""Log written since the last checkpoint that begins the next one, on a connection of its own: a COMMIT never waits for it."""
+RESTART_BYTES = 64 << 20
+"""A log this long is carried over by the writer itself: under constant writing the other connection never quite catches up,
+and what it has left over is little."""
 READ_CACHE_KIB = 16_384
 WRITE_CACHE_KIB = 65_536
 
@@ -38,11 +47,15 @@ class _Connection(aiosqlite.Connection):
 class Database:
     """An open database file. `path` is where it lies."""
 
-    def __init__(self, path: Path, writer: _Connection, readers: list[_Connection]) -> None:
+    def __init__(self, path: Path, writer: _Connection, sweeper: _Connection, readers: list[_Connection]) -> None:
         self.path = path
+        self._log = path.with_name(f"{path.name}-wal")
         self._writer = writer
+        self._sweeper = sweeper
         self._readers = readers
         self._turn = 0
+        self._swept = 0
+        self._sweeping: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, path: Path, migrations: str) -> Self:
@@ -63,6 +76,8 @@ class Database:
             writer = await connect(str(path))
             await writer.run(_prepare_writer)
             await writer.run(lambda connection: _migrate(connection, migrations))
+            sweeper = await connect(str(path))
+            await sweeper.run(_prepare_writer)
             target = f"{path.absolute().as_uri()}?mode=ro"  # noqa: ASYNC240 - no I/O in it
             readers = [await connect(target, uri=True) for _ in range(READERS)]
             for reader in readers:
@@ -71,11 +86,13 @@ class Database:
             for connection in connections:
                 await connection.close()
             raise StoreError(f"{path}: {error}") from error
-        return cls(path, writer, readers)
+        return cls(path, writer, sweeper, readers)
 
     async def close(self) -> None:
         """Finish what is queued and close every connection."""
-        for connection in (*self._readers, self._writer):
+        if self._sweeping is not None:
+            await self._sweeping
+        for connection in (*self._readers, self._sweeper, self._writer):
             await connection.close()
 
     async def write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
@@ -84,10 +101,37 @@ class Database:
             return await self._writer.run(lambda connection: _transaction(connection, fn))
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}") from error
+        finally:
+            if self._sweeping is None:
+                self._sweep()
 
     async def maintain(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Run `fn` on the writing connection outside a transaction (checkpoint, backup)."""
         return await self._writer.run(fn)
+
+    def _sweep(self) -> None:
+        """Begin a checkpoint when the log has grown enough."""
+        try:
+            size = self._log.stat().st_size
+        except FileNotFoundError:
+            return
+        if size < self._swept:  # begun anew
+            self._swept = 0
+        if size - self._swept >= CHECKPOINT_BYTES or size >= RESTART_BYTES:
+            self._swept = size
+            self._sweeping = asyncio.create_task(self._checkpoint(size), name=f"checkpoint {self.path.name}")
+
+    async def _checkpoint(self, size: int) -> None:
+        try:
+            await self._sweeper.run(lambda connection: connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())
+            if size >= RESTART_BYTES:
+                await self._writer.run(
+                    lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                )
+        except sqlite3.Error as error:
+            log.warning("checkpoint of %s: %s", self.path, error)
+        finally:
+            self._sweeping = None
 
     async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Run `fn` on a read-only connection."""
@@ -110,7 +154,7 @@ def _prepare_writer(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA cache_size = -{WRITE_CACHE_KIB}")
-    connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
 
 
 def _prepare_reader(connection: sqlite3.Connection) -> None:
