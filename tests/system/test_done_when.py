@@ -7,8 +7,8 @@ import json
 import shutil
 import subprocess
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ class Lines:
     def _read(self) -> None:
         assert self.stdout is not None
         for line in self.stdout:
-            self.said.append(line)  # noqa: PERF402 - a line is there when it comes, not at the end
+            self.said.append(line)
 
 
 async def run(command: list[str]) -> None:
@@ -151,58 +151,62 @@ STRATEGY = {
 }
 
 
-@asynccontextmanager
-async def simulated(bridge: Bridge, home: Path, *options: str) -> AsyncIterator[str]:
-    """A simulated device on both schemes that connects to a running bridge; its uid."""
-    done = await asyncio.to_thread(
-        bridge.cli, "device", "add", "SIM001", "--product-key", "PK001", "--tenant", "acme", "--json"
-    )
-    credentials = home / "fleet.jsonl"
+@pytest.fixture
+def device(make_bridge) -> tuple[Bridge, Path]:
+    """A running bridge that knows one device on both schemes, and the file of its credentials for `ems-sim`."""
+    bridge: Bridge = make_bridge()
+    done = bridge.cli("device", "add", UID, "--product-key", "PK001", "--tenant", "acme", "--json")
+    credentials = bridge.home / "fleet.jsonl"
     credentials.write_text(done.stdout, encoding="utf-8")
+    return bridge.start(), credentials
+
+
+@contextmanager
+def simulated(device: tuple[Bridge, Path], *options: str) -> Iterator[Bridge]:
+    """The device as `ems-sim` runs it, while the block lasts."""
+    bridge, credentials = device
     host, port = bridge.mqtt
     command = [SCRIPT / "ems-sim", "run", "--broker", f"mqtt://{host}:{port}", "--credentials", credentials]
-    with process(*command, "--devices", "1", "--interval", "2", *options, home=home):
-        yield "SIM001"
+    with process(*command, "--devices", "1", "--interval", "2", *options, home=bridge.home):
+        yield bridge
 
 
-async def send(
-    bridge: Bridge, uid: str, command: str, data: Any = None, *options: str
-) -> subprocess.CompletedProcess[str]:
-    """`ems-bridge send`, with whatever exit code."""
+async def send(bridge: Bridge, command: str, data: Any = None, *options: str) -> subprocess.CompletedProcess[str]:
+    """`ems-bridge send`, with whatever exit code; it waits until the device is there."""
     payload = [] if data is None else [json.dumps(data)]
-    return await asyncio.to_thread(bridge.cli, "send", uid, command, *payload, "--hold", "20", *options, expect=None)
+    return await asyncio.to_thread(bridge.cli, "send", UID, command, *payload, "--hold", "20", *options, expect=None)
 
 
-async def test_a_command_changes_a_simulated_device(bridge: Bridge, web, tmp_path: Path) -> None:
+async def test_a_command_changes_a_simulated_device(device, web) -> None:
     """`send` prints succeeded, and the device's strategy is what was sent."""
-    api = Api(web, bridge, await asyncio.to_thread(bridge.account, "platform"))
-    async with simulated(bridge, tmp_path) as uid:
-        done = await send(bridge, uid, "streaming_overdemand/create", STRATEGY)
+    with simulated(device) as bridge:
+        api = Api(web, bridge, await asyncio.to_thread(bridge.account, "platform"))
+        done = await send(bridge, "streaming_overdemand/create", STRATEGY)
         assert (done.returncode, "succeeded" in done.stdout) == (0, True), done
-        listed = await send(bridge, uid, "streaming_overdemand/sync", None, "--json")
+        listed = await send(bridge, "streaming_overdemand/sync", None, "--json")
         assert listed.returncode == 0, listed
         strategies = json.loads(listed.stdout)["answer"]
         assert STRATEGY["streaming_condition"] in [one["streaming_condition"] for one in strategies]
-        rejected = await send(bridge, uid, "streaming_overdemand/delete", {"id": 987654})
+        rejected = await send(bridge, "streaming_overdemand/delete", {"id": 987654})
         assert (rejected.returncode, "rejected" in rejected.stdout) == (1, True), rejected
         reported = await api.until(
-            lambda: api.get(f"/api/v1/devices/{uid}"),
-            lambda found: STRATEGY["streaming_condition"] in str(found["strategies"]),
+            lambda: api.get(f"/api/v1/devices/{UID}"),
+            lambda found: str(STRATEGY["streaming_condition"]) in str(found["strategies"]),
         )
         assert reported["presence"]["online"]
 
 
-async def test_a_silenced_device_times_out(bridge: Bridge, tmp_path: Path) -> None:
-    async with simulated(bridge, tmp_path, "--faults", "silent=1") as uid:
-        done = await send(bridge, uid, "streaming_overdemand/sync", None, "--timeout", "1")
+async def test_a_silenced_device_times_out(device) -> None:
+    with simulated(device, "--faults", "silent=1") as bridge:
+        done = await send(bridge, "streaming_overdemand/sync", None, "--timeout", "1")
     assert (done.returncode, "timed_out" in done.stdout) == (3, True), done
 
 
-async def test_a_late_answer_is_kept_beside_the_timeout(bridge: Bridge, web, tmp_path: Path) -> None:
+async def test_a_late_answer_is_kept_beside_the_timeout(device, web) -> None:
     """timed_out stays in the history; the state becomes late_succeeded."""
-    api = Api(web, bridge, await asyncio.to_thread(bridge.account, "platform"))
-    async with simulated(bridge, tmp_path, "--faults", "slow=3") as uid:
-        done = await send(bridge, uid, "streaming_overdemand/sync", None, "--timeout", "1", "--json")
+    with simulated(device, "--faults", "slow=3") as bridge:
+        api = Api(web, bridge, await asyncio.to_thread(bridge.account, "platform"))
+        done = await send(bridge, "streaming_overdemand/sync", None, "--timeout", "1", "--json")
         assert done.returncode == 3, done
         mid = json.loads(done.stdout)["mid"]
         command = await api.until(
