@@ -87,6 +87,8 @@ class Connection(Intake):
         if session is None or self.state != OPEN:
             return
         out = session.out
+        if not out.waiting and not session.replay:
+            return
         while self.ready:
             delivery = out.take()
             if delivery is not None:

@@ -64,8 +64,7 @@ class Wire(asyncio.Protocol):
     def write(self, *parts: bytes) -> None:
         """Write one packet at the end of this turn, in order."""
         self._out += parts
-        for part in parts:
-            self._size += len(part)
+        self._size += sum(map(len, parts))
         self._hub.packets_out += 1
         if not self._dirty:
             self._dirty = True

@@ -20,7 +20,8 @@ PACKET_IDS: Final = 65_535
 
 
 class Message:
-    """An application message on its way to subscribers. `id` is its row (0: not durable), `holders` the deliveries that need the row."""
+    """An application message on its way to subscribers. `id` is its row (0: not durable), `holders` counts the deliveries
+    that need the row."""
 
     __slots__ = ("holders", "id", "parts", "payload", "topic")
 

@@ -8,6 +8,8 @@ MAX_TOPIC_BYTES = 65_535
 """A topic is a UTF-8 string with a two-byte length [MQTT-4.7.3-3]."""
 CACHED_NAMES = 65_536
 """Topic names that `TopicNames` remembers: some 10 topics for each of 5,000 devices; about 10 MB."""
+CACHED_NAME_BYTES = 256
+"""Longer names are not remembered: a client could fill the memory with them. Device topics have some 60 bytes."""
 
 
 def text(raw: bytes) -> str:
@@ -76,7 +78,7 @@ def matches(topic_filter: str, topic: str) -> bool:
 
 
 class TopicNames(dict[bytes, str]):
-    """Topic names by their bytes: decoded and checked once, then one dict lookup; forgets all when it is full.
+    """Topic names by their bytes: decoded and checked once, then one dict lookup; bounded, forgets all when it is full.
 
     `names[raw]` raises Malformed when `raw` is no topic name.
     """
@@ -86,7 +88,8 @@ class TopicNames(dict[bytes, str]):
     def __missing__(self, raw: bytes) -> str:
         topic = text(raw)
         check_name(topic)
-        if len(self) >= CACHED_NAMES:
-            self.clear()
-        self[raw] = topic
+        if len(raw) <= CACHED_NAME_BYTES:
+            if len(self) >= CACHED_NAMES:
+                self.clear()
+            self[raw] = topic
         return topic

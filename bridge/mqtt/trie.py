@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, TypeVar
 
-from bridge.mqtt.topics import is_wild
+from bridge.mqtt.topics import CACHED_NAME_BYTES, is_wild
 
 S = TypeVar("S", bound=Hashable)
 V = TypeVar("V")
@@ -82,9 +82,10 @@ class Subscriptions(Generic[S]):
         found = self._cache.get(topics)
         if found is None:
             found = self._find(topics)
-            if len(self._cache) >= CACHED_ROUTES:
-                self._cache.clear()
-            self._cache[topics] = found
+            if len(topics[0]) <= CACHED_NAME_BYTES:
+                if len(self._cache) >= CACHED_ROUTES:
+                    self._cache.clear()
+                self._cache[topics] = found
         return found
 
     def _find(self, topics: Topics) -> tuple[tuple[S, str, int], ...]:

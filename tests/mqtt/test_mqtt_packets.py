@@ -142,6 +142,8 @@ def test_names_are_remembered_and_bounded() -> None:
     for number in range(CACHED_NAMES):
         assert names[b"%d" % number] == str(number)
     assert len(names) <= CACHED_NAMES
+    assert names[b"x" * 257] == "x" * 257
+    assert b"x" * 257 not in names
     with pytest.raises(Malformed):
         names[b"#"]
     assert b"#" not in names
