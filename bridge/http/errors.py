@@ -21,8 +21,8 @@ CODES = {"too_large": 413, "unsupported_encoding": 415, "timeout": 408}
 """Refusals of a body before it is read to its end; any other Refused is a 400."""
 
 
-STARTED = web.RequestKey("started", bool)
-"""Set once the head of a streamed answer is out."""
+STARTED = web.RequestKey("started", web.StreamResponse)
+"""The streamed answer whose head is out."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -64,7 +64,7 @@ def refusal(error: Refused) -> web.Response:
 
 async def begin(request: web.Request, response: web.StreamResponse) -> None:
     """Send the head of a streamed answer. An error after it cannot become an answer: it cuts the connection."""
-    request[STARTED] = True
+    request[STARTED] = response
     await response.prepare(request)
 
 
@@ -83,16 +83,19 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _unexpected(request, error)
 
 
-def _unexpected(request: web.Request, error: Exception) -> web.Response:
+def _unexpected(request: web.Request, error: Exception) -> web.StreamResponse:
     """Logged; told without details; or, in the middle of a stream, the end of the connection."""
+    started: web.StreamResponse | None = request.get(STARTED)
     if isinstance(error, ConnectionError):
+        if started is not None:
+            return started  # the reader went away
         raise error
     incident = secrets.token_hex(8)
     log.error("incident %s: %s %s", incident, request.method, request.path, exc_info=error)
-    if request.get(STARTED):
+    if started is not None:
         if request.transport is not None:
             request.transport.abort()
-        raise ConnectionResetError(f"incident {incident} in the middle of an answer") from error
+        return started
     if isinstance(error, StoreError):
         response = problem(
             503, "store_unavailable", "the ledger cannot be written or read at the moment", incident=incident

@@ -247,11 +247,12 @@ async def test_events_tell_readings_commands_and_presence(window: Window) -> Non
         async with await window.connect("D1") as device:
             await device.stored(messages.topic("D1", messages.REPORT), messages.short_report("D1", 7))
 
-    found = await events_of(window, "/api/v1/events", 3, act)
+    found = await events_of(window, "/api/v1/events", 4, act)
     assert {kind for kind, _ in found} == {"presence", "reading"}
     (reading,) = [data for kind, data in found if kind == "reading"]
     assert (reading["asset"], reading["values"]) == ("D1.meter.7", {"total_active_power": 7})
-    assert [data["online"] for kind, data in found if kind == "presence"] == [True, False]
+    presences = [(data["online"], data["scheme"]) for kind, data in found if kind == "presence"]
+    assert presences == [(True, None), (True, "wudun"), (False, "wudun")]
 
 
 async def test_events_of_one_device_and_of_messages_when_asked(window: Window) -> None:
