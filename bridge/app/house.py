@@ -85,6 +85,7 @@ class House:
         self._token = secrets.token_urlsafe(32)
         self._tasks: list[asyncio.Task[None]] = []
         self._couriers: list[Courier] = []
+        self._nameless: set[str] = set()
 
     @classmethod
     async def open(cls, config: Config) -> Self:
@@ -112,7 +113,7 @@ class House:
         access = builtin_access(config, self.registry, self.permissions)
         self.hub = Hub(
             self._publish, self._persist, access, counts, broker_limits(config),
-            presence=self._present, reachable=self.flow.pump,
+            presence=self._present, reachable=self._reachable, unreachable=self._unreachable,
         )  # fmt: skip
         self.broker = Broker(self.hub)
         self.registry.changed = self._members_changed
@@ -221,9 +222,22 @@ class House:
             self.hub.deliver(record)
 
     def _present(self, principal: Principal, _client_id: str, online: bool) -> None:
+        """A device with credentials is there as long as its connection."""
         if principal.kind == "device":
             tell = self.presences.connected if online else self.presences.disconnected
             tell(principal.name)
+
+    def _reachable(self, uid: str) -> None:
+        """A device is there and listens; on an anonymous broker that is all that tells of its presence."""
+        if self.config.broker.allow_anonymous and not self.presences.get(uid).online:
+            self._nameless.add(uid)
+            self.presences.connected(uid)
+        self.flow.pump(uid)
+
+    def _unreachable(self, uid: str) -> None:
+        if uid in self._nameless:
+            self._nameless.discard(uid)
+            self.presences.disconnected(uid)
 
     def _deliver(self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None]) -> str | None:
         return self.hub.command(uid, topics, payload, acked)

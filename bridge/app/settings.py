@@ -21,6 +21,7 @@ from bridge.mirror.courier import SinkConfig
 from schemas.topics import CustomPrefix
 
 LOCAL_SINK = "local"
+LOCAL_ROWS = 200
 LOCAL_AGE_S = 0.2
 """Between a report's PUBACK and its readings in our own query APIs; loopback needs no large batches, and no gzip."""
 
@@ -94,6 +95,14 @@ def sinks(config: Config, local: str, token: str) -> list[SinkConfig]:
     if config.mirror.local:
         url = f"http://{local}/ingest/v1/power"
         found.append(
-            SinkConfig(name=LOCAL_SINK, url=url, format="samples", token=token, batch_age_s=LOCAL_AGE_S, gzip=False)
+            SinkConfig(
+                name=LOCAL_SINK,
+                url=url,
+                format="samples",
+                token=token,
+                batch_rows=LOCAL_ROWS,
+                batch_age_s=LOCAL_AGE_S,
+                gzip=False,
+            )
         )
     return found

@@ -44,7 +44,8 @@ class _Prepared:
 
 class Hub:
     """One broker. `presence(principal, client_id, online)` is called for every accepted connection and its end, `reachable(uid)`
-    when a device has subscribed or come back to its subscriptions; `gate` asks amqtt's topic plugins."""
+    when a device has subscribed or come back to its subscriptions, `unreachable(uid)` when no session of it is left; `gate`
+    asks amqtt's topic plugins."""
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class Hub:
         limits: Limits | None = None,
         presence: Callable[[Principal, str, bool], None] = lambda _principal, _client_id, _online: None,
         reachable: Callable[[str], None] = lambda _uid: None,
+        unreachable: Callable[[str], None] = lambda _uid: None,
         gate: Gate | None = None,
     ) -> None:
         self.submit = submit
@@ -73,7 +75,7 @@ class Hub:
         self.turn = Turn(persist)
         self.sessions = Sessions(self.limits, counts, self._may_read)
         self.retained = Retained(self.limits, counts)
-        self._reach = Reach(reachable)
+        self._reach = Reach(reachable, unreachable)
         self._prepared: dict[Record, _Prepared] = {}
         self._parked: list[Connection] = []
         counts.gauge("ems_bridge_mqtt_connections", lambda: len(self.connections), text="Open MQTT connections")
@@ -96,7 +98,7 @@ class Hub:
                 prepared.retained += changes
                 record.rows += rows
             if route.qos:
-                for session, _, qos in self.sessions.subscriptions.match(route.topics):
+                for session, _, qos in self._matched(route):
                     if session.durable and qos:
                         prepared = prepared or _Prepared()
                         self._queue(record, prepared, route)
@@ -118,7 +120,7 @@ class Hub:
                     session.out.discard(delivery)
                     self.turn.rows(release(delivery))
         for route in record.routes:
-            matched = self.sessions.subscriptions.match(route.topics)
+            matched = self._matched(route)
             if matched:
                 self._fan_out(route, matched)
 
@@ -317,7 +319,7 @@ class Hub:
     def _queue(self, record: Record, prepared: _Prepared, route: Route) -> None:
         """One message row for each topic, one queue row for each persistent subscriber."""
         messages: dict[str, Message] = {}
-        for session, topic, granted in self.sessions.subscriptions.match(route.topics):
+        for session, topic, granted in self._matched(route):
             if not (session.durable and granted):
                 continue
             message, row = messages.get(topic), None
@@ -338,6 +340,11 @@ class Hub:
             session.out.ready(delivery)
             if session.connection is not None:
                 session.connection.feed()
+
+    def _matched(self, route: Route) -> tuple[tuple[Session, str, int], ...]:
+        """Subscribers of a route; a command's own device gets it by `command` alone."""
+        matched = self.sessions.subscriptions.match(route.topics)
+        return tuple(each for each in matched if route.skip not in each[0].uids()) if route.skip else matched
 
     def _fan_out(self, route: Route, matched: tuple[tuple[Session, str, int], ...]) -> None:
         message = Message(matched[0][1], route.payload)

@@ -8,12 +8,14 @@ from bridge.broker.session import Session
 
 
 class Reach:
-    """Sessions by device uid. `told(uid)` is called each time a device has become reachable by a further session."""
+    """Sessions by device uid. `told(uid)` is called each time a device may be reached by a session that is open or has
+    new subscriptions, `lost(uid)` when no session reaches it any more."""
 
-    __slots__ = ("_by_session", "_by_uid", "_told")
+    __slots__ = ("_by_session", "_by_uid", "_lost", "_told")
 
-    def __init__(self, told: Callable[[str], None]) -> None:
+    def __init__(self, told: Callable[[str], None], lost: Callable[[str], None] = lambda _uid: None) -> None:
         self._told = told
+        self._lost = lost
         self._by_uid: dict[str, set[Session]] = {}
         self._by_session: dict[Session, set[str]] = {}
 
@@ -37,6 +39,7 @@ class Reach:
             holders.discard(session)
             if not holders:
                 del self._by_uid[uid]
+                self._lost(uid)
         for uid in wanted - known:
             self._by_uid.setdefault(uid, set()).add(session)
         for uid in wanted:
