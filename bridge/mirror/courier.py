@@ -13,6 +13,7 @@ import hashlib
 import logging
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
+from io import BytesIO
 from random import Random
 from time import time
 from typing import NamedTuple
@@ -250,7 +251,9 @@ class Courier:
     ) -> Refusal | _Failure | None:
         self._counts.add("ems_bridge_mirror_attempts", self._labels)
         try:
-            async with session.post(self.sink.url, data=payload, headers=headers, allow_redirects=False) as response:
+            async with session.post(
+                self.sink.url, data=BytesIO(payload), headers=headers, allow_redirects=False
+            ) as response:
                 if 200 <= response.status < 300:
                     return None
                 text = (await response.content.read(EXCERPT)).decode("utf-8", "replace")

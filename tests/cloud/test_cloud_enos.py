@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -56,11 +56,21 @@ async def power(served: Served) -> Served:
     return served
 
 
-@pytest.mark.parametrize(
-    ("function", "first", "second"),
-    [("count", 3, 3), ("cnt", 3, 3), ("avg", 2.0, 5.0), ("sum", 6.0, 15.0), ("max", 3.0, 6.0), ("min", 1.0, 4.0), ("first", 1.0, 4.0), ("last", 3.0, 6.0)],
-)  # fmt: skip
-async def test_the_functions(power: Served, function: str, first: float, second: float) -> None:
+FUNCTIONS = {
+    "count": (3, 3),
+    "cnt": (3, 3),
+    "avg": (2.0, 5.0),
+    "sum": (6.0, 15.0),
+    "max": (3.0, 6.0),
+    "min": (1.0, 4.0),
+    "first": (1.0, 4.0),
+    "last": (3.0, 6.0),
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+async def test_the_functions(power: Served, function: str) -> None:
+    first, second = FUNCTIONS[function]
     found = await items(power, measurepointsWithLogic=f"{function}(p)")
     assert len(found) == 24
     assert found[0] == {"assetId": "A", "timestamp": DAY, f"{function}(p)": first, "localtime": None}
@@ -122,12 +132,20 @@ async def test_local_ranges_are_each_assets_own(served: Served) -> None:
     assert {one["localtime"] for one in found} == {"6/1/2019 12:00:00 AM"}
 
 
-@pytest.mark.parametrize(("zone", "day", "hours"), [("Europe/Berlin", "2024-03-31", 23), ("Europe/Berlin", "2024-10-27", 25), ("America/New_York", "2024-11-03", 25), ("Australia/Lord_Howe", "2024-10-06", 23.5)])  # fmt: skip
-async def test_days_at_dst_borders(served: Served, zone: str, day: str, hours: float) -> None:
-    noon = int(datetime.fromisoformat(f"{day}T00:00:00").replace(tzinfo=UTC).timestamp() * 1000)
-    await served.ingest([{**sample("A", noon + n * 30 * MINUTE, p=0.5), "timezone": zone} for n in range(-96, 96)])
-    begin = datetime.fromisoformat(day)
-    found = await items(served, startTime=f"{day} 00:00:00", endTime=f"{begin.replace(day=begin.day % 31 + 1, month=begin.month + begin.day // 31):%Y-%m-%d} 00:00:00", interval="1440")  # fmt: skip
+@pytest.mark.parametrize(
+    ("zone", "day", "next_day", "hours"),
+    [
+        ("Europe/Berlin", "2024-03-31", "2024-04-01", 23),
+        ("Europe/Berlin", "2024-10-27", "2024-10-28", 25),
+        ("America/New_York", "2024-11-03", "2024-11-04", 25),
+        ("Australia/Lord_Howe", "2024-10-06", "2024-10-07", 23.5),
+    ],
+)
+async def test_days_at_dst_borders(served: Served, zone: str, day: str, next_day: str, hours: float) -> None:
+    midnight = int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp() * 1000)
+    rows = [{**sample("A", midnight + n * 30 * MINUTE, p=0.5), "timezone": zone} for n in range(-96, 96)]
+    await served.ingest(rows)
+    found = await items(served, startTime=f"{day} 00:00:00", endTime=f"{next_day} 00:00:00", interval="1440")
     assert [one["sum(p)"] for one in found] == [hours]
 
 
@@ -248,6 +266,9 @@ BODY = {
     "accessKey": "all",
     "pageSize": 1000,
 }
+WORDS = {name: str(value) for name, value in BODY.items()}
+LOCAL = {**WORDS, "startTime": "2019-06-01 08:00:00", "endTime": "2019-06-02 08:00:00"}
+FORM = "&".join(f"{name}={value}" for name, value in WORDS.items()).encode()
 
 
 def multipart() -> aiohttp.MultipartWriter:
@@ -262,15 +283,15 @@ def multipart() -> aiohttp.MultipartWriter:
     [
         {"json": BODY},
         {"json": {**BODY, "interval": "1440", "pageSize": "1000", "assetIds": ["A"], "modelId": None}},
-        {"data": {name: str(value) for name, value in BODY.items()}},
-        {"data": {**{name: str(value) for name, value in BODY.items()}, "startTime": "2019-06-01 08:00:00", "endTime": "2019-06-02 08:00:00"}},
+        {"data": WORDS},
+        {"data": LOCAL},
         {"data": multipart},
         {"data": json.dumps(BODY).encode(), "headers": {"Content-Type": "multipart/form-data;charset=UTF-8"}},
         {"data": json.dumps(BODY).encode(), "headers": {"Content-Type": "text/plain"}},
-        {"data": b"interval=1440&pageSize=1000&orgId=o1&assetIds=A&measurepointsWithLogic=sum(p)&accessKey=all&startTime=2019-06-01T00:00:00Z&endTime=2019-06-02T00:00:00Z", "headers": {"Content-Type": "application/x-www-form-urlencoded"}},
-        {"params": {name: str(value) for name, value in BODY.items()}},
+        {"data": FORM, "headers": {"Content-Type": "application/x-www-form-urlencoded"}},
+        {"params": WORDS},
     ],
-)  # fmt: skip
+)
 async def test_post_in_every_encoding(power: Served, how: dict[str, Any]) -> None:
     how = {name: value() if callable(value) else value for name, value in how.items()}
     async with power.http.post(power.url + PATH, **how) as response:
@@ -292,10 +313,18 @@ async def test_the_post_sample_without_interval(power: Served, serve) -> None:
 
 @pytest.mark.parametrize(
     ("body", "content_type"),
-    [(b'{"orgId":', "application/json"), (b"[1]", "application/json"), (b"{" * 50_000, "application/json"), (b'{"a":' * 50_000, "application/json"),
-     (b"\xff\xfe", "application/x-www-form-urlencoded"), (b"a=b", "multipart/form-data"), (b"--x\r\n\r\n", "multipart/form-data; boundary=x"), (b"a&" * 2000, "application/x-www-form-urlencoded"),
-     (b'{"orgId":{"a":1},"assetIds":[[["A"]]],"interval":true}', "application/json")],
-)  # fmt: skip
+    [
+        (b'{"orgId":', "application/json"),
+        (b"[1]", "application/json"),
+        (b"{" * 50_000, "application/json"),
+        (b'{"a":' * 50_000, "application/json"),
+        (b'{"orgId":{"a":1},"assetIds":[[["A"]]],"interval":true}', "application/json"),
+        (b"\xff\xfe", "application/x-www-form-urlencoded"),
+        (b"a&" * 2000, "application/x-www-form-urlencoded"),
+        (b"a=b", "multipart/form-data"),
+        (b"--x\r\n\r\n", "multipart/form-data; boundary=x"),
+    ],
+)
 async def test_bodies_that_mean_nothing(served: Served, body: bytes, content_type: str) -> None:
     async with served.http.post(
         served.url + PATH, data=body, headers={"Content-Type": content_type, "X-API-Key": "all"}
