@@ -28,11 +28,11 @@ MAX_ERRORS = 100
 BREATH = 500
 """Rows between two turns of the event loop: about 2 ms."""
 FUTURE_MS = 86_400_000
-OLDEST_MS = 946_684_800_000
-"""2000-01-01: what lies before it was not measured by these devices, and is mostly a timestamp in seconds."""
+OLDEST_MS = 100_000_000_000
+"""1973 in milliseconds, the year 5138 in seconds: what lies before it was meant in seconds. The bridge draws the same line."""
 NEWEST_MS = 100_000_000_000_000
 
-_ASSET = re.compile(r"[^\s,/\\\"'()\x00-\x1f\x7f]{1,200}")
+_ASSET = re.compile(r"[^\s,/\\\"'()\x00-\x1f\x7f]{1,400}")
 _POINT = re.compile(r"[^\s,\\\"'()\x00-\x1f\x7f]{1,128}")
 _AT = re.compile(r"(.*) - at `(.*)`", re.DOTALL)
 _JSON_LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
@@ -148,7 +148,7 @@ class _Reader:
         """The device that an asset belongs to: as known, as told, or what stands before its first dot."""
         if not _ASSET.fullmatch(asset):
             raise _Bad(
-                "$.asset", f"{asset[:200]!r} cannot name an asset: no blanks, commas, slashes, quotes or parentheses"
+                "$.asset", f"{asset[:400]!r} cannot name an asset: no blanks, commas, slashes, quotes or parentheses"
             )
         known = self._assets.get(asset)
         owner = device or (known.device if known else asset.partition(".")[0])
@@ -208,7 +208,7 @@ def _instant(told: float | str, now: int) -> int:
         at = int(told)
     if at < OLDEST_MS:
         hint = "; it looks like seconds" if now // 1000 - 10**9 < at <= now // 1000 + 10**8 else ""
-        raise _Bad("$.timestamp", f"{_short(at)} lies before 2000-01-01 in milliseconds since 1970{hint}")
+        raise _Bad("$.timestamp", f"{_short(at)} lies before 1973 in milliseconds since 1970{hint}")
     if at > now + FUTURE_MS:
         hint = "; it looks like microseconds" if at > NEWEST_MS else ""
         raise _Bad("$.timestamp", f"{_short(at)} lies more than a day in the future{hint}")
