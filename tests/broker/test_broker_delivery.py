@@ -300,3 +300,24 @@ async def test_deliveries_of_the_bridge_itself() -> None:
             await late.subscribe(("bridge/v1/#", 0))
             assert (await late.message())[:2] in [("bridge/v1/x", b"1"), ("bridge/v1/y", b"1")]
             assert await late.quiet() == []
+
+
+async def test_a_command_that_is_routed_too_reaches_its_device_once() -> None:
+    """Watchers see the command as a message; the device itself gets it by `command` alone."""
+    topic = "v1/wudun/PK/EMS1/f/a/command"
+    lost: list[str] = []
+    async with rig(unreachable=lost.append) as made, made.client("watch") as watch:
+        async with made.device("EMS1", clean_session=False) as device:
+            await device.subscribe(("v1/wudun/PK/EMS1/#", 1))
+            await watch.subscribe(("v1/#", 1))
+            record = Record()
+            record.routes.append(Route((topic,), b"{}", 1, skip="EMS1"))
+            made.hub.prepare(record)
+            made.hub.deliver(record)
+            made.hub.command("EMS1", (topic,), b"{}", lambda: None)
+            assert (await device.message())[0] == topic
+            assert await device.quiet() == []
+            assert (await watch.message())[0] == topic
+            assert lost == []
+        await watch.quiet()
+        assert lost == ["EMS1"]
