@@ -42,8 +42,11 @@ async def test_commits_that_end_out_of_order_do_not_change_the_order_of_acks() -
         made.hold = True
         client.send(*(packets.encode_publish("t", b"", 1, packet_id=number) for number in (1, 2, 3)))
         await client.quiet()
+        first = made._kept.pop(0)
         made._kept.reverse()
         made.let_go()
+        assert await client.quiet() == []
+        first()
         assert [(await client.frame())[2] for _ in range(3)] == [1, 2, 3]
 
 
@@ -89,6 +92,17 @@ async def test_a_qos_2_publish_that_is_committed_after_a_reconnect_is_acknowledg
         assert await again.frame() == (0x50, "", 9, b"")
         assert len(made.submitted) == 1
         await again.vanish()
+
+
+async def test_a_packet_id_is_released_on_disk_before_pubcomp() -> None:
+    async with rig() as made, made.client("a", clean_session=False) as client:
+        client.send(packets.encode_publish("t", b"1", 2, packet_id=9))
+        assert await client.frame() == (0x50, "", 9, b"")
+        made.hold = True
+        client.send(packets.encode_pubrel(9))
+        assert await client.quiet() == []
+        made.let_go()
+        assert await client.frame() == (0x70, "", 9, b"")
 
 
 async def test_qos_2_ids_that_are_never_released_are_bounded() -> None:

@@ -58,6 +58,7 @@ async def test_a_qos_2_id_survives_so_that_nothing_is_stored_twice(tmp_path: Pat
         client.send(publish, packets.encode_pubrel(9))
         assert [await client.frame() for _ in range(2)] == [(0x50, "", 9, b""), (0x70, "", 9, b"")]
         assert made.submitted == []
+    async with rig(database=path) as made, made.client("a", clean_session=False) as client:
         client.send(publish)
         assert await client.frame() == (0x50, "", 9, b"")
         assert len(made.submitted) == 1

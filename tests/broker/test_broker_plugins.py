@@ -141,12 +141,15 @@ async def test_an_access_control_list(passwords: Path) -> None:
         assert made.counts.value("ems_bridge_mqtt_dropped", (("cause", "not_authorised"),)) == 2
 
 
-async def test_a_topic_plugin_is_asked_once_for_each_decision_and_again_after_a_while(tmp_path: Path) -> None:
+@pytest.mark.parametrize("clean", [True, False])
+async def test_a_topic_plugin_is_asked_once_for_each_decision_and_again_after_a_while(
+    clean: bool, tmp_path: Path
+) -> None:
     log = tmp_path / "log"
     now = [0.0]
     async with (
         plugged({f"{HERE}.NoSecrets": {"log": str(log)}}, lambda: now[0]) as made,
-        made.client("s", clean_session=False) as sub,
+        made.client("s", clean_session=clean) as sub,
         made.client("p") as pub,
     ):
         assert await sub.subscribe(("secret/subscribe/x", 1), ("#", 1)) == [0x80, 1]
