@@ -16,8 +16,8 @@ from aiohttp import web
 from bridge.app import care
 from bridge.app.settings import (
     LOCAL_SINK,
+    broker_access,
     broker_limits,
-    builtin_access,
     command_limits,
     custom_prefixes,
     http_limits,
@@ -110,10 +110,10 @@ class House:
         await self.registry.refresh()
         self.writer = Writer(self.database, STATEMENTS, counts)
         await self._compose_core()
-        access = builtin_access(config, self.registry, self.permissions)
+        access, gate, self._plugins = broker_access(config, self.registry, self.permissions)
         self.hub = Hub(
             self._publish, self._persist, access, counts, broker_limits(config),
-            presence=self._present, reachable=self._reachable, unreachable=self._unreachable,
+            presence=self._present, reachable=self._reachable, unreachable=self._unreachable, gate=gate,
         )  # fmt: skip
         self.broker = Broker(self.hub)
         self.registry.changed = self._members_changed
@@ -174,6 +174,8 @@ class House:
         """Close the doors, finish what was begun, end every task."""
         self.services.closing.set()
         await self.broker.stop()
+        if self._plugins is not None:
+            await self._plugins.close()
         await self._runner.cleanup()
         for courier in self._couriers:
             courier.stop()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from bridge.broker.access import Builtin
+from bridge.broker.access import Access, Builtin
 from bridge.broker.limits import Limits as BrokerLimits
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.cloud import Settings as CloudSettings
@@ -20,8 +21,12 @@ from bridge.http.services import Limits as HttpLimits
 from bridge.mirror.courier import SinkConfig
 from schemas.topics import CustomPrefix
 
+if TYPE_CHECKING:
+    from bridge.broker.access_gate import TopicGate
+    from bridge.broker.access_plugins import PluginThread
+
 LOCAL_SINK = "local"
-LOCAL_ROWS = 200
+LOCAL_ROWS = 500
 LOCAL_AGE_S = 0.2
 """Between a report's PUBACK and its readings in our own query APIs; loopback needs no large batches, and no gzip."""
 
@@ -44,15 +49,24 @@ def broker_limits(config: Config) -> BrokerLimits:
     )
 
 
-def builtin_access(config: Config, registry: Registry, permissions: Permissions) -> Builtin:
-    """The registry as the broker asks it."""
-    return Builtin(
+def broker_access(
+    config: Config, registry: Registry, permissions: Permissions
+) -> tuple[Access, TopicGate | None, PluginThread | None]:
+    """The registry as the broker asks it, and beside it what [broker.plugins] names. Raises ConfigError."""
+    builtin = Builtin(
         registry.authenticate,
         registry.find,
         permissions.may_subscribe,
         permissions.may_read,
         config.broker.allow_anonymous,
     )
+    if not config.broker.plugins:
+        return builtin, None, None
+    from bridge.broker.access_gate import TopicGate  # amqtt takes half a second to import
+    from bridge.broker.access_plugins import PluginAccess, PluginThread
+
+    plugins = PluginThread(config.broker.plugins)
+    return PluginAccess(builtin, plugins), TopicGate(plugins) if plugins.filters else None, plugins
 
 
 def command_limits(config: Config) -> CommandLimits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -117,7 +118,7 @@ async def test_one_bad_record_fails_alone(tmp_path: Path) -> None:
     running = asyncio.create_task(writer.run())
     told: dict[int, bool] = {}
     for seq in (1, 2, 1, 3):
-        writer.submit(record(report(seq)), lambda ok, n=len(told): told.__setitem__(n, ok))
+        writer.submit(record(report(seq)), partial(told.__setitem__, len(told)))
         told[len(told)] = False
     writer.close()
     await running
