@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from bridge.counts import Counts
+from bridge.errors import StoreError
 from bridge.store.database import Database
 from bridge.store.statements import INSERTS, Statement
 
@@ -207,7 +208,16 @@ class Outbox:
         return lines
 
     async def keep(self, now: int) -> None:
-        """Housekeeping, every few seconds: prune, measure, alarm, and drop what is over the bounds. `now` in ms."""
+        """Housekeeping, every few seconds: prune, measure, alarm, and drop what is over the bounds. `now` in ms.
+
+        A store that cannot be written (disk full) is said and tried again the next time.
+        """
+        try:
+            await self._keep(now)
+        except StoreError as error:
+            log.warning("outbox: cannot be tidied: %s", error)
+
+    async def _keep(self, now: int) -> None:
         await self._prune_all()
         await self._measure(now)
         oldest_allowed = now - self._max_age_ms

@@ -114,6 +114,21 @@ async def test_bytes_are_counted_again_after_a_restart(tmp_path: Path) -> None:
         assert post.outbox.bytes == held > 0
 
 
+async def test_housekeeping_outlives_a_store_that_cannot_be_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(tmp_path) as post:
+        await post.reports(3)
+        await post.outbox.advance("s", 3)
+        await post.database.maintain(lambda connection: connection.execute("PRAGMA query_only = ON").fetchall())
+        await post.outbox.keep(post.clock.ms)
+        assert "cannot be tidied" in caplog.text
+        assert await post.left() == [1, 2, 3]
+        await post.database.maintain(lambda connection: connection.execute("PRAGMA query_only = OFF").fetchall())
+        await post.outbox.keep(post.clock.ms)
+        assert await post.left() == [3]
+
+
 def test_a_buried_row_reads_back_in_both_formats() -> None:
     line = OutboxLine(1, START, "EMS1", '[["EMS1.meter.1",5,{"p":1.5,"q":-2}]]')
     assert [decode_row(row.body) for row in readings(line)] == [
