@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import click
 import msgspec
+import psutil
 import pytest
 from harness.process import ROOT, environment
 
@@ -84,7 +85,7 @@ class Terminal:
         assert found(tuple(self.local(line) for line in expected), said), f"{command}\n{said}\n{self.said()}"
 
     def start(self, commands: list[str], expected: tuple[str, ...]) -> subprocess.Popen[bytes]:
-        """Start the last command behind the others, and wait until it printed what it should."""
+        """Start the last command behind the others; wait until it printed what it should, or is connected to a server."""
         output = self.home / f"background{len(self.running)}.log"
         *before, last = [self.local(command) for command in commands]
         script = "\n".join([f". {self.state}", "set -e", *before, f"exec {last}"])
@@ -97,6 +98,10 @@ class Terminal:
         while expected and not found(expected, output.read_text(encoding="utf-8")):
             assert process.poll() is None, f"{last}: exit {process.returncode}\n{self.said()}"
             assert time.monotonic() < deadline, f"{last}: never printed {expected}\n{self.said()}"
+            time.sleep(0.05)
+        while not expected and not talks(process.pid):
+            assert process.poll() is None, f"{last}: exit {process.returncode}\n{self.said()}"
+            assert time.monotonic() < deadline, f"{last}: never connected\n{self.said()}"
             time.sleep(0.05)
         return process
 
@@ -125,6 +130,12 @@ def found(expected: tuple[str, ...], said: str) -> bool:
     """Whether each expected line is a line of the output, in order; `…` stands for anything."""
     lines = iter(said.splitlines())
     return all(any(re.fullmatch(pattern(line), given.strip()) for given in lines) for line in expected)
+
+
+def talks(pid: int) -> bool:
+    """Whether the process has a connection."""
+    found = psutil.Process(pid).net_connections(kind="tcp")
+    return any(connection.status == psutil.CONN_ESTABLISHED for connection in found)
 
 
 def pattern(line: str) -> str:
@@ -164,7 +175,8 @@ def test_the_readme_runs(terminal: Terminal) -> None:
             for command, expected in block.steps:
                 terminal.run(command, expected)
     if clients:
-        assert "v1/wudun/PK001/EMS001/report/regular/post" in terminal.said()
+        watched = [line for line in terminal.said().splitlines() if '"type":"report_regular"' in line]
+        assert any("v1/wudun/PK001/EMS001/report/regular/post {" in line for line in watched), terminal.said()
 
 
 @pytest.mark.system

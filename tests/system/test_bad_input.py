@@ -226,27 +226,29 @@ async def test_nobody_gets_in_uninvited(house: House, username: str | None, pass
 @pytest.mark.parametrize("path", ["/ingest/v1/power", f"/api/v1/devices/{UID}/commands"])
 @pytest.mark.parametrize("announced", [True, False], ids=["Content-Length", "chunked"])
 async def test_a_body_of_200_mb_is_refused_early(house: House, path: str, announced: bool) -> None:
-    """413 (or the connection cut) long before the body is through, and nothing of it is kept in memory."""
+    """413 at the sight of its Content-Length; without one, when more has come than the largest limit. The rest may come or
+    not: what is sent on goes nowhere (the fixture looks at memory)."""
     reader, writer = await asyncio.open_connection(*address(house))
-    sent = 0
     try:
         how = f"Content-Length: {200 * MB}" if announced else "Transfer-Encoding: chunked"
         head = f"POST {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {house.account.secret}\r\n"
         writer.write(f"{head}Content-Type: application/json\r\n{how}\r\n\r\n".encode())
         block = b" " * MB if announced else b"f4240\r\n" + b" " * MB + b"\r\n"
-        answer = asyncio.create_task(reader.readline())
-        with contextlib.suppress(ConnectionError):
-            while sent < 200 and not answer.done():
-                writer.write(block)
-                await writer.drain()
-                sent += 1
-        status = b""
-        with contextlib.suppress(ConnectionError):
-            status = await asyncio.wait_for(answer, 20)
+        if not announced:
+            await send(writer, block, 12)
+        status = await asyncio.wait_for(reader.readline(), 20)
+        await send(writer, block, 200)
     finally:
         writer.transport.abort()
     assert status.startswith(b"HTTP/1.1 413"), status
-    assert sent < 60
+
+
+async def send(writer: asyncio.StreamWriter, block: bytes, count: int) -> None:
+    """As much of it as the other side takes."""
+    with contextlib.suppress(ConnectionError):
+        for _ in range(count):
+            writer.write(block)
+            await writer.drain()
 
 
 async def test_a_gzip_bomb_is_refused(house: House, web: aiohttp.ClientSession) -> None:
