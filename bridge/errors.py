@@ -1,13 +1,13 @@
 """One tree of errors. Expected failures carry their facts as attributes; nobody parses a message.
 
-    BridgeError
-    ├── ConfigError      a setting is wrong: where, what, what would be right
-    ├── Refused          a request that cannot be done, with a stable `code` and a JSON `path`
-    │   ├── NotFound     unknown device, command, dead letter
-    │   ├── Conflict     the same mid with another payload; a device that exists already
-    │   ├── Denied       the principal may not do this
-    │   └── Unprocessable  a body that the schemas refuse
-    └── StoreError       the ledger could not commit (disk full, corrupt file)
+BridgeError
+├── ConfigError      a setting is wrong: where, what, what would be right
+├── Refused          a request that cannot be done, with a stable `code` and a JSON `path`
+│   ├── NotFound     unknown device, command, dead letter
+│   ├── Conflict     the same mid with another payload; a device that exists already
+│   ├── Denied       the principal may not do this
+│   └── Unprocessable  a body that the schemas refuse
+└── StoreError       the ledger could not commit (disk full, corrupt file)
 """
 
 from __future__ import annotations

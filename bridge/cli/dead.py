@@ -118,12 +118,7 @@ def _bridge(where: dict[str, str | None]) -> Any:
 
 
 def _asked(where: dict[str, str | None], method: str, path: str, query: dict[str, Any] | None = None) -> Any:
-    from bridge.cli import remote
-
-    try:
-        return _bridge(where).call(method, path, query)
-    except remote.Answered as error:
-        raise click.UsageError(str(error)) from None
+    return _bridge(where).call(method, path, query)
 
 
 def _line(letter: dict[str, Any]) -> str:

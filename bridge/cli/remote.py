@@ -11,24 +11,15 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from bridge.cli.options import data_directory
-from bridge.errors import BridgeError, ConfigError
+from bridge.errors import BridgeError, ConfigError, Refused
 
 LOCAL = "local.json"
 """Written by `serve` with mode 0600: {"http": url, "mqtt": "host:port", "token": …}."""
 TIMEOUT_S = 30.0
 
 
-class Answered(BridgeError):
-    """The bridge answered with an error."""
-
-    def __init__(self, status: int, message: str, path: str) -> None:
-        super().__init__(f"{message}{f' (at {path})' if path else ''}")
-        self.status = status
-        self.path = path
-
-
 class Remote:
-    """One bridge. Raises ConfigError when it cannot be reached, Answered when it refuses."""
+    """One bridge. Raises ConfigError when it cannot be reached, Refused when it refuses, BridgeError when it fails."""
 
     def __init__(self, url: str, key: str | None) -> None:
         parts = urlsplit(url)
@@ -77,12 +68,14 @@ class Remote:
                 if name == "event":
                     kind = value
                 elif name == "data":
-                    data = value
+                    data += value
                 elif not line and kind:
                     yield kind, json.loads(data)
                     kind = data = ""
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from None
+        except ValueError:
+            raise ConfigError(self.url, "sent no events of the bridge", "is it an EMS bridge?") from None
         finally:
             connection.close()
 
@@ -173,4 +166,7 @@ def _decoded(url: str, status: int, payload: bytes) -> Any:
         raise ConfigError(url, f"answered {status}", "is it an EMS bridge?")
     if status == 401:
         raise ConfigError("--key", "the bridge refused it", "an API key of `ems-bridge account add`")
-    raise Answered(status, str(error.get("message")), str(error.get("path", "")))
+    message, path = str(error.get("message")), str(error.get("path", ""))
+    if status >= 500:
+        raise BridgeError(f"{url}: {message}")
+    raise Refused(str(error.get("code")), f"{path}: {message}" if path else message, path)

@@ -74,10 +74,7 @@ def send(
     wanted = {name: value for name, value in wanted.items() if value is not None}
     bridge = remote.find(url, key, config_file, data)
     wanted["wait_s"] = 0 if no_wait else POLL_S
-    try:
-        body = bridge.call("POST", f"/api/v1/devices/{remote.segment(device)}/commands", body=wanted)
-    except remote.Answered as error:
-        raise click.UsageError(str(error)) from None
+    body = bridge.call("POST", f"/api/v1/devices/{remote.segment(device)}/commands", body=wanted)
     while not no_wait and body["state"] not in EXITS:
         body = bridge.get(f"/api/v1/commands/{body['mid']}", wait_s=POLL_S)
     click.echo(json.dumps(body, ensure_ascii=False) if as_json else outcome(body))

@@ -39,14 +39,11 @@ def watch(
 
     wanted = _wanted(filter_)
     bridge = remote.find(url, key, config_file, data)
-    try:
-        for kind, event in bridge.events("/api/v1/events", types="message,command,presence,dead_letter"):
-            if kind != "lost" and not wanted(event):
-                continue
-            click.echo(json.dumps({"event": kind, **event}, ensure_ascii=False) if as_json else line(kind, event, full))
-            sys.stdout.flush()
-    except remote.Answered as error:
-        raise click.UsageError(str(error)) from None
+    for kind, event in bridge.events("/api/v1/events", types="message,command,presence,dead_letter"):
+        if kind != "lost" and not wanted(event):
+            continue
+        click.echo(json.dumps({"event": kind, **event}, ensure_ascii=False) if as_json else line(kind, event, full))
+        sys.stdout.flush()
     return OK
 
 

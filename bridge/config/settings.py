@@ -121,7 +121,8 @@ class Cloud(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="EnOS local time: `seed` is 6/11/2019 6:35:00 PM, `plain` is 2019-06-11 18:35:00"),
     ] = "seed"
     lenient_interval: Annotated[
-        bool, Meta(description="an EnOS query without its mandatory interval means interval 0 instead of an error")
+        bool,
+        Meta(description="without its mandatory interval an EnOS query means 0 for bare points and 1440 for functions"),
     ] = False
     max_body_bytes: Annotated[
         int, Meta(ge=1 * KIB, le=256 * MIB, description="largest ingestion body, as received and after gunzip")

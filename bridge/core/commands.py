@@ -175,7 +175,7 @@ class Commands:
         Raises NotFound (unknown device, or not the principal's), Unprocessable (path), Conflict (the mid has another content)
         and StoreError.
         """
-        device = self._registry.device(uid)
+        device = await self._registry.find_device(uid)
         if device is None or not self._registry.may_touch(principal, device):
             raise NotFound("unknown_device", f"there is no device {uid!r}")
         kind = kinds.command(feature, action)

@@ -20,8 +20,8 @@ from bridge.errors import Conflict, NotFound, Unprocessable
 from bridge.store.database import Database
 from bridge.store.members import Account, Device, Members
 
-FOLLOW_S = 0.5
-"""How soon a running service sees what the command line changed."""
+FOLLOW_S = 0.1
+"""How soon a running service sees what the command line changed; a look is one indexed row."""
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:@-]{0,126}[A-Za-z0-9_-])?")
 """What a uid, product key, tenant or account name may look like: safe in topics, URLs and comma-separated lists."""
 PASSWORD_CHECKS = 2
@@ -49,6 +49,12 @@ class Registry:
 
     def device(self, uid: str) -> Device | None:
         """The device, or None."""
+        return self._devices.get(uid)
+
+    async def find_device(self, uid: str) -> Device | None:
+        """The device, or None; an unknown one is looked for in the ledger: it may have been added a moment ago."""
+        if uid not in self._devices:
+            await self.refresh()
         return self._devices.get(uid)
 
     def devices(self) -> list[Device]:

@@ -33,6 +33,8 @@ ROUTES: tuple[Route, ...] = (
 SHUTDOWN_S = 5.0
 """Requests in flight get this long when the server stops; streams and long polls end at once."""
 KEEP_ALIVE_S = 75.0
+MAX_LINE = 64 * 1024
+"""Bytes of a request line or header: EnOS clients put hundreds of assets into the query of a GET."""
 
 
 def build(services: Services) -> web.Application:
@@ -60,6 +62,8 @@ def runner(app: web.Application) -> web.AppRunner:
         auto_decompress=False,
         handle_signals=False,
         keepalive_timeout=KEEP_ALIVE_S,
+        max_line_size=MAX_LINE,
+        max_field_size=MAX_LINE,
         shutdown_timeout=SHUTDOWN_S,
     )
 

@@ -17,7 +17,7 @@ from bridge.http.table import Answer, Call, Route, json
 async def ask(call: Call) -> Answer:
     """POST /api/v1/devices/{uid}/commands"""
     wanted = call.body(CommandRequest)
-    device = visible_device(call, call.path("uid"))
+    device = await visible_device(call, call.path("uid"))
     command = await call.services.commands.request(
         call.principal,
         device.uid,

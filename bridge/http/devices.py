@@ -35,15 +35,15 @@ async def listing(call: Call) -> Answer:
 
 async def detail(call: Call) -> Answer:
     """GET /api/v1/devices/{uid}"""
-    body = _body(call, visible_device(call, call.path("uid")))
+    body = _body(call, await visible_device(call, call.path("uid")))
     latest = await call.services.ledger.latest(body.uid)
     values = {name: getattr(body, name) for name in body.__struct_fields__}
     return DeviceDetail(**values, latest=[StoredMessage(**row) for row in latest], strategies=_strategies(latest))
 
 
-def visible_device(call: Call, uid: str) -> Device:
+async def visible_device(call: Call, uid: str) -> Device:
     """The device; NotFound when there is none, and in the same words when it is somebody else's."""
-    device = call.services.registry.device(uid)
+    device = await call.services.registry.find_device(uid)
     if device is None or not call.services.registry.may_touch(call.principal, device):
         raise NotFound("unknown_device", f"there is no device {uid[:128]!r}")
     return device

@@ -31,7 +31,7 @@ async def stream(call: Call) -> Answer:
     query = call.query(EventsQuery)
     types = _types(query.types)
     if query.device is not None:
-        visible_device(call, query.device)
+        await visible_device(call, query.device)
     streams, limits = call.request.app[STREAMS], call.services.limits
     if len(streams) >= limits.max_streams:
         return problem(503, "too_many_streams", f"{limits.max_streams} event streams are open already")
@@ -98,7 +98,10 @@ def _types(text: str) -> frozenset[str]:
 
 def _text(event: Event) -> bytes:
     data = event.data if "device" in event.data else {"device": event.device, **event.data}
-    return b"event: %b\ndata: %b\n\n" % (event.type.encode(), msgspec.json.encode(data))
+    line = msgspec.json.format(
+        msgspec.json.encode(data), indent=-1
+    )  # a stored payload may have line breaks between its tokens
+    return b"event: %b\ndata: %b\n\n" % (event.type.encode(), line)
 
 
 ROUTES = (

@@ -1,0 +1,187 @@
+"""The commands that talk to a running bridge, against the real process, with a device at the other end of MQTT."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from harness import messages
+from harness.process import SCRIPT, Bridge, environment
+from harness.wire import Client
+
+DELETE = ("streaming_overdemand/delete", '{"id": 1}')
+
+
+async def run(bridge: Bridge, *args: str, stdin: str = "") -> tuple[int, str, str]:
+    """(exit code, stdout, stderr) of `ems-bridge ARGS` on this bridge's data, while the test's own loop goes on."""
+    process = await asyncio.create_subprocess_exec(
+        SCRIPT / "ems-bridge",
+        *args,
+        "--data",
+        str(bridge.data),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(),
+    )
+    out, err = await process.communicate(stdin.encode())
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+@pytest.fixture
+async def device(bridge: Bridge) -> AsyncIterator[Client]:
+    """EMS001 of PK001, connected and listening for commands."""
+    secret = bridge.device("EMS001", tenant=None)
+    async with await Client.open(bridge.mqtt, "EMS001", *secret) as client:
+        await client.subscribe("v1/wudun/PK001/EMS001/+/+/command")
+        yield client
+
+
+async def answer(device: Client, code: int = 200, **more: Any) -> None:
+    got = await device.get()
+    topic = got.topic.removesuffix("command") + "result"
+    await device.stored(topic, messages.answer(got.payload, "EMS001", code=code, **more))
+
+
+@pytest.mark.parametrize(("code", "state", "exit_code"), [(200, "succeeded", 0), (400, "rejected", 1)])
+async def test_send_prints_the_outcome(bridge: Bridge, device: Client, code: int, state: str, exit_code: int) -> None:
+    sending = asyncio.create_task(run(bridge, "send", "EMS001", *DELETE))
+    await answer(device, code)
+    got, out, err = await sending
+    assert (got, err) == (exit_code, "")
+    assert out.startswith(f"{state} code={code} ")
+    assert len(out.splitlines()) == 1
+
+
+async def test_send_of_a_silent_device_times_out_and_its_late_answer_is_kept(bridge: Bridge, device: Client) -> None:
+    got, out, _ = await run(bridge, "send", "EMS001", *DELETE, "--timeout", "0.3", "--json")
+    shown = json.loads(out)
+    assert (got, shown["state"], shown["timeout_s"]) == (3, "timed_out", 0.3)
+    await answer(device)
+    again, out, _ = await run(bridge, "send", "EMS001", *DELETE, "--mid", shown["mid"])
+    assert (again, out.split()[0]) == (0, "late_succeeded")
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code", "state"),
+    [(["--now"], 4, "undeliverable"), (["--hold", "0"], 4, "expired"), (["--no-wait"], 5, "accepted")],
+)
+async def test_send_to_an_offline_device(bridge: Bridge, options: list[str], exit_code: int, state: str) -> None:
+    bridge.device("EMS001", tenant=None)
+    got, out, _ = await run(bridge, "send", "EMS001", *DELETE, *options)
+    assert (got, out.split()[0]) == (exit_code, state)
+
+
+async def test_send_takes_its_data_from_a_file_or_stdin(bridge: Bridge, device: Client) -> None:
+    path = bridge.home / "data.json"
+    path.write_text(DELETE[1], encoding="utf-8")
+    for source, stdin in ((f"@{path}", ""), ("-", DELETE[1])):
+        sending = asyncio.create_task(run(bridge, "send", "EMS001", DELETE[0], source, stdin=stdin))
+        await answer(device)
+        assert (await sending)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["send", "EMS001", DELETE[0], '{"id": "x"}'], "$.data.id"),
+        (["send", "EMS001", "no/such"], "no command no/such"),
+        (["send", "EMS009", *DELETE], "there is no device 'EMS009'"),
+        (["send", "EMS001", *DELETE, "--mid", "x"], "$.mid"),
+        (["send", "EMS001", *DELETE, "--key", "wrong"], "--key: the bridge refused it"),
+        (["dead", "show", "7"], "there is no dead letter '7'"),
+        (["dead", "replay", "7"], "there is no dead letter '7'"),
+    ],
+)
+async def test_what_the_bridge_refuses_is_one_line(bridge: Bridge, args: list[str], said: str) -> None:
+    bridge.device("EMS001", tenant=None)
+    got, out, err = await run(bridge, *args)
+    assert (got, out, len(err.splitlines())) == (2, "", 1)
+    assert said in err
+
+
+async def test_dead_letters(bridge: Bridge, device: Client) -> None:
+    await device.stored(messages.topic("EMS001", messages.REPORT), b"{")
+    await device.stored(messages.topic("EMS001", messages.REPORT), b"\xff")
+    _, out, _ = await run(bridge, "dead", "list")
+    assert [line.split("\t")[2:4] for line in out.splitlines()] == [["EMS001", "not_json"]] * 2
+    number = out.splitlines()[1].split("\t")[0]
+    assert (await run(bridge, "dead", "show", number, "--payload"))[1] == "{"
+    assert "payload: {" in (await run(bridge, "dead", "show", number))[1]
+    got, out, _ = await run(bridge, "dead", "replay", number)
+    assert (got, out.split()[:3]) == (1, [number, "rejected", "not_json"])
+    assert (await run(bridge, "dead", "purge", number))[1] == "1 purged\n"
+    assert (await run(bridge, "dead", "purge", "--device", "EMS001"))[1] == "1 purged\n"
+    assert (await run(bridge, "dead", "list"))[1] == ""
+
+
+async def test_watch_shows_one_line_a_message(bridge: Bridge, device: Client) -> None:
+    process = await asyncio.create_subprocess_exec(
+        SCRIPT / "ems-bridge",
+        "watch",
+        "v1/wudun/+/EMS001/#",
+        "--data",
+        str(bridge.data),
+        stdout=asyncio.subprocess.PIPE,
+        env=environment(),
+    )
+    try:
+        assert process.stdout is not None
+        reading = asyncio.create_task(process.stdout.readline())
+        pretty = json.dumps(json.loads(messages.short_report("EMS001", 7)), indent=2).encode()
+        async with asyncio.timeout(20):
+            while not reading.done():  # until it listens
+                await device.stored(messages.topic("EMS001", messages.REPORT), pretty)
+                await asyncio.wait({reading}, timeout=0.2)
+        line = reading.result().decode()
+    finally:
+        process.terminate()
+        await process.wait()
+    assert " v1/wudun/PK001/EMS001/report/regular/post {" in line
+    assert '"total_active_power":7' in line
+
+
+async def test_serve_leaves_its_address_for_its_user_alone_and_takes_it_away(bridge: Bridge) -> None:
+    path = bridge.data / "local.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert json.loads(path.read_text(encoding="utf-8"))["http"] == bridge.http
+    assert bridge.stop() == 0
+    assert not path.exists()
+
+
+async def test_a_second_service_on_the_same_data_is_refused(bridge: Bridge) -> None:
+    got, out, err = await run(bridge, "serve", "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    assert (got, out) == (2, "")
+    assert "another service runs on this data directory" in err
+
+
+async def test_backup_and_verify_while_it_runs(bridge: Bridge, device: Client) -> None:
+    await device.stored(messages.topic("EMS001", messages.REPORT), messages.report("EMS001", 1))
+    target = bridge.home / "copy.tar"
+    assert (await run(bridge, "backup", str(target)))[0] == 0
+    assert target.stat().st_size > 0
+    assert (await run(bridge, "verify"))[:2] == (0, "clean\n")
+
+
+def test_the_receiving_side_alone(bridge: Bridge) -> None:
+    import signal
+    import subprocess
+    import urllib.request
+
+    command = [SCRIPT / "ems-bridge", "cloud", "--http", "127.0.0.1:0", "--data", bridge.home / "cloud"]
+    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True, env=environment())
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("ready http=127.0.0.1:")
+        with urllib.request.urlopen(f"http://{line.split('=')[1].strip()}/healthz") as answered:
+            assert answered.status == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.communicate()
