@@ -10,6 +10,11 @@ import aiohttp
 import pytest
 from harness.process import Bridge
 from harness.sink import Sink
+from hypothesis import HealthCheck, settings
+
+# Two cores shared by two test processes and what they start: how long an example takes says nothing about the code.
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("project")
 
 MakeBridge = Callable[..., Bridge]
 
