@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from schemas.errors import Invalid
-from schemas.scalars import EpochMillis, SubDeviceId
+from schemas.scalars import LARGEST, SMALLEST, EpochMillis, SubDeviceId
 
 CODE_ACCEPTED = 200
 CODE_INVALID = 400
@@ -32,7 +32,7 @@ class Message(Struct, kw_only=True, omit_defaults=True):
     timestamp: EpochMillis
     data: Any = None
     reply: str | None = None
-    code: int | None = None
+    code: Annotated[int, Meta(ge=SMALLEST, le=LARGEST)] | None = None
     msg: str | None = None
     trace_id: str | None = None
     sub_device_uid: str | None = None

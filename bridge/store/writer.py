@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 HIGH_WATER = 20_000
 """Records waiting: about 20 MB of meter reports. Above it the busiest sockets are not read."""
 LOW_WATER = 5_000
+PACE_S = 0.002
+ENOUGH = 100
+"""Commits follow each other at this pace unless so many Records wait: the first after a quiet moment goes at once, and a
+steady stream of small batches does not write every index page a thousand times a second."""
 
 _json = msgspec.json.Encoder()
 
@@ -94,10 +98,14 @@ class Writer:
 
     async def run(self) -> None:
         """Commit batches until `close`; what was submitted before it is committed first."""
+        loop = asyncio.get_running_loop()
+        began = 0.0
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._pending:
+                await self._gather(loop.time() - began)
+                began = loop.time()
                 batch, self._pending = self._pending, []
                 self._busy = True
                 try:
@@ -115,10 +123,15 @@ class Writer:
         self._closing = True
         self._wake.set()
 
+    async def _gather(self, since: float) -> None:
+        """Let a small batch grow until PACE_S after the last commit began, `since` seconds ago."""
+        if since < PACE_S and len(self._pending) < ENOUGH:
+            await asyncio.sleep(PACE_S - since)
+
     async def _commit(self, batch: list[Item]) -> None:
         try:
             results = await self._database.write(partial(_apply, self._statements, [record for record, _ in batch]))
-        except (StoreError, ValueError) as error:
+        except (StoreError, ValueError, ArithmeticError) as error:  # the last two: a value that SQLite cannot hold
             await self._fail(batch, error)
             return
         self.failing = ""
@@ -129,12 +142,13 @@ class Writer:
         self.after_batch()
 
     async def _fail(self, batch: list[Item], error: Exception) -> None:
-        """Nothing of the batch is kept. One bad Record must not fail its neighbours: unless the disk itself fails, each gets
-        a transaction of its own."""
+        """Nothing of the batch is kept. One bad Record must not fail its neighbours: unless the disk itself fails, the batch is
+        halved until it stands alone; the order stays."""
         self._counts.add("ems_bridge_commit_failures")
         if len(batch) > 1 and not isinstance(error.__cause__, sqlite3.OperationalError):
-            for item in batch:
-                await self._commit([item])
+            middle = len(batch) // 2
+            await self._commit(batch[:middle])
+            await self._commit(batch[middle:])
             return
         self.failing = str(error)
         log.error("commit of %d records failed: %s", len(batch), error)

@@ -115,6 +115,13 @@ async def test_an_answer_without_reply_settles_the_oldest_of_its_sort(house: Hou
     assert [await state(house, each.mid) for each in (first, second, other)] == ["succeeded", "succeeded", "sent"]
 
 
+async def test_a_code_beyond_64_bits_is_refused(house: House) -> None:
+    command = await ask(house)
+    record = await house.answer(command.mid, 2**63)
+    assert record.reject is not None
+    assert (record.reject.reason, record.reject.path) == ("invalid", "$.code")
+
+
 async def test_an_answer_that_nobody_asked_for_is_stored_and_counted(house: House) -> None:
     record = await house.answer(str(uuid.uuid4()))
     assert record.reject is None

@@ -127,6 +127,21 @@ async def test_one_bad_record_fails_alone(tmp_path: Path) -> None:
     await database.close()
 
 
+async def test_a_value_that_sqlite_cannot_hold_fails_alone_and_costs_few_commits(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+    counts = Counts()
+    writer = Writer(database, STATEMENTS, counts)
+    told: list[tuple[int, bool]] = []
+    for seq in range(1, 1_001):
+        bad = ("presence", ("D1", 1, 2**63, None))
+        writer.submit(record(bad) if seq == 500 else record(report(seq)), lambda ok, seq=seq: told.append((seq, ok)))  # type: ignore[misc]
+    writer.close()
+    await writer.run()
+    assert told == [(seq, seq != 500) for seq in range(1, 1_001)]
+    assert counts.value("ems_bridge_commits") <= 10
+    await database.close()
+
+
 async def test_a_full_disk_acknowledges_nothing_and_recovers(tmp_path: Path) -> None:
     database = await Database.open(tmp_path / "bridge.db", "bridge")
     counts = Counts()
