@@ -25,10 +25,6 @@ log = logging.getLogger(__name__)
 HIGH_WATER = 20_000
 """Records waiting: about 20 MB of meter reports. Above it the busiest sockets are not read."""
 LOW_WATER = 5_000
-PACE_S = 0.002
-ENOUGH = 100
-"""Commits follow each other at this pace unless so many Records wait: the first after a quiet moment goes at once, and a
-steady stream of small batches does not write every index page a thousand times a second."""
 
 _json = msgspec.json.Encoder()
 
@@ -98,14 +94,10 @@ class Writer:
 
     async def run(self) -> None:
         """Commit batches until `close`; what was submitted before it is committed first."""
-        loop = asyncio.get_running_loop()
-        began = 0.0
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._pending:
-                await self._gather(loop.time() - began)
-                began = loop.time()
                 batch, self._pending = self._pending, []
                 self._busy = True
                 try:
@@ -122,11 +114,6 @@ class Writer:
         """Let `run` return once everything is committed."""
         self._closing = True
         self._wake.set()
-
-    async def _gather(self, since: float) -> None:
-        """Let a small batch grow until PACE_S after the last commit began, `since` seconds ago."""
-        if since < PACE_S and len(self._pending) < ENOUGH:
-            await asyncio.sleep(PACE_S - since)
 
     async def _commit(self, batch: list[Item]) -> None:
         try:
