@@ -133,7 +133,7 @@ class House:
         )
         owners = self.permissions.owner_names
         self.flow = Flow(
-            self.submit, self._deliver, self._online, self._command_topics, owners, self.events, self.counts, now_ms
+            self.submit, self._deliver, self._listens, self._command_topics, owners, self.events, self.counts, now_ms
         )
         limits = command_limits(config)
         self.commands = Commands(self.flow, self.ledger, self.permissions, self.submit, self.counts, now_ms, limits)
@@ -141,6 +141,7 @@ class House:
         self.ingest = Ingest(
             self.permissions, self.commands, self.presences, self.events, self.counts, self.submit,
             await self.ledger.last_seq(), mirrored=bool(config.mirror.local or config.mirror.sinks),
+            signs=dict(config.devices.signs),
         )  # fmt: skip
         await self.commands.restore()
 
@@ -244,8 +245,8 @@ class House:
     def _deliver(self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None]) -> str | None:
         return self.hub.command(uid, topics, payload, acked)
 
-    def _online(self, uid: str) -> bool:
-        return self.hub.online(uid)
+    def _listens(self, uid: str, topics: tuple[str, ...]) -> bool:
+        return self.hub.online(uid, topics)
 
     def _command_topics(self, command: Open) -> tuple[str, ...]:
         return self.permissions.command_topics(command.device, command.prefix, command.suffix)

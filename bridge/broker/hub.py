@@ -152,9 +152,12 @@ class Hub:
                 return topic
         return None
 
-    def online(self, uid: str) -> bool:
-        """Whether the device is connected and has subscribed to anything: whether a command may reach it."""
-        return uid in self._reach
+    def online(self, uid: str, topics: tuple[str, ...] = ()) -> bool:
+        """Whether the device is connected and has subscribed to anything; with `topics`, to one of them: whether a command
+        may reach it."""
+        if not topics:
+            return uid in self._reach
+        return any(session.granted(topic) >= 0 for session in self._reach.sessions(uid) for topic in topics)
 
     def drop(self, name: str, kind: str | None = None) -> None:
         """Close the connections of a principal whose credentials ended."""

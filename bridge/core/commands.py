@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
-from bridge.core.flow import Flow, Open, Submit, committed, is_terminal
+from bridge.core.flow import LATE_KEPT, LATE_S, Flow, Submit, committed
 from bridge.core.permissions import Permissions
 from bridge.core.principal import Principal
 from bridge.core.record import Record, Reject, Route
+from bridge.core.states import is_terminal
 from bridge.counts import Counts
 from bridge.errors import Conflict, NotFound, StoreError, Unprocessable
 from bridge.store.ledger import Ledger, StoredCommand
@@ -29,8 +30,6 @@ from schemas.topics import Address
 
 MAX_HOLD_S = 7 * 86_400
 MAX_TIMEOUT_S = 86_400
-LATE_WINDOW_MS = 86_400_000
-"""How far back a restart looks for timed-out commands whose answers may still come."""
 
 _ordered = msgspec.json.Encoder(order="deterministic")
 
@@ -104,7 +103,7 @@ class Commands:
         self._number = await self._ledger.last_command()
         for stored in await self._ledger.open_commands():
             self.flow.take(stored, announce=False)
-        for stored in await self._ledger.recent_timeouts(now - LATE_WINDOW_MS, 10_000):
+        for stored in await self._ledger.recent_timeouts(now - LATE_S * 1000, LATE_KEPT):
             self.flow.take_late(stored)
 
     # By message: pure, called by ingest.
@@ -127,28 +126,28 @@ class Commands:
     def answer(self, record: Record, address: Address, kind: Kind, message: Message, now: int) -> Reject | None:
         """A device answered: the row that settles the command, if there is one. A result that names another device's command
         is refused."""
-        mid, found = self._asked(address.device, kind, message)
-        if found is not None and found.device != address.device:
-            return Reject("wrong_device", "$.reply", f"command {mid} was sent to another device")
-        if mid is None:
+        mids, wrong = self._asked(address.device, kind, message)
+        if wrong:
+            return Reject("wrong_device", "$.reply", f"command {mids[0]} was sent to another device")
+        if not mids:
             record.effects.append(lambda: self._counts.add("ems_bridge_results_unsolicited"))
             return None
         code, msg = message.code, message.msg or ""
         outcome = "succeeded" if code in (None, 200) else "rejected"
         body = _ordered.encode(message.data).decode() if message.data is not None else None
+        asked = _ordered.encode(mids).decode()
         record.rows.append(
-            ("command_answer", (mid, address.device, now, code, msg, body, "the device answered", outcome))
+            ("command_answer", (asked, address.device, now, code, msg, body, "the device answered", outcome))
         )
-        record.rows.append(("command_answered", (mid, address.device)))
 
         def after() -> None:
-            settled = record.results.get("command_answer")
-            if settled is not None:
-                self.flow.settled(mid, str(settled[0]), code, msg)
-            elif record.results.get("command_answered") is not None:
-                self._counts.add("ems_bridge_results_repeated")
-            else:
+            found = record.results.get("command_answer")
+            if found is None:
                 self._counts.add("ems_bridge_results_unsolicited")
+            elif found[2] == 1:
+                self.flow.settled(str(found[0]), str(found[1]), code, msg)
+            else:
+                self._counts.add("ems_bridge_results_repeated")
 
         record.effects.append(after)
         return None
@@ -227,10 +226,11 @@ class Commands:
         return [_command(stored, []) for stored in await self._ledger.commands(devices, device, state, limit, before)]
 
     async def cancel(self, principal: Principal, mid: str) -> Command:
-        """Withdraw a command that was not sent. Raises NotFound, or Conflict when it was sent or has ended."""
+        """Withdraw a command that was not sent. Raises NotFound, Conflict when it was sent or has ended, and StoreError."""
         command = await self._shown(mid)
         device = self._registry.device(command.device)
-        if device is None or not self._registry.may_touch(principal, device):
+        removed = device is None and principal.grants is None
+        if not removed and (device is None or not self._registry.may_touch(principal, device)):
             raise NotFound("unknown_command", f"there is no command {mid}")
         if not await self.flow.cancelled(mid, f"withdrawn by {principal.kind} {principal.name}"):
             now = await self._shown(mid)
@@ -304,20 +304,14 @@ class Commands:
 
         record.effects.append(after)
 
-    def _asked(self, uid: str, kind: Kind, message: Message) -> tuple[str | None, Open | None]:
-        """Which command a result answers: by `reply`, else the oldest open one of that sort."""
+    def _asked(self, uid: str, kind: Kind, message: Message) -> tuple[list[str], bool]:
+        """Which command a result answers: that of `reply`, and whether it is another device's; else those of that sort that
+        wait for an answer, the oldest first."""
         reply = message.reply
-        if reply and reply != message.mid:
-            try:
-                reply = _uuid(reply)
-            except Invalid:
-                reply = None
-        else:
-            reply = None
-        if reply is not None:
-            return reply, self.flow.open.get(reply) or self.flow.late.get(reply)
-        found = self.flow.oldest(uid, _ASKED.get(kind.key, ()), _sub_device(message))
-        return (found.mid, found) if found else (None, None)
+        if reply and reply != message.mid and _is_uuid(reply):
+            known = self.flow.open.get(reply) or self.flow.late.get(reply)
+            return [reply], known is not None and known.device != uid
+        return self.flow.candidates(uid, _ASKED.get(kind.key, ()), _sub_device(message)), False
 
     async def _shown(self, mid: str) -> Command:
         command = await self.get(mid)
@@ -339,11 +333,17 @@ def _sub_device(message: Message) -> str:
     return str(message.sub_device_uid or message.sub_device_id or "")
 
 
-def _uuid(mid: str) -> str:
+def _is_uuid(mid: str) -> bool:
     try:
         uuid.UUID(mid)
-    except (ValueError, AttributeError, TypeError):
-        raise Invalid("invalid", "$.mid", f"{str(mid)[:80]!r} is not a UUID") from None
+    except ValueError:
+        return False
+    return True
+
+
+def _uuid(mid: str) -> str:
+    if not _is_uuid(mid):
+        raise Invalid("invalid", "$.mid", f"{mid[:80]!r} is not a UUID")
     return mid
 
 

@@ -8,34 +8,50 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import islice
 from time import monotonic
 
 import msgspec
 
 from bridge.core.events import Events
 from bridge.core.record import Done, Record, Route
-from bridge.core.states import FROM, TERMINAL
+from bridge.core.states import FROM
 from bridge.counts import Counts
+from bridge.errors import StoreError
 from bridge.store.ledger import StoredCommand
 
 LATE_KEPT = 10_000
 """Timed-out commands whose late answers are still matched without a `reply`."""
+LATE_S = 86_400
+"""How long after its time-out an answer without a `reply` is still taken for a command's."""
+CANDIDATES = 32
+"""Commands that an answer without a `reply` may mean: more than a device answers before one COMMIT."""
+RETRY_S = 1.0
+"""After a commit that failed (disk full), or a device that listens but could not be written to; there doubled each time."""
+RETRY_MAX_S = 60.0
+STALE = 1_024
+"""The heap is swept when it has twice as many deadlines as there are open commands, and this many more."""
 
 Submit = Callable[[Record, Done | None], None]
 Deliver = Callable[[str, tuple[str, ...], bytes, Callable[[], None]], str | None]
 """(uid, topics in order of preference, payload, acked) -> the topic that the device subscribed to, None when offline."""
+Listens = Callable[[str, tuple[str, ...]], bool]
+"""(uid, topics) -> whether the device is connected and subscribed to one of them."""
 
 _json = msgspec.json.Encoder()
 
 
 class Open:
-    """A command without an outcome, or one that timed out lately."""
+    """A command without an outcome, or one that timed out lately. `due` is when it is looked at next, `ends` when its hold
+    ends (seconds of the timer). `deciding`: a change of its state is being committed. `unwritten`: `sent` is on disk, but
+    nothing was written; it is to become `accepted` again."""
 
     __slots__ = (
-        "changes", "device", "due", "hold_until", "immediate", "mid", "number", "payload", "prefix", "sending", "state",
-        "sub_device", "suffix", "timeout_ms",
+        "changes", "deciding", "device", "due", "ends", "immediate", "mid", "number", "payload", "prefix", "state",
+        "sub_device", "suffix", "timeout_ms", "tries", "unwritten",
     )  # fmt: skip
 
     def __init__(self, stored: StoredCommand) -> None:
@@ -49,10 +65,11 @@ class Open:
         self.payload = stored.payload.encode()
         self.number = stored.number
         self.timeout_ms = stored.timeout_ms
-        self.hold_until = stored.hold_until
         self.state = stored.state
-        self.sending = False
-        self.due = 0.0
+        self.deciding = False
+        self.unwritten = False
+        self.tries = 0
+        self.due = self.ends = 0.0
 
 
 class Flow:
@@ -62,7 +79,7 @@ class Flow:
         self,
         submit: Submit,
         deliver: Deliver,
-        online: Callable[[str], bool],
+        listens: Listens,
         topics: Callable[[Open], tuple[str, ...]],
         owners: Callable[[str], tuple[str, ...]],
         events: Events,
@@ -72,7 +89,7 @@ class Flow:
     ) -> None:
         self._submit = submit
         self._deliver = deliver
-        self._online = online
+        self._listens = listens
         self._topics = topics
         self._owners = owners
         self._events = events
@@ -81,8 +98,10 @@ class Flow:
         self._timer = timer
         self.open: dict[str, Open] = {}
         self.late: OrderedDict[str, Open] = OrderedDict()
-        self._waiting: dict[str, deque[Open]] = {}
+        self._late_of: dict[str, dict[str, Open]] = {}
         self._by_device: dict[str, dict[str, Open]] = {}
+        self._waiting: tuple[dict[str, dict[str, Open]], dict[str, dict[str, Open]]] = ({}, {})
+        """Accepted commands by device, in their order: reading ones, changing ones."""
         self._changing: dict[str, str] = {}
         self._bells: dict[str, set[asyncio.Future[None]]] = {}
         self._heap: list[tuple[float, int, str]] = []
@@ -95,101 +114,118 @@ class Flow:
         """A command was committed (or found at start): hold it, and send it when its turn comes."""
         command = Open(stored)
         self.open[command.mid] = command
-        self._by_device.setdefault(command.device, {})[command.mid] = command
+        _add(self._by_device, command)
         if command.state == "accepted":
-            self._waiting.setdefault(command.device, deque()).append(command)
-            self._arm(command, command.hold_until)
+            _add(self._waiting[command.changes], command)
+            command.ends = self._moment(stored.hold_until)
+            self._arm(command, command.ends)
             if announce:
                 self._announce(command.mid, command.device, "accepted", None, "")
-                self.pump(command.device)
+                self._consider(command)
         else:
             if command.changes:
                 self._changing[command.device] = command.mid
-            self._arm(command, stored.deadline or 0)
+            self._arm(command, self._moment(stored.deadline or 0))
 
     def take_late(self, stored: StoredCommand) -> None:
         """A command that timed out before this process began."""
-        self._keep_late(Open(stored))
+        command = Open(stored)
+        self._keep_late(command, self._timer() - (self._now() - (stored.settled_at or 0)) / 1000)
 
-    def oldest(self, device: str, suffixes: Iterable[str], sub_device: str) -> Open | None:
-        """The oldest command that `device` was sent and has not answered, of the given sorts; else the oldest timed-out one."""
+    def begin(self) -> None:
+        """At start no device is there: decide about what may not wait."""
+        for command in list(self.open.values()):
+            if command.state == "accepted":
+                self._consider(command)
+
+    def candidates(self, device: str, suffixes: Iterable[str], sub_device: str) -> list[str]:
+        """Mids of the commands of the given sorts that `device` was sent and has not answered, the oldest first; after them
+        those that timed out lately."""
         wanted = frozenset(suffixes)
-        for command in self._by_device.get(device, {}).values():
-            if command.state != "accepted" and command.suffix in wanted and command.sub_device == sub_device:
-                return command
-        for command in self.late.values():
-            if command.device == device and command.suffix in wanted and command.sub_device == sub_device:
-                return command
-        return None
+        since = self._timer() - LATE_S
+        found = (
+            command.mid
+            for commands in (self._by_device.get(device, {}), self._late_of.get(device, {}))
+            for command in commands.values()
+            if command.suffix in wanted and command.sub_device == sub_device
+            if command.state in ("sent", "delivered") or (command.state == "timed_out" and command.due >= since)
+        )
+        return list(islice(found, CANDIDATES))
 
     # Going out.
 
     def pump(self, device: str) -> None:
-        """Send what may be sent to `device` now; decide about what may not wait."""
-        waiting = self._waiting.get(device)
-        if not waiting:
+        """The device listens, or may: send what waits for it."""
+        for command in tuple(self._waiting[False].get(device, {}).values()):
+            self._consider(command)
+        self._next(device)
+
+    def _next(self, device: str) -> None:
+        """The turn of the first changing command."""
+        waiting = self._waiting[True].get(device)
+        if waiting:
+            self._consider(next(iter(waiting.values())))
+
+    def _consider(self, command: Open) -> None:
+        """Send an accepted command if its turn has come; end it if it may not wait."""
+        device = command.device
+        if command.deciding:
             return
-        if not self._online(device):
-            now = self._now()
-            for command in [each for each in waiting if each.immediate or each.hold_until <= now]:
-                if command.immediate:
-                    self._move(command, "undeliverable", "the device is offline")
-                else:
-                    self._move(command, "expired", "the device was offline until its hold ended")
-            return
-        for command in [each for each in waiting if not each.sending]:
-            if command.changes:
-                if device in self._changing:
-                    continue
-                self._changing[device] = command.mid
+        if not self._listens(device, self._topics(command)):
+            if command.immediate:
+                self._move(command, "undeliverable", "the device is offline")
+            elif command.ends <= self._timer():
+                self._move(command, "expired", "the device was offline until its hold ended")
+        elif not command.changes:
+            self._send(command)
+        elif device not in self._changing and command is next(iter(self._waiting[True][device].values())):
+            self._changing[device] = command.mid
             self._send(command)
 
     def _send(self, command: Open) -> None:
-        command.sending = True
+        command.deciding = True
         record = Record()
         at = self._now()
         record.rows.append(("command_move", (command.mid, "sent", at, "", False, FROM["sent"])))
 
-        def done(ok: bool) -> None:
-            command.sending = False
-            if not ok:
-                self._retry(command)
-            if not ok or record.results.get("command_move") is None:
-                self._release(command)
-
         def write() -> None:
-            if record.results.get("command_move") is None:
-                return
+            command.deciding = False
+            if record.results.get("command_move") is None:  # it was withdrawn, or has ended
+                return self._release(command)
             command.state = "sent"
-            topic = self._deliver(
-                command.device, self._topics(command), command.payload, lambda: self._delivered(command)
-            )
-            if topic is None:
-                self._hold_again(command)
-                return
-            self._unqueue(command)
-            self._arm(command, at + command.timeout_ms)
+            acked = partial(self._delivered, command)
+            if self._deliver(command.device, self._topics(command), command.payload, acked) is None:
+                return self._hold_again(command)
+            _drop(self._waiting[command.changes], command)
+            self._arm(command, self._moment(at + command.timeout_ms))
             self._announce(command.mid, command.device, "sent", None, "")
 
         record.effects.append(write)
-        self._submit(record, done)
+        self._submit(record, lambda ok: None if ok else self._failed(command))
 
     def _hold_again(self, command: Open) -> None:
-        """The device went away while `sent` was being committed; nothing was written."""
-        command.state = "accepted"
-        self._release(command)
+        """The device went away, or its queue filled, while `sent` was being committed; nothing was written."""
+        command.deciding = command.unwritten = True
         record = Record()
-        row = (
-            command.mid,
-            "accepted",
-            self._now(),
-            "the device went offline before it was written",
-            False,
-            FROM["accepted"],
-        )
-        record.rows.append(("command_move", row))
-        record.effects.append(lambda: self.pump(command.device))
-        self._submit(record, None)
+        cause = "the device went offline before it was written"
+        record.rows.append(("command_move", (command.mid, "accepted", self._now(), cause, False, FROM["accepted"])))
+
+        def held() -> None:
+            command.deciding = command.unwritten = False
+            self._release(command)
+            if record.results.get("command_move") is None:
+                return
+            command.state = "accepted"
+            if self._listens(command.device, self._topics(command)):
+                delay = min(RETRY_S * 2**command.tries, RETRY_MAX_S)
+                command.tries += 1
+                self._arm(command, min(command.ends, self._timer() + delay))
+            else:
+                self._arm(command, command.ends)
+                self._consider(command)
+
+        record.effects.append(held)
+        self._submit(record, lambda ok: None if ok else self._failed(command))
 
     def _delivered(self, command: Open) -> None:
         record = Record()
@@ -207,43 +243,42 @@ class Flow:
 
     def _move(self, command: Open, state: str, cause: str) -> None:
         """End a command by the bridge's own decision, if it is still where it may end so."""
+        command.deciding = True
+        record = self._ending(command.mid, state, cause)
+        self._submit(record, lambda ok: None if ok else self._failed(command))
+
+    def _ending(self, mid: str, state: str, cause: str) -> Record:
         record = Record()
-        record.rows.append(("command_move", (command.mid, state, self._now(), cause, True, FROM[state])))
+        record.rows.append(("command_move", (mid, state, self._now(), cause, True, FROM[state])))
         record.effects.append(
-            lambda: self.settled(command.mid, state, None, cause) if record.results.get("command_move") else None
+            lambda: self.settled(mid, state, None, cause) if record.results.get("command_move") else None
         )
-        self._submit(record, lambda ok: None if ok else self._retry(command))
+        return record
 
     async def cancelled(self, mid: str, cause: str) -> bool:
-        """Withdraw a command that was not sent; says whether it was withdrawn."""
-        record = Record()
-        record.rows.append(("command_move", (mid, "cancelled", self._now(), cause, True, FROM["cancelled"])))
-        won = await committed(self._submit, record) and record.results.get("command_move") is not None
-        if won:
-            self.settled(mid, "cancelled", None, cause)
-        return won
+        """Withdraw a command that was not sent; says whether it was withdrawn. Raises StoreError."""
+        record = self._ending(mid, "cancelled", cause)
+        if not await committed(self._submit, record):
+            raise StoreError("the command could not be withdrawn")
+        return record.results.get("command_move") is not None
 
     def settled(self, mid: str, state: str, code: int | None, msg: str) -> None:
         """After COMMIT: the command has come to `state`. Ring, tell, and let the next one go."""
-        command = self.open.pop(mid, None) or self.late.pop(mid, None)
+        command = self.open.pop(mid, None) or self._forget_late(mid)
         if command is None:
             return
         command.state = state
-        self._unqueue(command)
-        same = self._by_device.get(command.device)
-        if same is not None:
-            same.pop(mid, None)
-            if not same:
-                del self._by_device[command.device]
+        _drop(self._waiting[command.changes], command)
+        _drop(self._by_device, command)
         if state == "timed_out":
-            self._keep_late(command)
+            self._keep_late(command, self._timer())
         self._counts.add("ems_bridge_commands_settled", (("state", state),))
         for bell in self._bells.pop(mid, ()):
             if not bell.done():
                 bell.set_result(None)
         self._announce(mid, command.device, state, code, msg)
         self._release(command)
-        self.pump(command.device)
+        self._next(command.device)
 
     async def outcome(self, mid: str, seconds: float) -> None:
         """Wait until the command settles, at most `seconds`."""
@@ -265,6 +300,7 @@ class Flow:
 
     async def run(self) -> None:
         """Fire deadlines for as long as the service runs."""
+        self.begin()
         while True:
             self.tick()
             delay = self._heap[0][0] - self._timer() if self._heap else None
@@ -281,37 +317,55 @@ class Flow:
         while self._heap and self._heap[0][0] <= moment:
             due, _, mid = heapq.heappop(self._heap)
             command = self.open.get(mid)
-            if command is None or command.due != due:
+            if command is None or command.due != due or command.deciding:
                 continue
-            if command.state != "accepted":
+            if command.unwritten:
+                self._hold_again(command)
+            elif command.state != "accepted":
                 self._move(command, "timed_out", "no answer before the deadline")
-            elif not command.sending:
+            elif command.ends > moment:
+                self._arm(command, command.ends)
+                self._consider(command)
+            elif command.immediate and not self._listens(command.device, self._topics(command)):
+                self._move(command, "undeliverable", "the device is offline")
+            else:
                 self._move(command, "expired", "it could not be sent before its hold ended")
 
-    def _arm(self, command: Open, at: int) -> None:
-        """`at` in wall-clock ms becomes a moment of the timer: a jump of the wall clock moves no deadline."""
-        command.due = self._timer() + max(0, at - self._now()) / 1000
-        heapq.heappush(self._heap, (command.due, command.number, command.mid))
+    def _moment(self, at: int) -> float:
+        """Wall-clock ms as a moment of the timer: from then on a jump of the wall clock moves no deadline."""
+        return self._timer() + max(0, at - self._now()) / 1000
+
+    def _arm(self, command: Open, due: float) -> None:
+        command.due = due
+        if len(self._heap) > 2 * len(self.open) + STALE:
+            kept = (each for each in self._heap if (found := self.open.get(each[2])) and found.due == each[0])
+            self._heap = list(set(kept))
+            heapq.heapify(self._heap)
+        heapq.heappush(self._heap, (due, command.number, command.mid))
         if self._heap[0][2] == command.mid:
             self._wake.set()
 
-    def _retry(self, command: Open) -> None:
-        """The commit failed (disk full): the decision stands, and is tried again in a second."""
-        self._arm(command, self._now() + 1_000)
+    def _failed(self, command: Open) -> None:
+        """The commit failed (disk full): what was to be decided is decided again in a moment."""
+        command.deciding = False
+        if command.state == "accepted":
+            self._release(command)
+        self._arm(command, self._timer() + RETRY_S)
 
     # Bookkeeping.
 
-    def _keep_late(self, command: Open) -> None:
+    def _keep_late(self, command: Open, since: float) -> None:
+        command.due = since
         self.late[command.mid] = command
+        _add(self._late_of, command)
         if len(self.late) > LATE_KEPT:
-            self.late.popitem(last=False)
+            self._forget_late(next(iter(self.late)))
 
-    def _unqueue(self, command: Open) -> None:
-        waiting = self._waiting.get(command.device)
-        if waiting is not None and command in waiting:
-            waiting.remove(command)
-            if not waiting:
-                del self._waiting[command.device]
+    def _forget_late(self, mid: str) -> Open | None:
+        command = self.late.pop(mid, None)
+        if command is not None:
+            _drop(self._late_of, command)
+        return command
 
     def _release(self, command: Open) -> None:
         if self._changing.get(command.device) == command.mid:
@@ -335,6 +389,11 @@ async def committed(submit: Submit, record: Record) -> bool:
     return await settled
 
 
-def is_terminal(state: str) -> bool:
-    """Whether a command in this state has its outcome."""
-    return state in TERMINAL
+def _add(table: dict[str, dict[str, Open]], command: Open) -> None:
+    table.setdefault(command.device, {})[command.mid] = command
+
+
+def _drop(table: dict[str, dict[str, Open]], command: Open) -> None:
+    same = table.get(command.device)
+    if same is not None and same.pop(command.mid, None) is not None and not same:
+        del table[command.device]

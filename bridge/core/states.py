@@ -24,3 +24,8 @@ TERMINAL = frozenset(STATES) - frozenset(OPEN)
 
 FROM = {state: msgspec.json.encode(sources).decode() for state, sources in MOVES.items()}
 """The same, as the JSON lists that the ledger's conditional UPDATE takes."""
+
+
+def is_terminal(state: str) -> bool:
+    """Whether a command in this state has its outcome."""
+    return state in TERMINAL

@@ -42,10 +42,19 @@ UPDATE commands SET state = ?2, changed_at = ?3, cause = ?4,
 WHERE mid = ?1 AND state IN (SELECT value FROM json_each(?6)) RETURNING state
 """
 _COMMAND_ANSWER = """
-UPDATE commands SET changed_at = ?3, code = ?4, msg = ?5, answer = ?6, cause = ?7,
+UPDATE commands SET answers = answers + 1,
+  changed_at = CASE WHEN answers THEN changed_at ELSE ?3 END,
+  code = CASE WHEN answers THEN code ELSE ?4 END,
+  msg = CASE WHEN answers THEN msg ELSE ?5 END,
+  answer = CASE WHEN answers THEN answer ELSE ?6 END,
+  cause = CASE WHEN answers THEN cause ELSE ?7 END,
   settled_at = coalesce(settled_at, ?3),
-  state = CASE state WHEN 'timed_out' THEN 'late_' ELSE '' END || ?8
-WHERE mid = ?1 AND device = ?2 AND state IN ('sent', 'delivered', 'timed_out') RETURNING state
+  state = CASE WHEN answers THEN state WHEN state = 'timed_out' THEN 'late_' || ?8 ELSE ?8 END
+WHERE mid = (
+  SELECT asked.mid FROM json_each(?1) AS each CROSS JOIN commands AS asked ON asked.mid = each.value
+  WHERE asked.device = ?2 AND (asked.state IN ('sent', 'delivered', 'timed_out') OR asked.answers)
+  ORDER BY asked.answers > 0, asked.state = 'timed_out', each.key LIMIT 1
+) RETURNING mid, state, answers
 """
 
 STATEMENTS: dict[str, Statement] = {
@@ -67,12 +76,10 @@ STATEMENTS: dict[str, Statement] = {
     "command_same": Statement("SELECT digest = ?2 FROM commands WHERE mid = ?1", ORDERED),
     "command_move": Statement(_COMMAND_MOVE, ORDERED),
     "command_answer": Statement(_COMMAND_ANSWER, ORDERED),
-    "command_answered": Statement(
-        "UPDATE commands SET answers = answers + 1 WHERE mid = ? AND device = ? RETURNING state", ORDERED
-    ),
 }
 """Rows of `command_move`: (mid, state, at, cause, terminal, JSON list of states it may leave); of `command_answer`:
-(mid, device, at, code, msg, answer, cause, 'succeeded' | 'rejected')."""
+(JSON list of the mids that may be meant, device, at, code, msg, answer, cause, 'succeeded' | 'rejected'); it gives (mid, state,
+answers), and only where answers is 1 has it changed more than that count."""
 
 
 class StoredCommand(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bridge.core.principal import Principal
 from bridge.core.record import Done, Record, Route
 from bridge.core.registry import Registry
 from bridge.counts import Counts
+from bridge.errors import StoreError
 from bridge.store import ledger as ledger_module
 from bridge.store import outbox as outbox_module
 from bridge.store.database import Database
@@ -33,7 +35,8 @@ ANSWER = {"mid": "4c5b3c27-cea8-4ea1-a936-41fd3596e0e9", "device_uid": "D1", "ti
 
 
 class House:
-    """`received` are commands as the device got them: (topic, payload). The device is online while `online`."""
+    """`received` are commands as the device got them: (topic, payload). The device is online while `online`; it leaves when
+    something is written if `gone_when_written`, its queue is full while it `refuses`."""
 
     def __init__(self, path: Path, custom: tuple[CustomPrefix, ...] = (), other_topics: bool = False) -> None:
         self.path = path
@@ -46,6 +49,7 @@ class House:
         self.acks: list[Callable[[], None]] = []
         self.published: list[Route] = []
         self.gone_when_written = False
+        self.refuses = False
 
     async def open(self) -> House:
         self.database = await Database.open(self.path, "bridge")
@@ -56,7 +60,7 @@ class House:
         await self.registry.refresh()
         self.permissions = Permissions(self.registry, Topics(self.custom), self.custom, self.other_topics)
         self.flow = Flow(
-            self.submit, self._deliver, lambda _uid: self.online, self._topics, self.permissions.owner_names,
+            self.submit, self._deliver, lambda _uid, _topics: self.online, self._topics, self.permissions.owner_names,
             self.events, self.counts, lambda: self.now, lambda: self.timer,
         )  # fmt: skip
         limits = Limits()
@@ -114,6 +118,18 @@ class House:
         self.flow.tick()
         await self.settle()
 
+    async def full(self, on: bool) -> None:
+        """Whether nothing can be written, as on a full disk."""
+        await self.database.maintain(lambda connection: connection.execute(f"PRAGMA query_only = {int(on)}").fetchone())
+
+    async def fail(self, act: Callable[[], object]) -> None:
+        """Do something of which nothing can be stored."""
+        await self.full(True)
+        act()
+        with suppress(StoreError):
+            await self.writer.commit(_marker())
+        await self.full(False)
+
     def states(self, mid: str) -> list[str]:
         """What the status topic said of a command."""
         found = [json.loads(route.payload) for route in self.published if route.topics[0].endswith(f"/command/{mid}")]
@@ -128,6 +144,8 @@ class House:
     def _deliver(self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None]) -> str | None:
         if not self.online or self.gone_when_written:
             self.online = False
+            return None
+        if self.refuses:
             return None
         self.received.append((topics[0], json.loads(payload)))
         self.acks.append(acked)

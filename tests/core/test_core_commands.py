@@ -10,7 +10,7 @@ import pytest
 from core_house import BACKEND, DEVICE, NOW, STRANGER, House
 
 from bridge.core.commands import Command
-from bridge.errors import Conflict, NotFound, Unprocessable
+from bridge.errors import Conflict, NotFound, StoreError, Unprocessable
 
 CREATE = {
     "over_demand_status": 1,
@@ -283,3 +283,126 @@ async def test_foreign_and_unknown_devices_are_not_there(house: House) -> None:
     for principal, uid in ((STRANGER, "D1"), (BACKEND, "D9"), (DEVICE, "D2")):
         with pytest.raises(NotFound):
             await house.commands.request(principal, uid, "streaming_overdemand", "sync", None)
+
+
+async def test_a_commit_that_failed_ends_no_hold(house: House) -> None:
+    house.online = False
+    command = await ask(house, hold_s=3_600)
+    house.online = True
+    await house.fail(lambda: house.flow.pump("D1"))
+    await house.pass_time(0.5)
+    assert (await state(house, command.mid), house.received) == ("accepted", [])
+    await house.pass_time(0.6)
+    assert await state(house, command.mid) == "sent"
+    assert len(house.received) == 1
+
+
+async def test_a_device_that_listens_but_takes_nothing_is_asked_ever_more_seldom(house: House) -> None:
+    house.refuses = True
+    command = await ask(house, hold_s=3_600)
+    for _ in range(600):
+        await house.pass_time(1)
+    shown = await house.commands.get(command.mid)
+    assert shown is not None
+    assert shown.state == "accepted"
+    assert len(shown.history) < 50
+    house.refuses = False
+    await house.pass_time(60)
+    assert [body["mid"] for _, body in house.received] == [command.mid]
+
+
+async def test_a_hold_that_ends_while_sent_is_being_committed_still_ends(house: House) -> None:
+    house.online = False
+    command = await ask(house, hold_s=5)
+    house.online = house.gone_when_written = True
+    house.flow.pump("D1")
+    house.now += 5_000
+    house.timer += 5
+    house.flow.tick()
+    await house.settle()
+    await house.pass_time(0)
+    assert await state(house, command.mid) == "expired"
+
+
+async def test_a_return_to_accepted_that_cannot_be_stored_is_tried_again(house: House) -> None:
+    house.online = False
+    command = await ask(house, hold_s=60)
+    house.online = house.gone_when_written = True
+    refuse = (
+        "CREATE TEMP TRIGGER refuse BEFORE UPDATE OF state ON main.commands WHEN new.state = 'accepted'"
+        " BEGIN SELECT raise(ABORT, 'refused by the test'); END"
+    )
+    await house.database.maintain(lambda connection: connection.execute(refuse))
+    house.flow.pump("D1")
+    await house.settle()
+    assert (await state(house, command.mid), house.received) == ("sent", [])
+    await house.database.maintain(lambda connection: connection.execute("DROP TRIGGER refuse"))
+    house.gone_when_written, house.online = False, True
+    await house.pass_time(1)
+    await house.pass_time(1)
+    assert [body["mid"] for _, body in house.received] == [command.mid]
+    assert await state(house, command.mid) == "sent"
+
+
+async def test_now_is_not_kept_over_a_restart(house: House) -> None:
+    house.refuses = True
+    command = await ask(house, now=True)
+    assert await state(house, command.mid) == "accepted"
+    house = await house.again()
+    house.online = house.refuses = False
+    house.flow.begin()
+    await house.settle()
+    assert await state(house, command.mid) == "undeliverable"
+
+
+async def test_two_answers_without_reply_in_one_batch_settle_two_commands(house: House) -> None:
+    first, second = await ask(house, "sync", None), await ask(house, "sync", None)
+    mids = [str(uuid.uuid4()), str(uuid.uuid4())]
+    await asyncio.gather(*(house.answer(None, None, "sync", mid=mid, data=[]) for mid in mids))
+    assert [await state(house, each.mid) for each in (first, second)] == ["succeeded", "succeeded"]
+
+
+async def test_an_answer_to_a_command_that_was_never_sent_changes_nothing(house: House) -> None:
+    house.online = False
+    command = await ask(house)
+    await house.answer(command.mid)
+    shown = await house.commands.get(command.mid)
+    assert shown is not None
+    assert (shown.state, shown.answers) == ("accepted", 0)
+    assert house.counts.value("ems_bridge_results_unsolicited") == 1
+
+
+async def test_a_caller_that_goes_away_does_not_undo_its_cancellation(house: House) -> None:
+    house.online = False
+    command = await ask(house)
+    asking = asyncio.create_task(house.flow.cancelled(command.mid, "withdrawn"))
+    await asyncio.sleep(0)
+    asking.cancel()
+    await house.settle()
+    assert (await state(house, command.mid), house.flow.open) == ("cancelled", {})
+
+
+async def test_a_cancellation_that_cannot_be_stored_says_so(house: House) -> None:
+    house.online = False
+    command = await ask(house)
+    await house.full(True)
+    with pytest.raises(StoreError):
+        await house.commands.cancel(BACKEND, command.mid)
+    await house.full(False)
+
+
+async def test_a_jump_of_the_wall_clock_ends_no_hold(house: House) -> None:
+    house.online = False
+    command = await ask(house, hold_s=60)
+    house.now += 3_600_000
+    house.flow.pump("D1")
+    await house.settle()
+    assert await state(house, command.mid) == "accepted"
+
+
+async def test_deadlines_that_no_longer_count_do_not_pile_up(house: House) -> None:
+    house.online = False
+    for _ in range(1_500):
+        command = await house.commands.request(BACKEND, "D1", "streaming_overdemand", "sync", None, hold_s=604_800)
+        await house.flow.cancelled(command.mid, "")
+    assert len(house.flow._heap) <= 1_026
