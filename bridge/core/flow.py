@@ -191,14 +191,16 @@ class Flow:
         def write() -> None:
             command.deciding = False
             if record.results.get("command_move") is None:  # it was withdrawn, or has ended
-                return self._release(command)
+                self._release(command)
+                return
             command.state = "sent"
             acked = partial(self._delivered, command)
             if self._deliver(command.device, self._topics(command), command.payload, acked) is None:
-                return self._hold_again(command)
-            _drop(self._waiting[command.changes], command)
-            self._arm(command, self._moment(at + command.timeout_ms))
-            self._announce(command.mid, command.device, "sent", None, "")
+                self._hold_again(command)
+            else:
+                _drop(self._waiting[command.changes], command)
+                self._arm(command, self._moment(at + command.timeout_ms))
+                self._announce(command.mid, command.device, "sent", None, "")
 
         record.effects.append(write)
         self._submit(record, lambda ok: None if ok else self._failed(command))
