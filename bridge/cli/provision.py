@@ -35,6 +35,14 @@ def device() -> None:
 @click.option("--tenant", metavar="T", help="Tenant: topics v1|v2/user/T/UID/…")
 @click.option("--name", default="", help="A name for people.")
 @click.option("--timezone", metavar="ZONE", help="IANA time zone (default: [devices] timezone).")
+@click.option(
+    "--sign",
+    "signs",
+    metavar="FAMILY=1|-1",
+    multiple=True,
+    callback=lambda _context, _option, values: dict(_sign(value) for value in values),
+    help="What makes import and charging positive for meter, pcs, battery, …; repeatable (default: [devices] signs).",
+)
 @json_option
 @config_option
 @data_option
@@ -44,6 +52,7 @@ def device_add(
     tenant: str | None,
     name: str,
     timezone: str | None,
+    signs: dict[str, float],
     as_json: bool,
     config_file: str | None,
     data: str | None,
@@ -51,13 +60,20 @@ def device_add(
     """Register device UID and print its secret, once."""
 
     async def work(registry: Registry) -> str:
-        return await registry.add_device(uid, product_key, tenant, name, timezone)
+        return await registry.add_device(uid, product_key, tenant, name, timezone, signs)
 
     secret = _with_registry(data_directory(config_file, data), work, make=True)
     if as_json:
         _print({"uid": uid, "secret": secret, "product_key": product_key, "tenant": tenant})
     else:
         click.echo(f"device {uid} added; its secret is shown this once:\n{secret}")
+
+
+def _sign(text: str) -> tuple[str, float]:
+    family, _, sign = text.partition("=")
+    if not family.isidentifier() or sign not in ("1", "-1"):
+        raise click.BadParameter(f"{text!r} is no sign; meter=-1 would be one", param_hint="--sign")
+    return family, float(sign)
 
 
 @device.command("list")

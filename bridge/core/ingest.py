@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -32,16 +33,18 @@ _json = msgspec.json.Encoder()
 
 
 class Place(NamedTuple):
-    """What a topic means, as long as the registry does not change."""
+    """What a topic means, as long as the registry does not change. `device` is None unless it is registered with the owner of
+    the address."""
 
     address: Address
     suffix: str
     device: Device | None
     topics: tuple[str, ...]
+    signs: dict[str, float] | None
 
 
 class Ingest:
-    """Turns publishes into Records. `seq` is the number of the last stored report."""
+    """Turns publishes into Records. `seq` is the number of the last stored report; `signs` hold for devices without their own."""
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class Ingest:
         submit_later: Callable[[Record], None],
         seq: int,
         mirrored: bool,
+        signs: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self._permissions = permissions
         self._registry = permissions.registry
@@ -63,6 +67,7 @@ class Ingest:
         self._submit_later = submit_later
         self._seq = seq
         self._mirrored = mirrored
+        self._signs = signs
         self._places: dict[str, Place] = {}
         self._revision = -1
 
@@ -152,9 +157,7 @@ class Ingest:
 
     def _store(self, record: Record, place: Place, kind: Kind, message: Message, payload: bytes, now: int) -> None:
         address = place.address
-        device = place.device
-        if device is None or not self._permissions.belongs(address, device):
-            device = self._admit(record, address, now)
+        device = place.device or self._admit(record, address, now)
         self._presences.uses(device.uid, address.scheme)
         self._seq = seq = self._seq + 1
         text = payload.decode()
@@ -162,7 +165,7 @@ class Ingest:
         record.rows.append(("report", row))
         record.rows.append(("latest", (device.uid, place.suffix, variant(kind, message), seq)))
         self._counts.values[_STORED] += 1
-        samples = readings.extract(kind, message, device.signs or None)
+        samples = readings.extract(kind, message, place.signs)
         if samples:
             uid = device.uid
             lines = [(f"{uid}.{part}" if part else uid, timestamp, values) for part, timestamp, values in samples]
@@ -213,8 +216,11 @@ class Ingest:
             if address is None:
                 return None
             device = self._registry.device(address.device)
+            if device is not None and not self._permissions.belongs(address, device):
+                device = None
             topics = self._permissions.twins(device, address) if device else (topic,)
-            place = self._places[topic] = Place(address, address.suffix, device, topics)
+            signs = {**self._signs, **(device.signs if device else {})}
+            place = self._places[topic] = Place(address, address.suffix, device, topics, signs or None)
         return place
 
     def _admit(self, record: Record, address: Address, now: int) -> Device:

@@ -57,10 +57,11 @@ class Permissions:
         return tuple(f"{each}/{suffix}" for each in dict.fromkeys((f"{prefix}/{uid}", *self.device_prefixes(uid))))
 
     def may_publish(self, principal: Principal, address: Address, device: Device | None) -> bool:
-        """Whether the message may come from `principal`."""
+        """Whether the message may come from `principal`. `device` is that of the address if it is registered with the owner of
+        the address, else None."""
         if principal.kind == "anonymous":
             return True
-        if device is None or not self.belongs(address, device):
+        if device is None:
             return False
         if principal.kind == "device":
             return principal.name == device.uid and address.kind != "command"

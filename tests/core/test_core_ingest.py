@@ -40,6 +40,13 @@ async def test_a_report_is_stored_mirrored_and_told_on_both_schemes(house: House
     assert [row["suffix"] for row in await house.ledger.latest("D1")] == ["report/regular/post"]
 
 
+async def test_a_device_with_turned_meters_gives_import_as_positive(house: House) -> None:
+    await house.registry.add_device("D3", None, "T", signs={"meter": -1.0})
+    await house.publish(Principal("device", "D3"), "v2/user/T/D3/report/regular/post", meter())
+    ((_, _, values),) = json.loads((await house.database.rows("SELECT samples FROM outbox"))[0][0])
+    assert values == {"total_active_power": -12.5, "total_forward_active_energy": 1000.25}
+
+
 @pytest.mark.parametrize(
     ("principal", "topic", "body", "reason", "path"),
     [
