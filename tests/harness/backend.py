@@ -11,7 +11,7 @@ import aiohttp
 
 from harness import messages
 from harness.process import Bridge, Secret
-from harness.wire import PATIENCE_S, Client
+from harness.wire import PATIENCE_S, Client, within
 from harness.witness import Pending, Witness, told
 
 FEATURE, ACTION = "streaming_overdemand", "sync"
@@ -71,7 +71,7 @@ class MqttBackend:
     async def settle(self, bridge: Bridge) -> None:
         """Publish again, under the same mid, what had no PUBACK."""
         async with await self._connect(bridge) as client:
-            await asyncio.wait_for(self.left.below(1), PATIENCE_S)
+            await within(PATIENCE_S, self.left.below(1))
             while not client.inbox.empty():
                 self.witness.tell(*told(client.inbox.get_nowait()))
 

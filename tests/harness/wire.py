@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import struct
-from typing import NamedTuple
+from collections.abc import Awaitable
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK, PINGRESP = 2, 3, 4, 5, 6, 7, 9, 11, 13
 PATIENCE_S = 20.0
@@ -70,6 +73,12 @@ def subscribe(packet_id: int, filters: list[tuple[str, int]]) -> bytes:
     return packet(0x82, struct.pack(">H", packet_id) + b"".join(text(name) + bytes([qos]) for name, qos in filters))
 
 
+async def within(seconds: float, waiting: Awaitable[T]) -> T:
+    """The result, or TimeoutError. Not `asyncio.wait_for`: Python 3.11's loses a cancellation that comes with the result."""
+    async with asyncio.timeout(seconds):
+        return await waiting
+
+
 class Client:
     """One connection. Use `async with await Client.open(...)`."""
 
@@ -104,7 +113,7 @@ class Client:
         client = await cls.raw(address)
         try:
             client.send(connect(client_id, username, password, clean=clean))
-            code = await asyncio.wait_for(client.connected, PATIENCE_S)
+            code = await within(PATIENCE_S, client.connected)
         except BaseException:
             await client.cut()
             raise
@@ -131,21 +140,21 @@ class Client:
 
     async def stored(self, topic: str, payload: bytes, *, qos: int = 1) -> None:
         """Publish and wait for the acknowledgement."""
-        await asyncio.wait_for(self.publish(topic, payload, qos=qos), PATIENCE_S)
+        await within(PATIENCE_S, self.publish(topic, payload, qos=qos))
 
     async def subscribe(self, *filters: str, qos: int = 1) -> list[int]:
         """The granted codes, one a filter (0x80 is a refusal)."""
         packet_id = next(self._ids)
         ended = self._wait(SUBACK, packet_id)
         self.send(subscribe(packet_id, [(name, qos) for name in filters]))
-        return list((await asyncio.wait_for(ended, PATIENCE_S))[2:])
+        return list((await within(PATIENCE_S, ended))[2:])
 
     async def get(self, seconds: float = PATIENCE_S) -> Got:
-        return await asyncio.wait_for(self.inbox.get(), seconds)
+        return await within(seconds, self.inbox.get())
 
     async def ended(self, seconds: float = PATIENCE_S) -> None:
         """Wait until the other side closes; TimeoutError when it does not."""
-        await asyncio.wait_for(self.closed.wait(), seconds)
+        await within(seconds, self.closed.wait())
 
     async def cut(self) -> None:
         """Drop the connection without a DISCONNECT."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness import messages
 from harness.process import Bridge, Secret
-from harness.wire import PATIENCE_S, Client, Got
+from harness.wire import PATIENCE_S, Client, Got, within
 
 TERMINAL = {
     "succeeded", "rejected", "timed_out", "late_succeeded", "late_rejected", "expired", "undeliverable", "cancelled",
@@ -68,7 +68,7 @@ class Witness:
         """Wait until so many acknowledgements came in all; TimeoutError when they do not."""
         self._goal_at = acks
         self._goal.clear()
-        await asyncio.wait_for(self._goal.wait(), PATIENCE_S)
+        await within(PATIENCE_S, self._goal.wait())
 
     def tell(self, mid: str, state: str) -> None:
         """Somebody was told that the command is in this state."""
