@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import logging
 import os
 import sqlite3
 import tarfile
@@ -15,9 +16,11 @@ from typing import IO
 
 from bridge.config import Config
 from bridge.counts import Counts
-from bridge.errors import ConfigError
-from bridge.store.ledger import TRIM_STEP, Ledger
+from bridge.errors import ConfigError, StoreError
+from bridge.store.ledger import COMMAND_STEP, Ledger
 from bridge.store.verify import verify as verify_files
+
+log = logging.getLogger(__name__)
 
 FILES = ("bridge.db", "series.db")
 LOCK = "lock"
@@ -65,15 +68,20 @@ def remove_address(directory: Path) -> None:
 
 
 async def trim_forever(ledger: Ledger, config: Config, counts: Counts, now: Callable[[], int]) -> None:
-    """Keep the ledger inside its bounds for as long as the service runs."""
+    """Keep the ledger inside its bounds for as long as the service runs. A store that cannot be written (disk full) is said
+    and tried again."""
     store = config.store
     while True:
         cutoff = now() - int(store.reports_max_age_days * DAY_MS)
-        gone = await ledger.trim(cutoff, store.reports_max_bytes, now() - DEAD_DAYS * DAY_MS, DEAD_ROWS)
+        try:
+            gone = await ledger.trim(cutoff, store.reports_max_bytes, now() - DEAD_DAYS * DAY_MS, DEAD_ROWS)
+        except StoreError as error:
+            log.warning("retention: %s", error)
+            gone = {}
         for name, count in gone.items():
             if count:
                 counts.add("ems_bridge_retired", (("what", name),), count)
-        await asyncio.sleep(0 if gone["reports"] >= TRIM_STEP else TRIM_EVERY_S)
+        await asyncio.sleep(0 if any(count >= COMMAND_STEP for count in gone.values()) else TRIM_EVERY_S)
 
 
 async def backup(directory: Path, target: Path) -> None:

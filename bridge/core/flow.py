@@ -24,9 +24,8 @@ from bridge.errors import StoreError
 from bridge.store.ledger import StoredCommand
 
 LATE_KEPT = 10_000
-"""Timed-out commands whose late answers are still matched without a `reply`."""
 LATE_S = 86_400
-"""How long after its time-out an answer without a `reply` is still taken for a command's."""
+"""Timed-out commands whose late answers are still matched without a `reply`: at most so many, for so long."""
 CANDIDATES = 32
 """Commands that an answer without a `reply` may mean: more than a device answers before one COMMIT."""
 RETRY_S = 1.0

@@ -251,7 +251,23 @@ _DEAD_COLUMNS = (
     "replayed_at",
 )
 TRIM_STEP = 5_000
-"""Reports that one step may delete: some 20 ms of the writer's time."""
+"""Reports or dead letters that one step may delete: some 30 ms of the writer's time."""
+COMMAND_STEP = 1_000
+"""The same of commands, each with its history. A step that deleted this many of anything may have left more."""
+_OLD_REPORTS = """
+SELECT min(seq), max(seq) FROM (
+  SELECT seq, received_at FROM reports WHERE seq NOT IN (SELECT seq FROM latest) ORDER BY seq LIMIT ?
+) WHERE ? OR received_at < ?
+"""
+_OLD_DEAD = """
+DELETE FROM dead_letters WHERE id IN (
+  SELECT id FROM (SELECT id, at FROM dead_letters ORDER BY id LIMIT ?)
+  WHERE at < ? OR id <= (SELECT max(id) FROM dead_letters) - ?
+)
+"""
+_OLD_COMMANDS = """
+SELECT mid FROM (SELECT mid, settled_at FROM commands ORDER BY number LIMIT ?) WHERE settled_at < ?
+"""
 
 
 def _trim(
@@ -261,22 +277,15 @@ def _trim(
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count")
     )
     over = (pages - free) * page > max_bytes
-    last = connection.execute(
-        "SELECT max(seq) FROM (SELECT seq, received_at FROM reports ORDER BY seq LIMIT ?) WHERE ? OR received_at < ?",
-        (TRIM_STEP, over, cutoff),
-    ).fetchone()[0]
+    first, last = connection.execute(_OLD_REPORTS, (TRIM_STEP, over, cutoff)).fetchone()
     gone = {"reports": 0}
     if last is not None:
-        sql = "DELETE FROM reports WHERE seq <= ? AND seq NOT IN (SELECT seq FROM latest)"
-        gone["reports"] = connection.execute(sql, (last,)).rowcount
-    gone["dead_letters"] = connection.execute(
-        "DELETE FROM dead_letters WHERE at < ? OR id <= (SELECT max(id) FROM dead_letters) - ?",
-        (dead_cutoff, dead_rows),
-    ).rowcount
-    old = "SELECT mid FROM commands WHERE settled_at < ? AND state NOT IN ('accepted', 'sent', 'delivered') LIMIT 1000"
-    mids = [mid for (mid,) in connection.execute(old, (dead_cutoff,))]
-    connection.executemany("DELETE FROM command_events WHERE mid = ?", ((mid,) for mid in mids))
-    connection.executemany("DELETE FROM commands WHERE mid = ?", ((mid,) for mid in mids))
+        sql = "DELETE FROM reports WHERE seq BETWEEN ? AND ? AND seq NOT IN (SELECT seq FROM latest)"
+        gone["reports"] = connection.execute(sql, (first, last)).rowcount
+    gone["dead_letters"] = connection.execute(_OLD_DEAD, (TRIM_STEP, dead_cutoff, dead_rows)).rowcount
+    mids = connection.execute(_OLD_COMMANDS, (COMMAND_STEP, dead_cutoff)).fetchall()
+    connection.executemany("DELETE FROM command_events WHERE mid = ?", mids)
+    connection.executemany("DELETE FROM commands WHERE mid = ?", mids)
     gone["commands"] = len(mids)
     return gone
 

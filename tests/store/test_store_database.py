@@ -13,7 +13,7 @@ from bridge.core.record import Record
 from bridge.counts import Counts
 from bridge.errors import StoreError
 from bridge.store.database import Database
-from bridge.store.ledger import STATEMENTS, Ledger
+from bridge.store.ledger import STATEMENTS, TRIM_STEP, Ledger
 from bridge.store.writer import HIGH_WATER, Writer
 
 
@@ -189,6 +189,36 @@ async def test_retention_keeps_the_newest_of_each_sort(tmp_path: Path) -> None:
     assert gone["reports"] == 7
     assert [row["seq"] for row in await ledger.messages(None, None, None, 0, 100)] == [1, 9, 10]
     assert [row["suffix"] for row in await ledger.latest("D1")] == ["alarm/details/post", "report/regular/post"]
+    writer.close()
+    await running
+    await database.close()
+
+
+async def test_old_reports_that_stay_do_not_hide_those_behind_them(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+    writer, ledger = Writer(database, STATEMENTS, Counts()), Ledger(database)
+    running = asyncio.create_task(writer.run())
+    kept = range(1, TRIM_STEP + 2)
+    rows = [report(seq, received_at=1) for seq in range(1, TRIM_STEP + 12)]
+    rows += [("latest", ("D1", "alarm/details/post", str(seq), seq)) for seq in kept]
+    await writer.commit(record(*rows))
+    gone = await ledger.trim(cutoff=9, max_bytes=1 << 40, dead_cutoff=0, dead_rows=100)
+    assert gone["reports"] == 10
+    assert await database.rows("SELECT count(*), max(seq) FROM reports") == [(len(kept), kept[-1])]
+    writer.close()
+    await running
+    await database.close()
+
+
+async def test_dead_letters_are_bounded_by_age_and_number(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+    writer, ledger = Writer(database, STATEMENTS, Counts()), Ledger(database)
+    running = asyncio.create_task(writer.run())
+    letters = [("dead_letter", (at, "mqtt", "D1", "t", "s", "invalid", "", "", b"x", "{}")) for at in range(1, 21)]
+    await writer.commit(record(*letters))
+    assert (await ledger.trim(cutoff=0, max_bytes=1 << 40, dead_cutoff=6, dead_rows=100))["dead_letters"] == 5
+    assert (await ledger.trim(cutoff=0, max_bytes=1 << 40, dead_cutoff=0, dead_rows=10))["dead_letters"] == 5
+    assert [letter["at"] for letter in await ledger.dead_letters(None, 100)] == list(range(20, 10, -1))
     writer.close()
     await running
     await database.close()
