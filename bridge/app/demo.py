@@ -121,7 +121,7 @@ def _welcome(house: House, key: str, specs: list[DeviceSpec]) -> list[str]:
 
 async def _show(house: House, fleet: Fleet, echo: Callable[[str], None], stop: asyncio.Event) -> None:
     """A line every few seconds, until `stop`."""
-    while not stop.is_set():
+    while not await _stopped(stop):
         count = house.counts.value
         summary = fleet.summary()
         echo(
@@ -129,8 +129,12 @@ async def _show(house: House, fleet: Fleet, echo: Callable[[str], None], stop: a
             f"  refused {summary.refused}  mirrored {count('ems_bridge_mirror_rows', (('sink', 'local'),)):.0f} rows"
             f"  commands {summary.commands} answered {summary.answers}"
         )
-        try:
-            async with asyncio.timeout(SHOW_EVERY_S):
-                await stop.wait()
-        except TimeoutError:
-            continue
+
+
+async def _stopped(stop: asyncio.Event) -> bool:
+    """Whether `stop` is set within SHOW_EVERY_S."""
+    try:
+        async with asyncio.timeout(SHOW_EVERY_S):
+            return await stop.wait()
+    except TimeoutError:
+        return False

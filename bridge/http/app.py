@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from importlib.metadata import version
 from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
 
 from bridge.cloud.routes import add_routes
 from bridge.http import commands, contracts, dead, described, devices, events, health, messages, readings
@@ -16,6 +18,8 @@ from bridge.http.openapi import openapi
 from bridge.http.services import Services
 from bridge.http.table import SERVICES, Route, serve
 from schemas import export
+
+log = logging.getLogger(__name__)
 
 ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
@@ -61,6 +65,7 @@ def runner(app: web.Application) -> web.AppRunner:
         access_log=None,
         auto_decompress=False,
         handle_signals=False,
+        logger=_quiet(),
         keepalive_timeout=KEEP_ALIVE_S,
         max_line_size=MAX_LINE,
         max_field_size=MAX_LINE,
@@ -71,6 +76,23 @@ def runner(app: web.Application) -> web.AppRunner:
 def openapi_document() -> dict[str, Any]:
     """OpenAPI 3.1 of every route."""
     return openapi(ROUTES, version("ems-bridge"))
+
+
+def _quiet() -> logging.Logger:
+    """What is no HTTP is the sender's fault: it gets its 400, and a line of ours at debug level instead of a traceback."""
+    logger = logging.getLogger("bridge.http.protocol")
+    if not any(isinstance(each, _NoTracebacks) for each in logger.filters):
+        logger.addFilter(_NoTracebacks())
+    return logger
+
+
+class _NoTracebacks(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, BadHttpMessage):
+            return True
+        log.debug("not HTTP: %s", error.message)
+        return False
 
 
 async def _close(app: web.Application) -> None:
