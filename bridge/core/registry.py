@@ -41,6 +41,7 @@ class Registry:
         self._accounts: dict[str, Account] = {}
         self._keys: dict[bytes, Account] = {}
         self._version = -1
+        self._reading = asyncio.Lock()
         self._checks = asyncio.Semaphore(PASSWORD_CHECKS)
         self.revision = 0
         self.changed: Callable[[set[tuple[str, str]]], None] = lambda _names: None
@@ -205,7 +206,11 @@ class Registry:
     # Following the ledger.
 
     async def refresh(self) -> None:
-        """Read the tables again if anybody changed them."""
+        """Read the tables again if anybody changed them. One at a time: an older reading never comes after a newer one."""
+        async with self._reading:
+            await self._read()
+
+    async def _read(self) -> None:
         version = await self._members.version()
         if version == self._version:
             return

@@ -117,7 +117,7 @@ class Database:
             return
         if size < self._swept:  # begun anew
             self._swept = 0
-        if size - self._swept >= CHECKPOINT_BYTES or size >= RESTART_BYTES:
+        if size - self._swept >= CHECKPOINT_BYTES:
             self._swept = size
             self._sweeping = asyncio.create_task(self._checkpoint(size), name=f"checkpoint {self.path.name}")
 
@@ -125,9 +125,7 @@ class Database:
         try:
             await self._sweeper.run(lambda connection: connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())
             if size >= RESTART_BYTES:
-                await self._writer.run(
-                    lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                )
+                await self._writer.run(_truncate)
         except sqlite3.Error as error:
             log.warning("checkpoint of %s: %s", self.path, error)
         finally:
@@ -161,6 +159,15 @@ def _prepare_reader(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     connection.execute("PRAGMA query_only = ON")
     connection.execute(f"PRAGMA cache_size = -{READ_CACHE_KIB}")
+
+
+def _truncate(connection: sqlite3.Connection) -> None:
+    """Carry the log over and empty it, unless a reader still needs it: commits do not wait for a reader."""
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
 
 def _transaction(connection: sqlite3.Connection, fn: Callable[[sqlite3.Connection], T]) -> T:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from core_house import BACKEND, DEVICE, STRANGER, House
 
@@ -106,3 +108,13 @@ async def test_subscriptions(house: House, principal: Principal, topic_filter: s
 )
 async def test_deliveries(house: House, principal: Principal, topic: str, allowed: bool) -> None:
     assert house.permissions.may_read(principal, topic) is allowed
+
+
+async def test_refreshes_that_overlap_never_go_back(house: House) -> None:
+    seen: list[int] = []
+    house.registry.changed = lambda _ended: seen.append(len(house.registry.devices()))
+    for number in range(20):
+        adding = house.registry.add_device(f"N{number}", "PK")
+        await asyncio.gather(adding, *(house.registry.refresh() for _ in range(5)))
+    assert seen == sorted(seen)
+    assert len(house.registry.devices()) == 22

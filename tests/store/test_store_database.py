@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -222,6 +223,34 @@ async def test_dead_letters_are_bounded_by_age_and_number(tmp_path: Path) -> Non
     writer.close()
     await running
     await database.close()
+
+
+async def test_a_commit_does_not_wait_for_a_reader_of_a_long_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.store.database.RESTART_BYTES", 1 << 20)
+    monkeypatch.setattr("bridge.store.database.CHECKPOINT_BYTES", 1 << 20)
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+    reader = sqlite3.connect(tmp_path / "bridge.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM reports").fetchone()
+    begun = monotonic()
+    for seq in range(1, 9):
+        row = (seq, 0, "D", "t", "s", "m", 1, "x" * (1 << 19))
+        await database.write(
+            lambda connection, row=row: connection.execute("INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        )
+    assert monotonic() - begun < 5
+    log = tmp_path / "bridge.db-wal"
+    assert log.stat().st_size > 4 << 20
+    reader.close()
+    for seq in range(9, 15):
+        row = (seq, 0, "D", "t", "s", "m", 1, "x" * (1 << 19))
+        await database.write(
+            lambda connection, row=row: connection.execute("INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        )
+    await database.close()
+    assert not log.exists()
 
 
 async def test_retention_by_size(tmp_path: Path) -> None:
