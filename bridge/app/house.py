@@ -271,6 +271,8 @@ class House:
         self.submit(record, settled.set_result)
         if not await settled:
             raise StoreError("the commit failed; nothing was replayed")
+        if record.reject is not None:
+            return {"outcome": "rejected", **record.reject._asdict()}
         return {"outcome": "accepted"}
 
     async def _replay_reading(self, letter: dict[str, Any]) -> dict[str, Any]:

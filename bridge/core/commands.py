@@ -116,12 +116,12 @@ class Commands:
         kind: Kind,
         message: Message,
         payload: bytes,
-        conflict: Callable[[Reject], None],
+        told: Callable[[Reject | None], None],
     ) -> None:
-        """A platform published a command: its row, and what follows from it after COMMIT. `conflict` is called when the mid
-        turns out to belong to another command."""
+        """A platform published a command: its row, and what follows from it. After COMMIT `told` gets None, or the refusal if
+        the mid turned out to belong to another command."""
         stored = self._new(principal, "mqtt", address.device, kind, message, payload.decode(), address.prefix)
-        self._put(record, stored, lambda: conflict(_conflict(stored.mid)))
+        self._put(record, stored, told)
 
     def answer(self, record: Record, address: Address, kind: Kind, message: Message, now: int) -> Reject | None:
         """A device answered: the row that settles the command, if there is one. A result that names another device's command
@@ -196,12 +196,13 @@ class Commands:
         prefix = self._permissions.prefixes(device)[0].removesuffix(f"/{uid}")
         stored = self._new(principal, "http", uid, kind, message, payload, prefix, timeout_s, hold_s, now)
         record = Record()
-        refused: list[bool] = []
-        self._put(record, stored, lambda: refused.append(True))
+        told: list[Reject | None] = []
+        self._put(record, stored, told.append)
         if not await committed(self._submit, record):
             raise StoreError("the command could not be stored; it was not taken")
-        if refused:
-            raise Conflict("conflict", _conflict(mid).detail, "$.mid")
+        (refused,) = told
+        if refused is not None:
+            raise Conflict(refused.reason, refused.detail, refused.path)
         return await self._shown(mid)
 
     async def wait(self, mid: str, seconds: float) -> Command:
@@ -285,7 +286,7 @@ class Commands:
             number=self._number,
         )
 
-    def _put(self, record: Record, stored: StoredCommand, conflict: Callable[[], None]) -> None:
+    def _put(self, record: Record, stored: StoredCommand, told: Callable[[Reject | None], None]) -> None:
         row = (
             stored.mid, stored.device, stored.suffix, stored.prefix, stored.sub_device, stored.changes, stored.immediate,
             stored.digest, stored.payload, stored.sender, stored.via, stored.timeout_ms, stored.created_at,
@@ -299,8 +300,8 @@ class Commands:
         def after() -> None:
             if record.results.get("command_put") is not None:
                 self.flow.take(stored)
-            elif record.results.get("command_same") != (1,):
-                conflict()
+            same = record.results.get("command_same") == (1,)
+            told(None if same else _conflict(stored.mid))
 
         record.effects.append(after)
 

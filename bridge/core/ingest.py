@@ -28,6 +28,8 @@ FUTURE_MS = 86_400_000
 """A device clock may be a day ahead (a wrong time zone is 14 hours); more is an error, not a clock."""
 PLACES = 50_000
 """Topics remembered with what they mean; beyond it the memory starts anew."""
+LONGEST = 512
+"""Characters of a topic that is remembered; a made-up one may have 65,535."""
 
 _json = msgspec.json.Encoder()
 
@@ -91,13 +93,13 @@ class Ingest:
 
     def replay(self, principal: Principal, number: int, topic: str, payload: bytes, now: int) -> Record:
         """A dead letter once more, as `principal` sent it. If it is still refused, `record.reject` says why and no second
-        letter is written."""
+        letter is written; that another command has its mid shows only after COMMIT."""
         record = Record()
         place = self._place(topic)
         reject = (
             Reject("unknown_topic", "", _SCHEMES)
             if place is None
-            else self._take(record, principal, place, payload, 1, False, now)
+            else self._take(record, principal, place, payload, 1, False, now, number)
         )
         if reject is not None:
             record = Record()
@@ -117,14 +119,22 @@ class Ingest:
     # One message.
 
     def _take(
-        self, record: Record, principal: Principal, place: Place, payload: bytes, qos: int, retain: bool, now: int
+        self,
+        record: Record,
+        principal: Principal,
+        place: Place,
+        payload: bytes,
+        qos: int,
+        retain: bool,
+        now: int,
+        letter: int | None = None,
     ) -> Reject | None:
         address = place.address
         if not self._permissions.may_publish(principal, address, place.device):
             return Reject("not_authorised", "", f"{principal.kind} {principal.name} may not publish here")
         try:
             if address.kind == "command":
-                return self._take_command(record, principal, place, payload, now)
+                return self._take_command(record, principal, place, payload, now, letter)
             kind, message = kinds.resolve(place.suffix, payload)
         except Invalid as error:
             return Reject(error.reason, error.path, error.detail)
@@ -137,7 +147,7 @@ class Ingest:
         return reject
 
     def _take_command(
-        self, record: Record, principal: Principal, place: Place, payload: bytes, now: int
+        self, record: Record, principal: Principal, place: Place, payload: bytes, now: int, letter: int | None
     ) -> Reject | None:
         address = place.address
         kind = kinds.command(address.feature, address.action)
@@ -147,12 +157,21 @@ class Ingest:
             return Reject("unknown_device", "", f"there is no device {address.device!r}")
         message = kind.decode_strict(payload)
         reject = _check_time(message.timestamp, now)
+
+        def told(found: Reject | None) -> None:
+            """After COMMIT."""
+            if found is None:
+                self._counts.values[_STORED] += 1
+            elif letter is None:
+                self._submit_later(self._refuse(Record(), principal, address.topic, payload, place, found, now))
+            else:
+                record.reject = found
+                undo = Record()
+                undo.rows.append(("dead_replayed", (None, letter)))
+                self._submit_later(undo)
+
         if reject is None:
-            self._commands.accept(
-                record, principal, address, kind, message, payload,
-                lambda found: self._submit_later(self._refuse(Record(), principal, address.topic, payload, place, found, now)),
-            )  # fmt: skip
-            self._counts.values[_STORED] += 1
+            self._commands.accept(record, principal, address, kind, message, payload, told)
         return reject
 
     def _store(self, record: Record, place: Place, kind: Kind, message: Message, payload: bytes, now: int) -> None:
@@ -220,7 +239,9 @@ class Ingest:
                 device = None
             topics = self._permissions.twins(device, address) if device else (topic,)
             signs = {**self._signs, **(device.signs if device else {})}
-            place = self._places[topic] = Place(address, address.suffix, device, topics, signs or None)
+            place = Place(address, address.suffix, device, topics, signs or None)
+            if len(topic) <= LONGEST:
+                self._places[topic] = place
         return place
 
     def _admit(self, record: Record, address: Address, now: int) -> Device:

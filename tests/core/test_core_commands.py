@@ -221,6 +221,17 @@ async def test_the_same_mid_by_mqtt_on_either_scheme_and_with_another_payload(ho
     letters = await house.ledger.dead_letters(None, 10)
     assert [(letter["reason"], letter["path"]) for letter in letters] == [("conflict", "$.mid")]
     assert house.published[-1].topics == ("bridge/v1/PK/D1/error", "bridge/v1/T/D1/error")
+    count = house.counts.value
+    assert count("ems_bridge_messages_received") == 3
+    assert count("ems_bridge_messages_stored") == 2
+    assert count("ems_bridge_messages_rejected", (("reason", "conflict"),)) == 1
+    again = house.ingest.replay(BACKEND, letters[0]["id"], letters[0]["topic"], letters[0]["payload"], house.now)
+    house.submit(again)
+    await house.settle()
+    assert again.reject is not None
+    assert again.reject.reason == "conflict"
+    (letter,) = await house.ledger.dead_letters(None, 10)
+    assert letter["replayed_at"] is None
 
 
 async def test_open_commands_and_their_deadlines_survive_a_restart(house: House) -> None:

@@ -154,3 +154,8 @@ async def test_what_comes_in_is_stored_refused_or_routed(house: House) -> None:
     received, stored = (house.counts.value(f"ems_bridge_messages_{name}") for name in ("received", "stored"))
     assert (received, stored) == (4, 3)
     assert house.counts.value("ems_bridge_messages_rejected", (("reason", "not_json"),)) == 1
+
+
+async def test_long_topics_are_not_remembered(house: House) -> None:
+    await house.publish(BACKEND, f"v1/user/T/{'D' * 600}/streaming_overdemand/sync/command", {})
+    assert house.ingest._places == {}
