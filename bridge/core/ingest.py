@@ -212,11 +212,13 @@ class Ingest:
         device = place.address.device if place else (principal.name if principal.kind == "device" else None)
         row = (now, "mqtt", device, topic, sender, reject.reason, reject.path, reject.detail, payload, "{}")
         record.rows.append(("dead_letter", row))
-        report = {"mid": _mid_of(payload), "topic": topic, "reason": reject.reason, "path": reject.path}
-        body = _json.encode({**report, "detail": reject.detail, "at": now})
+        report = {
+            "mid": _mid_of(payload), "topic": topic, "reason": reject.reason, "path": reject.path,
+            "detail": reject.detail, "at": now,
+        }  # fmt: skip
         topics = self._error_topics(principal, place, reject)
         if topics:
-            record.routes.append(Route(topics, body))
+            record.routes.append(Route(topics, _json.encode(report)))
         if self._events.wants("dead_letter"):
             record.effects.append(
                 lambda: self._events.publish("dead_letter", device or "", {"device": device, **report})
