@@ -5,6 +5,7 @@ BridgeError
 ├── Refused          a request that cannot be done, with a stable `code` and a JSON `path`
 │   ├── NotFound     unknown device, command, dead letter
 │   ├── Conflict     the same mid with another payload; a device that exists already
+│   ├── Exhausted    too many open commands of one device
 │   ├── Denied       the principal may not do this
 │   └── Unprocessable  a body that the schemas refuse
 └── StoreError       the ledger could not commit (disk full, corrupt file)
@@ -43,6 +44,10 @@ class NotFound(Refused):
 
 class Conflict(Refused):
     """It exists already, and differs."""
+
+
+class Exhausted(Refused):
+    """A bound is reached; later it may be possible again."""
 
 
 class Denied(Refused):

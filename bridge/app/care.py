@@ -28,6 +28,10 @@ LOCAL = "local.json"
 DAY_MS = 86_400_000
 TRIM_EVERY_S = 30.0
 """Between two looks at the bounds; a step that was full is followed by the next at once."""
+LATEST_KEPT = 200
+"""Sorts of reports of one device whose newest is kept for ever; a site with thirty cabinets has some 150."""
+LATEST_EVERY = 120
+"""Looks between two counts of them: an hour."""
 DEAD_DAYS = 90
 """Dead letters, and commands that have their outcome, are kept this long."""
 DEAD_ROWS = 100_000
@@ -70,10 +74,13 @@ def remove_address(directory: Path) -> None:
 async def trim_forever(ledger: Ledger, config: Config, counts: Counts, now: Callable[[], int]) -> None:
     """Keep the ledger inside its bounds for as long as the service runs. A store that cannot be written (disk full) is said
     and tried again."""
-    store = config.store
+    store, looks = config.store, 0
     while True:
         cutoff = now() - int(store.reports_max_age_days * DAY_MS)
         try:
+            if looks % LATEST_EVERY == 0:
+                await ledger.trim_latest(LATEST_KEPT)
+            looks += 1
             gone = await ledger.trim(cutoff, store.reports_max_bytes, now() - DEAD_DAYS * DAY_MS, DEAD_ROWS)
         except StoreError as error:
             log.warning("retention: %s", error)

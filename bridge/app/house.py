@@ -29,8 +29,9 @@ from bridge.broker.listener import Broker
 from bridge.config import Config, parse_address
 from bridge.core.commands import Commands
 from bridge.core.events import Events
-from bridge.core.flow import Flow, Open
+from bridge.core.flow import Flow
 from bridge.core.ingest import Ingest
+from bridge.core.open_command import Open
 from bridge.core.permissions import Permissions
 from bridge.core.presence import Presences
 from bridge.core.principal import ANONYMOUS, Principal

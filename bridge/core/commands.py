@@ -9,17 +9,16 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
-from bridge.core.flow import LATE_KEPT, LATE_S, Flow, Submit, committed
+from bridge.core.command import Command, shown
+from bridge.core.flow import LATE_KEPT, LATE_S, OPEN_KEPT, Flow, Submit, committed
 from bridge.core.permissions import Permissions
 from bridge.core.principal import Principal
 from bridge.core.record import Record, Reject, Route
-from bridge.core.states import is_terminal
 from bridge.counts import Counts
-from bridge.errors import Conflict, NotFound, StoreError, Unprocessable
+from bridge.errors import Conflict, Exhausted, NotFound, StoreError, Unprocessable
 from bridge.store.ledger import Ledger, StoredCommand
 from schemas import kinds
 from schemas.envelope import Message
@@ -32,38 +31,6 @@ MAX_HOLD_S = 7 * 86_400
 MAX_TIMEOUT_S = 86_400
 
 _ordered = msgspec.json.Encoder(order="deterministic")
-
-
-class Command(msgspec.Struct, frozen=True):
-    """A command as people see it. Times are epoch ms; `data` is what was sent, `answer` what the device's result carried."""
-
-    mid: str
-    device: str
-    feature: str
-    action: str
-    state: str
-    cause: str
-    code: int | None
-    msg: str
-    data: Any
-    answer: Any
-    answers: int
-    sender: str
-    via: str
-    timeout_s: float
-    created_at: int
-    hold_until: int
-    sent_at: int | None
-    delivered_at: int | None
-    deadline: int | None
-    settled_at: int | None
-    number: int
-    history: list[dict[str, Any]]
-
-    @property
-    def settled(self) -> bool:
-        """Whether it has its outcome."""
-        return is_terminal(self.state)
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -117,11 +84,14 @@ class Commands:
         message: Message,
         payload: bytes,
         told: Callable[[Reject | None], None],
-    ) -> None:
+    ) -> Reject | None:
         """A platform published a command: its row, and what follows from it. After COMMIT `told` gets None, or the refusal if
-        the mid turned out to belong to another command."""
+        the mid turned out to belong to another command. Refused at once when the device has too many open ones."""
+        if self._full(address.device, message.mid):
+            return Reject("quota_exceeded", "", _FULL)
         stored = self._new(principal, "mqtt", address.device, kind, message, payload.decode(), address.prefix)
         self._put(record, stored, told)
+        return None
 
     def answer(self, record: Record, address: Address, kind: Kind, message: Message, now: int) -> Reject | None:
         """A device answered: the row that settles the command, if there is one. A result that names another device's command
@@ -171,8 +141,8 @@ class Commands:
     ) -> Command:
         """Commit a command for a device and give it as accepted. `now`: only if the device is online.
 
-        Raises NotFound (unknown device, or not the principal's), Unprocessable (path), Conflict (the mid has another content)
-        and StoreError.
+        Raises NotFound (unknown device, or not the principal's), Unprocessable (path), Conflict (the mid has another
+        content), Exhausted (too many are open) and StoreError.
         """
         device = await self._registry.find_device(uid)
         if device is None or not self._registry.may_touch(principal, device):
@@ -188,6 +158,8 @@ class Commands:
             mid = str(uuid.uuid4()) if mid is None else _uuid(mid)
         except Invalid as error:
             raise Unprocessable(error.reason, error.detail, error.path) from None
+        if self._full(uid, mid):
+            raise Exhausted("quota_exceeded", _FULL)
         message = Message(
             mid=mid, type=kind.type, data=body, device_uid=uid, timestamp=self._now(),
             sub_device_uid=sub_device_uid, sub_device_id=sub_device_id,
@@ -213,7 +185,7 @@ class Commands:
     async def get(self, mid: str) -> Command | None:
         """The command, or None."""
         stored = await self._ledger.command(mid)
-        return None if stored is None else _command(stored, await self._ledger.command_history(mid))
+        return None if stored is None else shown(stored, await self._ledger.command_history(mid))
 
     async def find(
         self,
@@ -224,7 +196,7 @@ class Commands:
         before: int | None = None,
     ) -> list[Command]:
         """Commands, newest first, without their histories. `devices` bounds what the asker may see."""
-        return [_command(stored, []) for stored in await self._ledger.commands(devices, device, state, limit, before)]
+        return [shown(stored, []) for stored in await self._ledger.commands(devices, device, state, limit, before)]
 
     async def cancel(self, principal: Principal, mid: str) -> Command:
         """Withdraw a command that was not sent. Raises NotFound, Conflict when it was sent or has ended, and StoreError."""
@@ -320,9 +292,15 @@ class Commands:
             raise NotFound("unknown_command", f"there is no command {mid}")
         return command
 
+    def _full(self, device: str, mid: str) -> bool:
+        return mid not in self.flow.open and self.flow.full(device)
+
     def _check_seconds(self, name: str, value: float | None, least: float, most: float) -> None:
         if value is not None and not least <= value <= most:
             raise Unprocessable("invalid", f"{value:g} s; between {least:g} and {most:g} would be right", f"$.{name}")
+
+
+_FULL = f"the device has {OPEN_KEPT} open commands; wait until some have an outcome, or cancel them"
 
 
 def digest(uid: str, kind: Kind, message: Message) -> bytes:
@@ -350,35 +328,6 @@ def _uuid(mid: str) -> str:
 
 def _conflict(mid: str) -> Reject:
     return Reject("conflict", "$.mid", f"mid {mid} was used for another command; take a new one")
-
-
-def _command(stored: StoredCommand, history: list[dict[str, Any]]) -> Command:
-    feature, action, _ = stored.suffix.split("/")
-    sent = msgspec.json.decode(stored.payload)
-    return Command(
-        mid=stored.mid,
-        device=stored.device,
-        feature=feature,
-        action=action,
-        state=stored.state,
-        cause=stored.cause,
-        code=stored.code,
-        msg=stored.msg,
-        data=sent.get("data"),
-        answer=None if stored.answer is None else msgspec.json.decode(stored.answer),
-        answers=stored.answers,
-        sender=stored.sender,
-        via=stored.via,
-        timeout_s=stored.timeout_ms / 1000,
-        created_at=stored.created_at,
-        hold_until=stored.hold_until,
-        sent_at=stored.sent_at,
-        delivered_at=stored.delivered_at,
-        deadline=stored.deadline,
-        settled_at=stored.settled_at,
-        number=stored.number,
-        history=history,
-    )
 
 
 def _askers() -> dict[str, tuple[str, ...]]:

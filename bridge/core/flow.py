@@ -17,6 +17,7 @@ from time import monotonic
 import msgspec
 
 from bridge.core.events import Events
+from bridge.core.open_command import Open
 from bridge.core.record import Done, Record, Route
 from bridge.core.states import FROM
 from bridge.counts import Counts
@@ -34,6 +35,9 @@ RETRY_MAX_S = 60.0
 STALE = 1_024
 """The heap is swept when it has twice as many deadlines as there are open commands, and this many more."""
 
+OPEN_KEPT = 1_000
+"""Open commands of one device: at most so many wait for a device that is away for days. More are refused."""
+
 Submit = Callable[[Record, Done | None], None]
 Deliver = Callable[[str, tuple[str, ...], bytes, Callable[[], None]], str | None]
 """(uid, topics in order of preference, payload, acked) -> the topic that the device subscribed to, None when offline."""
@@ -41,34 +45,6 @@ Listens = Callable[[str, tuple[str, ...]], bool]
 """(uid, topics) -> whether the device is connected and subscribed to one of them."""
 
 _json = msgspec.json.Encoder()
-
-
-class Open:
-    """A command without an outcome, or one that timed out lately. `due` is when it is looked at next, `ends` when its hold
-    ends (seconds of the timer). `deciding`: a change of its state is being committed. `unwritten`: `sent` is on disk, but
-    nothing was written; it is to become `accepted` again."""
-
-    __slots__ = (
-        "changes", "deciding", "device", "due", "ends", "immediate", "mid", "number", "payload", "prefix", "state",
-        "sub_device", "suffix", "timeout_ms", "tries", "unwritten",
-    )  # fmt: skip
-
-    def __init__(self, stored: StoredCommand) -> None:
-        self.mid = stored.mid
-        self.device = stored.device
-        self.suffix = stored.suffix
-        self.prefix = stored.prefix
-        self.sub_device = stored.sub_device
-        self.changes = stored.changes
-        self.immediate = stored.immediate
-        self.payload = stored.payload.encode()
-        self.number = stored.number
-        self.timeout_ms = stored.timeout_ms
-        self.state = stored.state
-        self.deciding = False
-        self.unwritten = False
-        self.tries = 0
-        self.due = self.ends = 0.0
 
 
 class Flow:
@@ -106,6 +82,10 @@ class Flow:
         self._heap: list[tuple[float, int, str]] = []
         self._wake = asyncio.Event()
         counts.gauge("ems_bridge_commands_open", lambda: len(self.open), text="Commands without an outcome")
+
+    def full(self, device: str) -> bool:
+        """Whether the device has as many open commands as it may."""
+        return len(self._by_device.get(device, ())) >= OPEN_KEPT
 
     # Coming in.
 

@@ -14,7 +14,7 @@ from bridge.core.permissions import Permissions
 from bridge.core.presence import Presences
 from bridge.core.principal import Principal
 from bridge.core.record import Record, Reject, Route
-from bridge.core.registry import Device
+from bridge.core.registry import NAME, Device
 from bridge.counts import Counts
 from schemas import kinds, readings
 from schemas.envelope import Message
@@ -78,6 +78,7 @@ class Ingest:
         acknowledged after COMMIT."""
         self._counts.values[_RECEIVED] += 1
         record = Record()
+        record.size = len(payload)
         place = self._place(topic)
         if place is None:
             if self._other(principal, topic):
@@ -132,6 +133,10 @@ class Ingest:
         address = place.address
         if not self._permissions.may_publish(principal, address, place.device):
             return Reject("not_authorised", "", f"{principal.kind} {principal.name} may not publish here")
+        if place.device is None and not (NAME.fullmatch(address.device) and NAME.fullmatch(address.owner)):
+            return Reject(
+                "invalid", "", f"device {address.device[:128]!r} or its owner has a name that no device can have"
+            )
         try:
             if address.kind == "command":
                 return self._take_command(record, principal, place, payload, now, letter)
@@ -170,9 +175,7 @@ class Ingest:
                 undo.rows.append(("dead_replayed", (None, letter)))
                 self._submit_later(undo)
 
-        if reject is None:
-            self._commands.accept(record, principal, address, kind, message, payload, told)
-        return reject
+        return reject or self._commands.accept(record, principal, address, kind, message, payload, told)
 
     def _store(self, record: Record, place: Place, kind: Kind, message: Message, payload: bytes, now: int) -> None:
         address = place.address

@@ -40,7 +40,7 @@ class Record:
     the first row that it returned (RETURNING) or None: None from a conditional UPDATE means that somebody else was first.
     """
 
-    __slots__ = ("effects", "reject", "results", "routes", "rows")
+    __slots__ = ("effects", "reject", "results", "routes", "rows", "size")
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -48,3 +48,5 @@ class Record:
         self.effects: list[Callable[[], None]] = []
         self.results: dict[str, tuple[object, ...] | None] = {}
         self.reject: Reject | None = None
+        self.size = 0
+        """Bytes of the payload that it came from: what waiting for its COMMIT costs."""

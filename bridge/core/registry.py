@@ -27,7 +27,7 @@ NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:@-]{0,126}[A-Za-z0-9_-])?")
 PASSWORD_CHECKS = 2
 """argon2 runs at once: 64 MiB and one core each."""
 
-__all__ = ["Account", "Device", "Registry"]
+__all__ = ["NAME", "Account", "Device", "Registry"]
 
 
 class Registry:

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bridge.core.commands import Command
+from bridge.core.command import Command
 from bridge.errors import NotFound, Unprocessable
 from bridge.http.devices import visible_device
 from bridge.http.shapes import OPEN_STATES, CommandBody, CommandList, CommandQuery, CommandRequest, CommandsQuery, Step
@@ -110,6 +110,7 @@ ROUTES = (
             202: (CommandBody, "it runs; Location says where to ask again"),
             404: (None, "no such device"),
             409: (None, "the mid is taken by another command"),
+            429: (None, "the device has as many open commands as it may"),
             422: (None, "the command is not what the schemas ask for; `path` says where"),
         },
         body=CommandRequest,

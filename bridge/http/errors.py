@@ -10,13 +10,13 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import web
 
-from bridge.errors import Conflict, Denied, NotFound, Refused, StoreError, Unprocessable
+from bridge.errors import Conflict, Denied, Exhausted, NotFound, Refused, StoreError, Unprocessable
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-STATUS: dict[type[Refused], int] = {NotFound: 404, Conflict: 409, Denied: 403, Unprocessable: 422}
+STATUS: dict[type[Refused], int] = {NotFound: 404, Conflict: 409, Denied: 403, Unprocessable: 422, Exhausted: 429}
 CODES = {"too_large": 413, "unsupported_encoding": 415, "timeout": 408}
 """Refusals of a body before it is read to its end; any other Refused is a 400."""
 

@@ -24,6 +24,13 @@ _DEAD = """
 INSERT INTO dead_letters (at, source, device, topic, sender, reason, path, detail, payload, context)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+_TRIM_LATEST = """
+DELETE FROM latest WHERE (device, suffix, variant) IN (
+  SELECT device, suffix, variant FROM (
+    SELECT device, suffix, variant, row_number() OVER (PARTITION BY device ORDER BY seq DESC) AS place FROM latest
+    WHERE device IN (SELECT device FROM latest GROUP BY device HAVING count(*) > ?1))
+  WHERE place > ?1)
+"""
 _COMMAND_COLUMNS = (
     "mid, device, suffix, prefix, sub_device, changes, immediate, digest, payload, sender, via, state, cause,"
     " code, msg, answer, answers, timeout_ms, created_at, hold_until, sent_at, delivered_at, deadline, settled_at, number"
@@ -227,6 +234,11 @@ class Ledger:
         return await self.database.write(lambda connection: connection.execute(sql, (wanted,)).rowcount)
 
     # Bounds.
+
+    async def trim_latest(self, kept: int) -> int:
+        """Forget which reports are the newest of their sort beyond `kept` sorts of one device: names that a device makes up must
+        not keep reports from retention. Gives how many."""
+        return await self.database.write(lambda connection: connection.execute(_TRIM_LATEST, (kept,)).rowcount)
 
     async def trim(self, cutoff: int, max_bytes: int, dead_cutoff: int, dead_rows: int) -> dict[str, int]:
         """Delete reports received before `cutoff` (ms) or over `max_bytes` of file, commands and dead letters before

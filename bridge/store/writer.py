@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 HIGH_WATER = 20_000
 """Records waiting: about 20 MB of meter reports. Above it the busiest sockets are not read."""
 LOW_WATER = 5_000
+HIGH_WATER_BYTES = 64 << 20
+"""The same in bytes of payloads, for messages that are larger."""
 
 _json = msgspec.json.Encoder()
 
@@ -33,6 +35,7 @@ class Committed(Protocol):
     """What the writer needs of a Record."""
 
     rows: list[tuple[str, tuple[object, ...]]]
+    size: int
     results: dict[str, tuple[object, ...] | None]
     effects: list[Callable[[], None]]
 
@@ -62,6 +65,7 @@ class Writer:
         self.after_batch: Callable[[], None] = lambda: None
         self.pressure = pressure
         self._pending: list[Item] = []
+        self._bytes = 0
         self._busy = False
         self._pressed = False
         self._closing = False
@@ -75,7 +79,8 @@ class Writer:
             self._finish(record, done)
             return
         self._pending.append((record, done))
-        if len(self._pending) > HIGH_WATER and not self._pressed:
+        self._bytes += record.size
+        if (len(self._pending) > HIGH_WATER or self._bytes > HIGH_WATER_BYTES) and not self._pressed:
             self._pressed = True
             self.pressure(True)
         self._wake.set()
@@ -98,7 +103,7 @@ class Writer:
             await self._wake.wait()
             self._wake.clear()
             while self._pending:
-                batch, self._pending = self._pending, []
+                batch, self._pending, self._bytes = self._pending, [], 0
                 self._busy = True
                 try:
                     await self._commit(batch)

@@ -11,8 +11,9 @@ from typing import Any
 
 from bridge.core.commands import Commands, Limits
 from bridge.core.events import Events
-from bridge.core.flow import Flow, Open
+from bridge.core.flow import Flow
 from bridge.core.ingest import Ingest
+from bridge.core.open_command import Open
 from bridge.core.permissions import Permissions
 from bridge.core.presence import Presences
 from bridge.core.principal import Principal

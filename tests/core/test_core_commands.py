@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from core_house import BACKEND, DEVICE, NOW, STRANGER, House
 
-from bridge.core.commands import Command
-from bridge.errors import Conflict, NotFound, StoreError, Unprocessable
+from bridge.core.command import Command
+from bridge.core.flow import OPEN_KEPT
+from bridge.errors import Conflict, Exhausted, NotFound, StoreError, Unprocessable
 
 CREATE = {
     "over_demand_status": 1,
@@ -288,6 +289,22 @@ async def test_bad_requests_name_the_path(
         await house.commands.request(BACKEND, "D1", feature, action, data, **more)
     assert caught.value.path == path
     assert await house.commands.find(None) == []
+
+
+async def test_a_device_has_a_bounded_number_of_open_commands(house: House) -> None:
+    house.online = False
+    mids = [str(uuid.uuid4()) for _ in range(OPEN_KEPT)]
+    asked = (house.commands.request(BACKEND, "D1", "streaming_overdemand", "sync", None, mid=mid) for mid in mids)
+    await asyncio.gather(*asked)
+    with pytest.raises(Exhausted):
+        await ask(house, "sync", None)
+    assert (await ask(house, "sync", None, mid=mids[0])).mid == mids[0]
+    body = {"mid": str(uuid.uuid4()), "type": "streaming_overdemand_sync", "device_uid": "D1", "timestamp": NOW}
+    record = await house.publish(BACKEND, "v1/user/T/D1/streaming_overdemand/sync/command", body)
+    assert record.reject is not None
+    assert record.reject.reason == "quota_exceeded"
+    await house.commands.cancel(BACKEND, mids[0])
+    assert (await ask(house, "sync", None)).state == "accepted"
 
 
 async def test_foreign_and_unknown_devices_are_not_there(house: House) -> None:

@@ -15,7 +15,7 @@ from bridge.counts import Counts
 from bridge.errors import StoreError
 from bridge.store.database import Database
 from bridge.store.ledger import STATEMENTS, TRIM_STEP, Ledger
-from bridge.store.writer import HIGH_WATER, Writer
+from bridge.store.writer import HIGH_WATER, HIGH_WATER_BYTES, Writer
 
 
 def report(seq: int, device: str = "D1", received_at: int = 1_000) -> tuple[str, tuple[object, ...]]:
@@ -251,6 +251,36 @@ async def test_a_commit_does_not_wait_for_a_reader_of_a_long_log(
         )
     await database.close()
     assert not log.exists()
+
+
+async def test_sorts_that_a_device_makes_up_do_not_keep_their_reports_for_ever(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+    writer, ledger = Writer(database, STATEMENTS, Counts()), Ledger(database)
+    running = asyncio.create_task(writer.run())
+    rows = [report(seq, "D1") for seq in range(1, 11)] + [report(11, "D2")]
+    rows += [("latest", ("D1", "report/regular/post", f"v{seq}", seq)) for seq in range(1, 11)]
+    await writer.commit(record(*rows, ("latest", ("D2", "report/regular/post", "v2", 11))))
+    assert await ledger.trim_latest(3) == 7
+    assert [row["variant"] for row in await ledger.latest("D1")] == ["v10", "v8", "v9"]
+    assert len(await ledger.latest("D2")) == 1
+    writer.close()
+    await running
+    await database.close()
+
+
+async def test_large_records_press_by_their_bytes(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+    told: list[bool] = []
+    writer = Writer(database, STATEMENTS, Counts(), pressure=told.append)
+    for seq in range(2):
+        large = record(report(seq))
+        large.size = HIGH_WATER_BYTES * 2 // 3
+        writer.submit(large)
+    running = asyncio.create_task(writer.run())
+    writer.close()
+    await running
+    assert told == [True, False]
+    await database.close()
 
 
 async def test_retention_by_size(tmp_path: Path) -> None:
