@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
-from collections.abc import AsyncIterator
+import tarfile
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -165,6 +166,22 @@ async def test_backup_and_verify_while_it_runs(bridge: Bridge, device: Client) -
     assert (await run(bridge, "backup", str(target)))[0] == 0
     assert target.stat().st_size > 0
     assert (await run(bridge, "verify"))[:2] == (0, "clean\n")
+
+
+async def test_a_backup_that_is_unpacked_serves_the_same(
+    bridge: Bridge, device: Client, make_bridge: Callable[..., Bridge]
+) -> None:
+    await device.stored(messages.topic("EMS001", messages.REPORT), messages.report("EMS001", 1))
+    target = bridge.home / "copy.tar"
+    assert (await run(bridge, "backup", str(target)))[0] == 0
+    again = make_bridge(name="again")
+    with tarfile.open(target) as tar:
+        tar.extractall(again.data, filter="data")
+    again.start()
+    assert (await run(again, "verify"))[:2] == (0, "clean\n")
+    assert (await run(again, "device", "list"))[1] == (await run(bridge, "device", "list"))[1]
+    shown = await run(again, "send", "EMS001", *DELETE, "--now")
+    assert shown[1].startswith("undeliverable ")
 
 
 def test_the_receiving_side_alone(bridge: Bridge) -> None:
