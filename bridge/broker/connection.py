@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from bridge.broker.intake import CLOSED, GREETING, OPEN, OPENING, Intake, ignore
 from bridge.broker.login import log_in
+from bridge.broker.replay import send_next
 from bridge.broker.retained import DROPPED
 from bridge.broker.wire import OPENING_SESSION, PRESSED
 from bridge.mqtt import framing, packets
@@ -93,7 +94,7 @@ class Connection(Intake):
             delivery = out.take()
             if delivery is not None:
                 self._deliver(delivery)
-            elif not session.replay or out.inflight >= out.window or not self._hub.replay_next(session, self):
+            elif not session.replay or out.inflight >= out.window or not send_next(self._hub, session, self):
                 return
 
     def overdue(self, now: float) -> str:

@@ -6,7 +6,7 @@ subscribers afterwards, `discard` forgets what a failed commit had prepared. All
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from time import time
 from typing import TYPE_CHECKING
@@ -224,7 +224,7 @@ class Hub:
         asked = [("subscribe", topic_filter) for topic_filter, _ in filters]
         for topic_filter, _ in filters:
             may_read = partial(self.access.may_read, session.principal)
-            asked += [("receive", kept.topic) for kept in self.retained.match(topic_filter, may_read)]
+            asked += [("receive", kept.topic) for kept in self.retained.match(topic_filter, may_read) if kept]
         return [(action, topic) for action, topic in asked if gate.known(session, action, topic) is None]
 
     def subscribe(self, session: Session, filters: list[tuple[str, int]], answer: Callable[[list[int]], None]) -> None:
@@ -245,8 +245,10 @@ class Hub:
                 return
             answer(codes)
             for (topic_filter, qos), code in zip(filters, codes, strict=True):
-                if code != FAILURE:
-                    self._replay(session, topic_filter, qos)
+                if code != FAILURE and topic_filter in session.subscriptions:
+                    session.replay.ask(topic_filter, qos)
+            if session.connection is not None:
+                session.connection.feed()
             self._reach.update(session)
 
         self._commit(rows, done)
@@ -254,6 +256,8 @@ class Hub:
     def unsubscribe(self, session: Session, filters: list[str], answer: Callable[[], None]) -> None:
         """Remove subscriptions; `answer()` after COMMIT, also when there were none [MQTT-3.10.4-5]."""
         rows = [row for topic_filter in filters for row in self.sessions.unsubscribe(session, topic_filter)]
+        for topic_filter in filters:
+            session.replay.forget(topic_filter)
         self._reach.update(session)
         self._commit(rows, lambda ok: answer() if ok else self.failed(session))
 
@@ -288,25 +292,10 @@ class Hub:
         if delivery is not None and delivery.row:
             self.turn.rows(release(delivery))
 
-    def replay_next(self, session: Session, connection: Connection) -> bool:
-        """Send the next retained message that the session asked for; False when its queue is full."""
-        message, qos = session.replay[0]
-        if not qos:
-            connection.send(message, retain=True)
-        elif not session.durable:
-            delivery = session.out.reserve(message, qos, retain=True)
-            if delivery is None:
-                return False
-            session.out.ready(delivery)
-        else:
-            durable, row = self.sessions.message(message.topic, message.payload)
-            queued = self.sessions.queue(session, durable, qos, retain=True)
-            if queued is None:
-                return False
-            self.turn.rows([row, queued[1]])
-            session.out.ready(queued[0])
-        session.replay.popleft()
-        return True
+    def retained_for(self, session: Session, topic_filter: str) -> Iterator[Kept | None]:
+        """Retained messages that a filter of the session covers; None for each that it may not read."""
+        found = self.retained.match(topic_filter, partial(self._may_read, session))
+        return found if self.gate is None else iter(list(found))  # the plugins' decisions hold for now
 
     def failed(self, session: Session) -> None:
         """A commit that the session's client waits for has failed."""
@@ -367,12 +356,6 @@ class Hub:
                 continue
             session.out.ready(delivery)
             connection.feed()
-
-    def _replay(self, session: Session, topic_filter: str, qos: int) -> None:
-        for kept in self.retained.match(topic_filter, partial(self._may_read, session)):
-            session.replay.append((Message(kept.topic, kept.payload), min(qos, kept.qos)))
-        if session.connection is not None:
-            session.connection.feed()
 
     def _may_read(self, session: Session, topic: str) -> bool:
         if self.gate is not None and not self.gate.may_receive(session, topic):

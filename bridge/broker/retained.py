@@ -66,13 +66,16 @@ class Retained:
             else:
                 self._remove(kept.topic)
 
-    def match(self, topic_filter: str, may_read: Callable[[str], bool]) -> Iterator[Kept]:
-        """What a filter covers and `may_read(topic)` allows; of a topic and its twins only one."""
+    def match(self, topic_filter: str, may_read: Callable[[str], bool]) -> Iterator[Kept | None]:
+        """What a filter covers, found step by step while messages come and go: None for each that `may_read(topic)` does not
+        allow, and of a topic and its twins for all but one."""
         seen: set[int] = set()
         for kept in self._tree.match(topic_filter):
             if kept.group not in seen and may_read(kept.topic):
                 seen.add(kept.group)
                 yield kept
+            else:
+                yield None
 
     def _fits(self, kept: Kept) -> bool:
         if kept.topic.count("/") >= self._limits.topic_levels:
@@ -82,9 +85,11 @@ class Retained:
         return kept.topic in self._tree or len(self._tree) < self._limits.retained_messages
 
     def _put(self, kept: Kept) -> None:
-        self._remove(kept.topic)
+        old = self._tree.get(kept.topic)
         self._tree.put(kept.topic, kept)
         self.size += len(kept.topic) + len(kept.payload)
+        if old is not None:
+            self.size -= len(old.topic) + len(old.payload)
 
     def _remove(self, topic: str) -> None:
         old = self._tree.pop(topic)

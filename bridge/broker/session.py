@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from bridge.broker.limits import Limits
+from bridge.broker.replay import Replay
 from bridge.core.principal import Principal
-from bridge.mqtt.flow import Delivery, Message, Outbound
+from bridge.mqtt.flow import Delivery, Outbound
 from bridge.mqtt.topics import matches
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class Session:
         self.out = Outbound(limits.inflight, limits.queue_messages, limits.queue_bytes)
         self.inbound: dict[int, bool] = {}
         """QoS 2 packet ids that the client has not released; True after COMMIT."""
-        self.replay: deque[tuple[Message, int]] = deque()
-        """Retained messages that a SUBSCRIBE asked for, with their QoS: sent when nothing else waits."""
+        self.replay = Replay()
+        """Retained messages that a SUBSCRIBE asked for: sent when nothing else waits."""
 
     @property
     def key(self) -> Key:

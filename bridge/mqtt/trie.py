@@ -198,7 +198,7 @@ class TopicTree(Generic[V]):
         return value
 
     def match(self, topic_filter: str) -> Iterator[V]:
-        """Values of all topics that `topic_filter` covers."""
+        """Values of all topics that `topic_filter` covers. The tree may change between two of them: each is as it is then."""
         if not is_wild(topic_filter):
             value = self._values.get(topic_filter)
             return iter(() if value is None else (value,))
