@@ -38,6 +38,8 @@ class Presences:
         self._now = now
         self._connections: dict[str, int] = {}
         self._known: dict[str, Presence] = {}
+        self._silent: set[str] = set()
+        """Who is there and has not spoken."""
 
     def get(self, uid: str) -> Presence:
         """The device's presence."""
@@ -58,6 +60,7 @@ class Presences:
         """One more connection of the device."""
         self._connections[uid] = self._connections.get(uid, 0) + 1
         if self._connections[uid] == 1:
+            self._silent.add(uid)
             self._tell(uid, True)
 
     def disconnected(self, uid: str) -> None:
@@ -66,10 +69,14 @@ class Presences:
         if left > 0:
             self._connections[uid] = left
         elif self._connections.pop(uid, None) is not None:
+            self._silent.discard(uid)
             self._tell(uid, False)
 
     def uses(self, uid: str, scheme: str) -> None:
-        """The device spoke on `scheme`."""
+        """The device spoke on `scheme`; the first time since it came says which is its own."""
+        if uid not in self._silent:
+            return
+        self._silent.discard(uid)
         known = self._known.get(uid)
         if known is not None and known.scheme != scheme:
             self._known[uid] = known._replace(scheme=scheme)
