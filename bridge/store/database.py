@@ -67,7 +67,11 @@ class Database:
 
         async def connect(target: str, uri: bool = False) -> _Connection:
             made = _Connection(lambda: _connect(target, uri), 64)
-            await made
+            try:
+                await made
+            except sqlite3.Error:
+                made._thread.join()  # it ends by itself, but not before the event loop that it reports to does
+                raise
             connections.append(made)
             return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -82,6 +83,14 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bridge.db").write_bytes(b"not a database at all, but long enough to be one" * 40)
     with pytest.raises(StoreError, match=r"bridge\.db"):
         await Database.open(tmp_path / "bridge.db", "bridge")
+
+
+async def test_a_file_that_cannot_be_opened_leaves_no_thread_behind(tmp_path: Path) -> None:
+    (tmp_path / "bridge.db").mkdir()
+    threads = threading.active_count()
+    with pytest.raises(StoreError, match="unable to open"):
+        await Database.open(tmp_path / "bridge.db", "bridge")
+    assert threading.active_count() == threads
 
 
 async def test_done_and_effects_run_in_order_after_commit(tmp_path: Path) -> None:
