@@ -40,6 +40,7 @@ from bridge.core.registry import Registry
 from bridge.counts import Counts
 from bridge.errors import ConfigError, NotFound, StoreError
 from bridge.http.app import build, runner
+from bridge.http.door import Door
 from bridge.http.services import Services
 from bridge.mirror.courier import Courier
 from bridge.mirror.rows import decode_row
@@ -320,8 +321,7 @@ class House:
 
 async def listen(web_runner: web.AppRunner, host: str, port: int) -> tuple[str, int]:
     """Bind an HTTP runner; gives the address."""
-    site = web.TCPSite(web_runner, host, port)
-    await site.start()
+    await Door(web_runner, host, port).start()
     address = web_runner.addresses[0]
     return str(address[0]), int(address[1])
 

@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 
 from bridge.cloud.routes import add_routes
 from bridge.http import commands, contracts, dead, described, devices, events, health, messages, readings
+from bridge.http.door import guard
 from bridge.http.errors import errors
 from bridge.http.openapi import openapi
 from bridge.http.services import Services
@@ -59,7 +60,8 @@ def build(services: Services) -> web.Application:
 
 
 def runner(app: web.Application) -> web.AppRunner:
-    """A runner with this room's bounds: bodies arrive as sent (each route unpacks within its limit)."""
+    """A runner with this room's bounds, for a Door: bodies arrive as sent (each route unpacks within its limit)."""
+    guard(app)
     return web.AppRunner(
         app,
         access_log=None,

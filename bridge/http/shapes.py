@@ -8,6 +8,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 Ms = Annotated[int, Meta(description="epoch milliseconds")]
 Limit = Annotated[int, Meta(ge=1, le=1000, description="items at most")]
+ROW_MAX = 2**63 - 1
+"""No row of SQLite has a larger number."""
 Time = Annotated[str, Meta(description="epoch milliseconds, or ISO 8601 with an offset")]
 
 State = Literal[
@@ -172,7 +174,7 @@ class MessagesQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
     device: str | None = None
     suffix: Annotated[str | None, Meta(description="feature/action/kind")] = None
-    since: Annotated[int, Meta(ge=0, description="sequence number that the page begins behind")] = 0
+    since: Annotated[int, Meta(ge=0, le=ROW_MAX, description="sequence number that the page begins behind")] = 0
     limit: Limit = 100
 
 
@@ -215,7 +217,7 @@ class DeadQuery(Struct, frozen=True, forbid_unknown_fields=True):
     device: str | None = None
     source: Literal["mqtt", "mirror"] | None = None
     reason: str | None = None
-    before: Annotated[int, Meta(ge=1, description="id that the page begins before")] | None = None
+    before: Annotated[int, Meta(ge=1, le=ROW_MAX, description="id that the page begins before")] | None = None
     limit: Limit = 100
 
 

@@ -140,6 +140,8 @@ async def test_a_body_that_is_no_command(window: Window, body: bytes, status: in
         ("/api/v1/devices?online=maybe", "?online"),
         ("/api/v1/devices/D1?x=1", "?x"),
         ("/api/v1/messages?since=-1", "?since"),
+        ("/api/v1/messages?since=9223372036854775808", "?since"),
+        ("/api/v1/dead-letters?before=99999999999999999999999", "?before"),
         ("/api/v1/dead-letters?source=moon", "?source"),
         ("/api/v1/readings", "?asset"),
         ("/api/v1/readings?asset=D1&start=soon", "?start"),
