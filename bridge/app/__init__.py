@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from bridge.app.care import backup, verify
+from bridge.app.care import backup, open_files, verify
 from bridge.app.demo import demo
 from bridge.app.house import Addresses, House
 from bridge.app.receiving import cloud
@@ -47,6 +47,7 @@ async def serve(config: Config, ready: Callable[[Addresses], None], stop: asynci
     Raises ConfigError (an address, a data directory in use) and StoreError. A task that fails ends everything: a supervisor
     starts a process that lost nothing, which is better than half a bridge.
     """
+    open_files(config.broker.max_connections)
     house = await House.open(config)
     try:
         async with asyncio.TaskGroup() as group:

@@ -7,6 +7,7 @@ import fcntl
 import json
 import logging
 import os
+import resource
 import sqlite3
 import tarfile
 import tempfile
@@ -38,12 +39,19 @@ DEAD_ROWS = 100_000
 """Dead letters kept: a device that sends nothing else fills 256 KiB × this at most."""
 
 
+OTHER_FILES = 2_500
+"""Files beside MQTT connections: HTTP's, the store's, the couriers'."""
+
+
 class Lock:
     """One service a data directory. Held until the process ends or `release`."""
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._file: IO[str] = (directory / LOCK).open("a")
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file: IO[str] = (directory / LOCK).open("a")
+        except OSError as error:
+            raise ConfigError(str(directory), error.strerror or str(error), "a directory that can be written") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -55,6 +63,22 @@ class Lock:
     def release(self) -> None:
         """Let the next service in."""
         self._file.close()
+
+
+def open_files(connections: int) -> None:
+    """Let the process have as many files as it promises connections, if the system does: the usual 1,024 are fewer."""
+    usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OTHER_FILES
+    if usual < wanted:
+        most = most if most != resource.RLIM_INFINITY else wanted
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, most), most))
+    if most < wanted:
+        log.warning(
+            "the system allows %d open files; broker.max_connections = %d needs %d (LimitNOFILE)",
+            most,
+            connections,
+            wanted,
+        )
 
 
 def leave_address(directory: Path, http: str, mqtt: str | None, token: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,30 @@ import pytest
 from bridge.app import care
 from bridge.config import Config
 from bridge.counts import Counts
+from bridge.errors import ConfigError
 from bridge.store.database import Database
 from bridge.store.ledger import Ledger
+
+
+def test_a_process_may_open_as_many_files_as_it_promises_connections(caplog: pytest.LogCaptureFixture) -> None:
+    usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
+        care.open_files(500)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (500 + care.OTHER_FILES, most)
+        assert not caplog.records
+        care.open_files(1 << 40)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most, most)
+        assert "LimitNOFILE" in caplog.text
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (usual, most))
+
+
+@pytest.mark.parametrize("name", ["file", "file/below", "n" * 300])
+def test_a_data_directory_that_cannot_be_made_says_which_and_why(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="directory"):
+        care.Lock(tmp_path / name)
 
 
 async def test_a_full_disk_does_not_end_retention(
