@@ -28,6 +28,8 @@ ELECTRIC_POWER = "/tsdb-service/v2.0/electric-power"
 PATHS = (INGEST, ELECTRIC_POWER)
 """Routes whose handlers authorise by themselves."""
 MAX_PARAMETERS = 1_000
+QUERY_BYTES = 64 << 10
+"""Of the body of a query, as much as of a GET's line: it is read before it is known who asks, whose key may lie in it."""
 _STATUS = {
     "too_large": 413,
     "too_many_rows": 413,
@@ -98,7 +100,7 @@ def _error(status: int, refused: Refused) -> web.Response:
 
 async def _electric_power(cloud: Cloud, request: web.Request) -> web.Response:
     try:
-        params = await _parameters(request, cloud.settings.max_body_bytes)
+        params = await _parameters(request, min(QUERY_BYTES, cloud.settings.max_body_bytes))
         key = key_of(request) or next(iter(params.get("accessKey", ())), None) or None
         principal = await cloud.authorize(request, key)
         if principal is None:

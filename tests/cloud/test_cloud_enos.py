@@ -333,10 +333,11 @@ async def test_bodies_that_mean_nothing(served: Served, body: bytes, content_typ
         assert (await response.json())["status"] in (400, 702)
 
 
-async def test_a_huge_body_is_refused(served: Served) -> None:
-    async with served.http.post(
-        served.url + PATH, data=io.BytesIO(b"a" * (9 << 20)), headers={"X-API-Key": "all"}
-    ) as response:
+@pytest.mark.parametrize(("size", "headers"), [(9 << 20, {"X-API-Key": "all"}), (65 << 10, {})])
+async def test_a_huge_body_is_refused_also_before_it_is_known_who_asks(
+    served: Served, size: int, headers: dict[str, str]
+) -> None:
+    async with served.http.post(served.url + PATH, data=io.BytesIO(b"a" * size), headers=headers) as response:
         assert response.status == 413
 
 
