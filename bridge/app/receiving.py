@@ -8,16 +8,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from aiohttp import web
-
 from bridge.app import care
 from bridge.app.house import Addresses, bound, listen, loopback
-from bridge.app.settings import open_cloud
-from bridge.cloud.routes import add_routes
+from bridge.app.settings import http_limits, open_cloud
 from bridge.config import Config
 from bridge.core.registry import Registry
 from bridge.counts import Counts
-from bridge.http.app import runner
+from bridge.http.app import build_receiving, runner
+from bridge.http.services import Receiving
 from bridge.store.database import Database
 
 
@@ -41,11 +39,17 @@ async def _serve(
     token = secrets.token_urlsafe(32)
     registry = Registry(database, token)
     await registry.refresh()
-    receiving = await open_cloud(config, directory / "series.db", registry, Counts())
-    app = web.Application()
-    add_routes(app, receiving)
-    app.router.add_get("/healthz", _alive)
-    web_runner = runner(app)
+    counts = Counts()
+    series = await open_cloud(config, directory / "series.db", registry, counts)
+    receiving = Receiving(
+        registry=registry,
+        cloud=series,
+        counts=counts,
+        ready={},
+        allow_anonymous=config.broker.allow_anonymous,
+        limits=http_limits(config),
+    )
+    web_runner = runner(build_receiving(receiving))
     await web_runner.setup()
     try:
         async with asyncio.TaskGroup() as group:
@@ -57,9 +61,5 @@ async def _serve(
             following.cancel()
     finally:
         await web_runner.cleanup()
-        await receiving.close()
+        await series.close()
         care.remove_address(directory)
-
-
-async def _alive(_request: web.Request) -> web.Response:
-    return web.json_response({"status": "ok"})

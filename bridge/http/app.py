@@ -16,8 +16,8 @@ from bridge.http import commands, contracts, dead, described, devices, events, h
 from bridge.http.door import guard
 from bridge.http.errors import errors
 from bridge.http.openapi import openapi
-from bridge.http.services import Services
-from bridge.http.table import SERVICES, Route, serve
+from bridge.http.services import Receiving, Services
+from bridge.http.table import RECEIVING, SERVICES, Route, serve
 from schemas import export
 
 log = logging.getLogger(__name__)
@@ -30,10 +30,13 @@ ROUTES: tuple[Route, ...] = (
     *messages.ROUTES,
     *dead.ROUTES,
     *events.ROUTES,
-    *contracts.ROUTES,
+    contracts.OPENAPI,
+    contracts.ASYNCAPI,
     *described.ROUTES,
 )
 """Every route, one row each."""
+RECEIVING_ROUTES: tuple[Route, ...] = (*health.ROUTES, *readings.ROUTES, contracts.OPENAPI, *described.ROUTES)
+"""Those of the receiving side alone."""
 
 SHUTDOWN_S = 5.0
 """Requests in flight get this long when the server stops; streams and long polls end at once."""
@@ -43,18 +46,27 @@ MAX_LINE = 64 * 1024
 
 
 def build(services: Services) -> web.Application:
-    """The application. Serve it with `runner`."""
-    app = web.Application(middlewares=[errors])
+    """The application of a whole bridge. Serve it with `runner`."""
+    app = _application(ROUTES, services)
     app[SERVICES] = services
     app[events.STREAMS] = set[asyncio.Task[object]]()
-    app[contracts.DOCUMENTS] = {
-        "/api/v1/openapi.json": msgspec.json.encode(openapi_document()),
-        "/api/v1/asyncapi.json": msgspec.json.encode(export.asyncapi()),
-    }
-    for route in ROUTES:
+    app[contracts.DOCUMENTS][contracts.ASYNCAPI.path] = msgspec.json.encode(export.asyncapi())
+    return app
+
+
+def build_receiving(receiving: Receiving) -> web.Application:
+    """The application of the receiving side alone. Serve it with `runner`."""
+    return _application(RECEIVING_ROUTES, receiving)
+
+
+def _application(routes: tuple[Route, ...], receiving: Receiving) -> web.Application:
+    app = web.Application(middlewares=[errors])
+    app[RECEIVING] = receiving
+    app[contracts.DOCUMENTS] = {contracts.OPENAPI.path: msgspec.json.encode(openapi_document(routes))}
+    for route in routes:
         if route.handler is not None:
             app.router.add_route(route.method, route.path, serve(route))
-    add_routes(app, services.cloud)
+    add_routes(app, receiving.cloud)
     app.on_shutdown.append(_close)
     return app
 
@@ -75,9 +87,9 @@ def runner(app: web.Application) -> web.AppRunner:
     )
 
 
-def openapi_document() -> dict[str, Any]:
-    """OpenAPI 3.1 of every route."""
-    return openapi(ROUTES, version("ems-bridge"))
+def openapi_document(routes: tuple[Route, ...] = ROUTES) -> dict[str, Any]:
+    """OpenAPI 3.1 of `routes`."""
+    return openapi(routes, version("ems-bridge"))
 
 
 def _quiet() -> logging.Logger:
@@ -98,4 +110,4 @@ class _NoTracebacks(logging.Filter):
 
 
 async def _close(app: web.Application) -> None:
-    app[SERVICES].closing.set()
+    app[RECEIVING].closing.set()

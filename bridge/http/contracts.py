@@ -17,21 +17,12 @@ async def document(call: Call) -> Answer:
     return web.Response(body=body, content_type="application/json")
 
 
-ROUTES = (
-    Route(
-        "GET",
-        "/api/v1/openapi.json",
-        document,
-        "This document",
-        {200: (ANY, "OpenAPI 3.1")},
-        tag="contracts",
-    ),
-    Route(
-        "GET",
-        "/api/v1/asyncapi.json",
-        document,
-        "The messages of devices and platforms",
-        {200: (ANY, "AsyncAPI 3")},
-        tag="contracts",
-    ),
+OPENAPI = Route("GET", "/api/v1/openapi.json", document, "This document", {200: (ANY, "OpenAPI 3.1")}, tag="contracts")
+ASYNCAPI = Route(
+    "GET",
+    "/api/v1/asyncapi.json",
+    document,
+    "The messages of devices and platforms",
+    {200: (ANY, "AsyncAPI 3")},
+    tag="contracts",
 )

@@ -26,8 +26,8 @@ async def alive(_call: Call) -> Answer:
 
 async def ready(call: Call) -> Answer:
     """GET /readyz"""
-    reasons = {name: check() for name, check in call.services.ready.items()}
-    if call.services.closing.is_set():
+    reasons = {name: check() for name, check in call.receiving.ready.items()}
+    if call.receiving.closing.is_set():
         reasons["running"] = "the server is stopping"
     body = Readiness(not any(reasons.values()), {name: reason or "ok" for name, reason in reasons.items()})
     return json(body, 200 if body.ready else 503)
@@ -38,7 +38,7 @@ async def metrics(call: Call) -> Answer:
     if call.principal.kind == "device":
         raise NotFound("unknown_route", "metrics are for platform accounts")
     registry = CollectorRegistry()
-    registry.register(CountsCollector(call.services.counts))
+    registry.register(CountsCollector(call.receiving.counts))
     ProcessCollector(registry=registry)
     return web.Response(body=generate_latest(registry), headers={"Content-Type": TEXT})
 

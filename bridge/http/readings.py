@@ -35,7 +35,7 @@ HEADER = ("asset", "point", "timestamp", "value", "unit")
 async def assets(call: Call) -> Answer:
     """GET /api/v1/assets"""
     query = call.query(AssetsQuery)
-    found = call.services.cloud.assets(device=query.device, principal=call.principal)
+    found = call.receiving.cloud.assets(device=query.device, principal=call.principal)
     rest = [asset for asset in found if query.after is None or asset.name > query.after]
     page = rest[: query.limit]
     return AssetList([_asset(call, asset) for asset in page], page[-1].name if len(rest) > len(page) else None)
@@ -44,7 +44,7 @@ async def assets(call: Call) -> Answer:
 async def points(call: Call) -> Answer:
     """GET /api/v1/assets/{id}/points"""
     name = call.path("id")
-    found = [asset for asset in call.services.cloud.assets(asset=name, principal=call.principal) if asset.name == name]
+    found = [asset for asset in call.receiving.cloud.assets(asset=name, principal=call.principal) if asset.name == name]
     if not found:
         raise NotFound("unknown_asset", f"there is no asset {name[:128]!r}")
     table = sorted(found[0].points.items())
@@ -61,7 +61,7 @@ async def readings(call: Call) -> Answer:
         raise Unprocessable("invalid", "end must be after start", "?end")
     wanted = frozenset(query.point.split(",")) if query.point is not None else frozenset[str]()
     one = query.point if len(wanted) == 1 else None
-    pages = call.services.cloud.stream(query.asset, query.device, one, start, end, query.order, call.principal, PAGE)
+    pages = call.receiving.cloud.stream(query.asset, query.device, one, start, end, query.order, call.principal, PAGE)
     found = _only(pages, wanted) if len(wanted) > 1 else pages
     if _wants_csv(call.request, query.format):
         return await _csv(call.request, found, query.limit)
@@ -114,7 +114,7 @@ def _wants_csv(request: web.Request, asked: str | None) -> bool:
 
 
 def _asset(call: Call, asset: Asset) -> AssetBody:
-    zone = call.services.cloud.zone_of(asset).key
+    zone = call.receiving.cloud.zone_of(asset).key
     return AssetBody(asset.name, asset.device, zone, asset.first_at, asset.last_at, len(asset.points))
 
 

@@ -32,22 +32,16 @@ class Limits:
     timezone: str = "UTC"
 
 
-@dataclass(slots=True)
-class Services:
-    """Rooms behind the window.
+@dataclass(slots=True, kw_only=True)
+class Receiving:
+    """What every window has behind it: the receiving side and who may look at it.
 
-    `replay(id)` sends a dead letter through the pipeline again and says how that went. `ready` maps a name to a check.
-    `closing` is set when the server begins to stop: streams and long polls end then.
+    `ready` maps a name to a check. `closing` is set when the server begins to stop: streams and long polls end then.
     """
 
     registry: Registry
-    presence: Callable[[str], Presence]
-    commands: Commands
-    ledger: Ledger
-    events: Events
     cloud: Cloud
     counts: Counts
-    replay: Callable[[int], Awaitable[dict[str, Any]]]
     ready: Mapping[str, Check]
     allow_anonymous: bool = False
     limits: Limits = field(default_factory=Limits)
@@ -56,3 +50,14 @@ class Services:
     def may_read(self, principal: Principal, uid: str | None) -> bool:
         """Whether `principal` may see what belongs to device `uid`."""
         return may_read(self.registry, principal, uid)
+
+
+@dataclass(slots=True, kw_only=True)
+class Services(Receiving):
+    """The rooms of a whole bridge. `replay(id)` sends a dead letter through the pipeline again and says how that went."""
+
+    presence: Callable[[str], Presence]
+    commands: Commands
+    ledger: Ledger
+    events: Events
+    replay: Callable[[int], Awaitable[dict[str, Any]]]

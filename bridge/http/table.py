@@ -14,9 +14,11 @@ from bridge.core.principal import Principal
 from bridge.http.auth import authoriser
 from bridge.http.bodies import decode, query
 from bridge.http.errors import problem
-from bridge.http.services import Services
+from bridge.http.services import Receiving, Services
 
+RECEIVING = web.AppKey("receiving", Receiving)
 SERVICES = web.AppKey("services", Services)
+"""The same object, in an application that serves a whole bridge."""
 
 NOBODY = Principal("anonymous", "nobody", frozenset())
 """Who asks an open route without a key."""
@@ -27,14 +29,19 @@ S = TypeVar("S", bound=msgspec.Struct)
 class Call:
     """One request on its way through a route: who asks, with which typed query and body."""
 
-    __slots__ = ("_body", "_query", "principal", "request", "services")
+    __slots__ = ("_body", "_query", "principal", "receiving", "request")
 
     def __init__(self, request: web.Request, principal: Principal, values: Any, body: Any) -> None:
         self.request = request
-        self.services: Services = request.app[SERVICES]
+        self.receiving = request.app[RECEIVING]
         self.principal = principal
         self._query = values
         self._body = body
+
+    @property
+    def services(self) -> Services:
+        """For the routes of a whole bridge."""
+        return self.request.app[SERVICES]
 
     def query(self, kind: type[S]) -> S:
         """The query string, which the row declares as `kind`."""
@@ -81,22 +88,22 @@ def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
     assert answering is not None  # noqa: S101 - rows without one are not served here
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        services = request.app[SERVICES]
-        principal = await _principal(request, services)
+        receiving = request.app[RECEIVING]
+        principal = await _principal(request, receiving)
         if principal is None and not route.open:
             return problem(401, "unauthorized", "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")
         values = query(request, route.query)
         body = None
         if route.body is not None:
-            body = decode(await read(request, services.limits.max_body_bytes), route.body)
+            body = decode(await read(request, receiving.limits.max_body_bytes), route.body)
         answer = await answering(Call(request, principal or NOBODY, values, body))
         return json(answer) if isinstance(answer, msgspec.Struct) else answer
 
     return handle
 
 
-async def _principal(request: web.Request, services: Services) -> Principal | None:
-    return await authoriser(services.registry, services.allow_anonymous)(request, key_of(request))
+async def _principal(request: web.Request, receiving: Receiving) -> Principal | None:
+    return await authoriser(receiving.registry, receiving.allow_anonymous)(request, key_of(request))
 
 
 def json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

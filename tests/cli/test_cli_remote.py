@@ -195,8 +195,10 @@ def test_the_receiving_side_alone(bridge: Bridge) -> None:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("ready http=127.0.0.1:")
-        with urllib.request.urlopen(f"http://{line.split('=')[1].strip()}/healthz") as answered:
-            assert answered.status == 200
+        window = f"http://{line.split('=')[1].strip()}"
+        for path in ("/healthz", "/readyz"):
+            with urllib.request.urlopen(window + path) as answered:
+                assert answered.status == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     finally:
