@@ -317,7 +317,7 @@ async def test_the_post_sample_without_interval(power: Served, serve) -> None:
         (b'{"orgId":', "application/json"),
         (b"[1]", "application/json"),
         (b"{" * 50_000, "application/json"),
-        (b'{"a":' * 50_000, "application/json"),
+        (b'{"a":' * 12_000, "application/json"),
         (b'{"orgId":{"a":1},"assetIds":[[["A"]]],"interval":true}', "application/json"),
         (b"\xff\xfe", "application/x-www-form-urlencoded"),
         (b"a&" * 2000, "application/x-www-form-urlencoded"),
