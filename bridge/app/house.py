@@ -179,9 +179,9 @@ class House:
         await self.broker.stop()
         if self._plugins is not None:
             await self._plugins.close()
-        await self._runner.cleanup()
         for courier in self._couriers:
             courier.stop()
+        await self._runner.cleanup()
         self.writer.close()
         writer, *others = self._tasks
         await writer
