@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+FAMILIES = (
+    "ems",
+    *("branch", "meter", "pcs", "battery", "rack", "mppt", "cooling"),
+    *("pv_meter", "inverter", "pile_meter", "pile_ac", "pile_dc"),
+)
+"""What the parts of a device are called (schemas/readings.py); `ems` is the device itself."""
+
 
 class Point(NamedTuple):
     """`kind`: a counter only grows (until it is reset or rolls over), a gauge is what it is now. A daily energy is a gauge: it

@@ -73,7 +73,7 @@ def cloud(config_file: str | None, http: str | None, data: str | None, allow_ano
     help="Seconds between reports.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="Another seed, another site.")
-@data_option
+@click.option("--data", metavar="DIR", help="Data directory, which stays (default: one that is forgotten at the end).")
 def demo(mqtt: str | None, http: str | None, devices: int, interval: float, seed: int, data: str | None) -> int:
     """Run everything in one process on loopback, with a simulated site fleet. Ctrl-C stops it."""
     with tempfile.TemporaryDirectory(prefix="ems-bridge-demo-") as scratch:

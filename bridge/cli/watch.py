@@ -83,4 +83,4 @@ def _wanted(text: str | None) -> Callable[[dict[str, Any]], bool]:
         topics.check_filter(text)
     except ValueError as error:
         raise click.UsageError(f"{text!r} is no topic filter: {error}") from None
-    return lambda event: topics.matches(text, str(event.get("topic", "")))
+    return lambda event: "topic" in event and topics.matches(text, event["topic"])

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from bridge.config.lines import Path
 from bridge.config.settings import Config
 from bridge.config.values import is_loopback, parse_address
+from schemas.points import FAMILIES
 
 Report = Callable[[Path, str, str], None]
 
@@ -30,7 +31,8 @@ def _listeners(config: Config, report: Report) -> None:
         try:
             host, _ = parse_address(listen)
         except ValueError as error:
-            report((section, "listen"), f"{section}.listen: {error}", "HOST:PORT, such as 127.0.0.1:1883")
+            usual = 1883 if section == "broker" else 8080
+            report((section, "listen"), f"{section}.listen: {error}", f"HOST:PORT, such as 127.0.0.1:{usual}")
             continue
         if config.broker.allow_anonymous and not is_loopback(host):
             what = f'{section}.listen is "{listen}" and broker.allow_anonymous is true'
@@ -70,6 +72,11 @@ def _devices(config: Config, report: Report) -> None:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError; a directory gives OSError
         report(("devices", "timezone"), f'devices.timezone is "{name}"', "an IANA time zone, such as Europe/Berlin")
+    for family in config.devices.signs:
+        if family not in FAMILIES:
+            report(
+                ("devices", "signs", family), f'devices.signs: no part is "{family}"', "one of " + ", ".join(FAMILIES)
+            )
 
 
 def _sinks(config: Config, report: Report) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path as File
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from bridge.config.checks import check
 from bridge.config.lines import Path, key_lines, line_of
@@ -233,7 +233,14 @@ def _value(setting: Setting, value: object, at: Path, report: Report) -> Any:
     try:
         return msgspec.convert(value, Annotated[setting.type, setting.meta], strict=True)
     except msgspec.ValidationError:
-        report(at, f"{_dotted(at)} is {shown}", wanted(setting))
+        if not (isinstance(value, dict) and get_origin(kind) is dict):
+            report(at, f"{_dotted(at)} is {shown}", wanted(setting))
+            return None
+        inside = get_args(kind)[1]
+        hidden = get_origin(inside) is not Literal  # a plugin's password in the wrong place
+        item = Setting(inside, Meta(extra={"secret": hidden}), msgspec.NODEFAULT)
+        for key, inner in value.items():
+            _value(item, inner, (*at, key), report)
         return None
 
 

@@ -19,6 +19,7 @@ from bridge.core.principal import LOCAL, Grant, Principal
 from bridge.errors import Conflict, NotFound, Unprocessable
 from bridge.store.database import Database
 from bridge.store.members import Account, Device, Members
+from schemas.points import FAMILIES
 
 FOLLOW_S = 0.1
 """How soon a running service sees what the command line changed; a look is one indexed row."""
@@ -149,6 +150,7 @@ class Registry:
             if value is not None:
                 _check_name(label, value)
         _check_timezone(timezone)
+        _check_signs(signs or {})
         await self.refresh()
         if uid in self._accounts:
             raise Conflict("exists", f"{uid!r} is the name of an account")
@@ -257,6 +259,14 @@ def _check_timezone(name: str | None) -> None:
             ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise Unprocessable("invalid", f"time zone {name!r} is not an IANA name such as Europe/Berlin") from None
+
+
+def _check_signs(signs: dict[str, float]) -> None:
+    for family in signs:
+        if family not in FAMILIES:
+            raise Unprocessable(
+                "invalid", f"sign of {family!r}: no part is called so; there are: {', '.join(FAMILIES)}"
+            )
 
 
 def _principal(account: Account) -> Principal:

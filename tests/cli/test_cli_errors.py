@@ -41,6 +41,7 @@ WRONG = [
     ("device add D1 --data {tmp}/data", "product key, a tenant or both"),
     ("device add a/b --tenant t --data {tmp}/data", "'a/b'"),
     ("device add D1 --tenant t --timezone Mars/Base --data {tmp}/data", "Mars/Base"),
+    ("device add D1 --tenant t --sign metre=-1 --data {tmp}/data", "sign of 'metre'"),
     ("device add D1 --tenant t --data {tmp}/bad.toml", "bad.toml"),
     ("device show D9 --data {tmp}/made", "there is no device 'D9'"),
     ("device rotate D9 --data {tmp}/made", "there is no device 'D9'"),

@@ -139,6 +139,11 @@ async def test_watch_shows_one_line_a_message(bridge: Bridge, device: Client) ->
                 await device.stored(messages.topic("EMS001", messages.REPORT), pretty)
                 await asyncio.wait({reading}, timeout=0.2)
         line = reading.result().decode()
+        await run(bridge, "send", "EMS001", "streaming_overdemand/sync", "--no-wait")  # an event that has no topic
+        await device.stored(messages.topic("EMS001", messages.REPORT), messages.short_report("EMS001", 8))
+        async with asyncio.timeout(20):
+            while b'"total_active_power":8' not in (later := await process.stdout.readline()):
+                assert b"/report/regular/post {" in later
     finally:
         process.terminate()
         await process.wait()

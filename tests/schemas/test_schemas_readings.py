@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.kinds import resolve
-from schemas.points import POINTS
+from schemas.points import FAMILIES, POINTS
 from schemas.readings import _READERS, Sample, extract  # the table under test
 
 SUFFIX = "report/regular/post"
@@ -44,6 +44,12 @@ def test_site_and_branches() -> None:
     }
     assert found["branch.1"] == {"pcs_total_active_power": 88.1, "soc": 52.4}
     assert set(found) == {"", "branch.1", "branch.2"}
+
+
+def test_every_part_is_of_a_family() -> None:
+    parts = {part for file in DATA.glob("*report_regular_post*.json") for part in vendor(file.name)}
+    assert {part.partition(".")[0] or "ems" for part in parts} <= set(FAMILIES)
+    assert len(parts) > 10
 
 
 def test_meters_by_device_id_with_registers_and_without_what_is_no_power() -> None:
