@@ -47,10 +47,12 @@ class Permissions:
         return tuple(dict.fromkeys(owner for _, owner in device.owners)) if device else ()
 
     def twins(self, device: Device, address: Address) -> tuple[str, ...]:
-        """The topic of `address`, then the same message's topics under the device's other prefixes of that version."""
-        suffix = address.suffix
-        same = (f"{prefix}/{suffix}" for prefix in self.prefixes(device, (address.version,)))
-        return tuple(dict.fromkeys((address.topic, *same)))
+        """The topic of `address`, then the same message's topics under the device's other prefixes of that version; an answer's
+        under all, since a command goes to whichever prefix the device listens on, and its sender waits beside it."""
+        prefixes = self.prefixes(device, (address.version,))
+        if address.kind == "result":
+            prefixes += self.prefixes(device)
+        return tuple(dict.fromkeys((address.topic, *(f"{prefix}/{address.suffix}" for prefix in prefixes))))
 
     def command_topics(self, uid: str, prefix: str, suffix: str) -> tuple[str, ...]:
         """Where the device may be listening for a command that came under `prefix`: there first, then its other prefixes."""

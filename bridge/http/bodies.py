@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from aiohttp import web
@@ -44,7 +44,17 @@ def query(request: web.Request, kind: type[T]) -> T:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         detail, path = _where(str(error))
-        raise Unprocessable("invalid", detail, "?" + path.removeprefix("$.") if path else "") from None
+        name = path.removeprefix("$.")
+        if name in known and (choices := _choices(known[name].type)):
+            detail += "; one of " + ", ".join(choices)
+        raise Unprocessable("invalid", detail, f"?{name}") from None
+
+
+def _choices(kind: Any) -> list[str]:
+    """The words of a Literal, also of one that may be absent."""
+    if get_origin(kind) is Literal:
+        return list(map(str, get_args(kind)))
+    return [word for part in get_args(kind) for word in _choices(part)]
 
 
 def _boolean(text: str) -> object:

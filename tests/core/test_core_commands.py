@@ -39,6 +39,14 @@ async def state(house: House, mid: str) -> str:
     return command.state
 
 
+async def test_an_answer_reaches_the_topic_beside_the_command_on_whichever_prefix_it_comes(house: House) -> None:
+    record = await house.answer((await ask(house)).mid)
+    suffix = "D1/streaming_overdemand/create/result"
+    first, *twins = record.routes[0].topics
+    assert first == f"v1/user/T/{suffix}"
+    assert set(twins) == {f"{prefix}/{suffix}" for prefix in ("v1/wudun/PK", "v2/wudun/PK", "v2/user/T")}
+
+
 async def test_the_whole_walk(house: House) -> None:
     command = await ask(house)
     topic, sent = house.received[0]

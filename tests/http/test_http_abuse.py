@@ -157,6 +157,15 @@ async def test_a_wrong_query_names_its_parameter(window: Window, path: str, at: 
     assert (status, body["error"]["path"]) == (422, at)
 
 
+async def test_a_word_that_is_none_of_a_few_is_told_them(window: Window) -> None:
+    for query, words in (
+        ("commands?state=moon", "one of accepted, sent"),
+        ("readings?asset=D1&format=xml", "json, csv"),
+    ):
+        _, body, _ = await window.call("GET", f"/api/v1/{query}")
+        assert words in body["error"]["message"]
+
+
 async def test_unknown_routes_and_methods_are_json_too(window: Window) -> None:
     status, body, _ = await window.call("GET", "/api/v1/nothing")
     assert (status, body["error"]["code"]) == (404, "unknown_route")
