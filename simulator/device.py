@@ -143,6 +143,8 @@ class Device:
             message = kind.decode(payload)
         except Invalid as wrong:
             return refuse(f"{wrong.path}: {wrong.detail}"), None
+        if not _sub_device(self, message)[1]:
+            return refuse(f"no sub-device {message.sub_device_uid or message.sub_device_id}"), message
         return work(self, message, now), message
 
     def _result(self, parts: list[str], head: _Head, message: Message | None, answer: Answer, now: float) -> Post:
@@ -248,18 +250,16 @@ def _work(feature: str, action: str) -> Work | None:
 
 
 def _device_sync(device: Device, message: Message, _now: float) -> Answer:
-    sub, known = _sub_device(device, message)
-    return Answer(data=cards.device_info(device.identity, sub)) if known else _no_sub_device(message)
+    return Answer(data=cards.device_info(device.identity, _sub_device(device, message)[0]))
 
 
 def _device_list(device: Device, _message: Message, _now: float) -> Answer:
     return Answer(data=[cards.device_info(device.identity, sub) for sub in device.identity.cabinets])
 
 
-def _meter_sync(device: Device, message: Message, _now: float) -> Answer:
+def _meter_sync(device: Device, _message: Message, _now: float) -> Answer:
     """The command names no meter: the gateway meter is told."""
-    _, known = _sub_device(device, message)
-    return Answer(data=cards.meter_info(device.identity, GATEWAY)) if known else _no_sub_device(message)
+    return Answer(data=cards.meter_info(device.identity, GATEWAY))
 
 
 def _meter_list(device: Device, _message: Message, _now: float) -> Answer:
@@ -275,10 +275,6 @@ def _sub_device(device: Device, message: Message) -> tuple[SubDevice | None, boo
         if uid in (None, "", sub.uid) and (key in (None, "", 0) or str(key) in (str(sub.id), sub.uid)):
             return sub, True
     return None, False
-
-
-def _no_sub_device(message: Message) -> Answer:
-    return refuse(f"no sub-device {message.sub_device_uid or message.sub_device_id}")
 
 
 _LOOKUPS: dict[tuple[str, str], Work] = {

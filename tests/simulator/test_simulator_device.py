@@ -231,6 +231,10 @@ def test_sub_devices_are_known_by_uid_and_id(ems: Device) -> None:
         answer = answer_of(ems, kind, command(kind, **extra))
         assert answer["code"] == 400
         assert "no sub-device" in answer["msg"]
+    strategies = kinds.command("streaming_overdemand", "sync")
+    assert strategies is not None
+    assert answer_of(ems, strategies, command(strategies, sub_device_uid="nobody"))["code"] == 400
+    assert answer_of(ems, strategies, command(strategies, sub_device_uid=cabinet.uid))["code"] == 200
 
 
 def test_a_limit_is_followed_from_the_next_report_on() -> None:
