@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol, cast
 
-from bridge.mqtt import framing, packets
+from bridge.mqtt import framing, packets, reasons
 from bridge.mqtt.errors import Malformed
 from bridge.mqtt.topics import TopicNames
 
@@ -220,7 +220,7 @@ class Link(asyncio.Protocol):
             self.abort(wrong.detail)
             return
         self.refused = code
-        if code != packets.ACCEPTED:
+        if code != reasons.SUCCESS:
             self.abort(f"CONNACK {code}")
             return
         wanted = [(topic_filter, 1) for topic_filter in self._filters]

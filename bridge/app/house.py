@@ -26,6 +26,7 @@ from bridge.app.settings import (
 )
 from bridge.broker.hub import Hub
 from bridge.broker.listener import Broker
+from bridge.broker.seams import Source
 from bridge.config import Config, parse_address
 from bridge.core.commands import Commands
 from bridge.core.events import Events
@@ -212,10 +213,13 @@ class House:
         retain: bool,
         extra_rows: list[Row],
         done: Done,
-    ) -> None:
+        source: Source | None = None,
+    ) -> Record:
         record = self.ingest.accept(principal, topic, payload, qos, retain, now_ms())
         record.rows += extra_rows
+        record.source = source
         self.submit(record, done)
+        return record
 
     def _persist(self, rows: list[Row], done: Done | None) -> None:
         record = Record()

@@ -99,7 +99,9 @@ class TopicGate:
         if self._hub is None:
             return
         for route in record.routes:
-            for session, topic, _ in self._hub.sessions.subscriptions.match(route.topics):
+            match = self._hub.sessions.subscriptions.match(route.topics)
+            for grant in (*match.grants, *(each for share in match.shares for each in share.members)):
+                session, topic = grant.subscriber, grant.topic
                 if ("receive", topic) not in self._decisions.get(session.key, _NOTHING):
                     yield session, topic
 

@@ -163,5 +163,5 @@ def view(connect: Connect, client_id: str, peer: Peer) -> AmqttSession:
         session.remote_address, session.remote_port = peer
     if connect.will is not None:
         session.will_flag = True
-        session.will_topic, session.will_message, session.will_qos, session.will_retain = connect.will
+        session.will_topic, session.will_message, session.will_qos, session.will_retain = connect.will[:4]
     return session

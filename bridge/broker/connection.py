@@ -1,18 +1,20 @@
-"""One MQTT 3.1.1 connection: packets in, packets out. Sessions and routing are the hub's."""
+"""One MQTT connection: packets in, packets out. Sessions and routing are the hub's, words the dialect's."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from functools import partial
+from time import time
 from typing import TYPE_CHECKING, Final
 
-from bridge.broker.intake import CLOSED, GREETING, OPEN, OPENING, Intake, ignore
+from bridge.broker.dialect import GOODBYES, OLD, V5, Accepted
+from bridge.broker.intake import CLOSED, GREETING, OPEN, OPENING, Intake
 from bridge.broker.login import log_in
 from bridge.broker.replay import send_next
 from bridge.broker.retained import DROPPED
 from bridge.broker.wire import OPENING_SESSION, PRESSED
-from bridge.mqtt import framing, packets
+from bridge.mqtt import framing, packets, reasons
 from bridge.mqtt.errors import Malformed, TooLarge, Unacceptable
 from bridge.mqtt.flow import RELEASED, Delivery, Message
 from bridge.mqtt.framing import Frame, Framing
@@ -28,6 +30,9 @@ CLOSES: Final = "ems_bridge_mqtt_closed"
 SWEEP_S: Final = 0.5
 """How often deadlines are looked at; silence is measured to this grain, never shorter than promised."""
 _SLOW: Final = (("cause", "slow_consumer"),)
+_EXPIRED: Final = (("cause", "expired"),)
+_TOO_LARGE: Final = (("cause", "packet_too_large"),)
+_NO_ID = b""
 
 
 class Connection(Intake):
@@ -62,6 +67,8 @@ class Connection(Intake):
         """Handle every whole packet of the chunk."""
         hub = self._hub
         self.heard = hub.turn.now
+        if self.state == CLOSED:
+            return
         frames = self._framing.feed(data)
         hub.bytes_in += len(data)
         hub.packets_in += len(frames)
@@ -75,12 +82,19 @@ class Connection(Intake):
 
     # What hub and listener call.
 
-    def send(self, message: Message, *, retain: bool = False) -> None:
+    def send(self, message: Message, *, retain: bool = False, identifiers: tuple[int, ...] = ()) -> None:
         """Write a message at QoS 0; dropped when the client does not keep up."""
         if self.state != OPEN or not self.ready:
             self._hub.counts.add(DROPPED, _SLOW)
             return
-        self.write(_head(message, 0x31 if retain else 0x30), message.payload)
+        if message.expires and message.expires <= time() * 1000:
+            self._hub.counts.add(DROPPED, _EXPIRED)
+            return
+        parts = self.dialect.delivery(message, 0x31 if retain else 0x30, _NO_ID, identifiers)
+        if parts:
+            self.write(*parts)
+        else:
+            self._hub.counts.add(DROPPED, _TOO_LARGE)
 
     def feed(self) -> None:
         """Send what waits in the session, as far as its window and the peer allow."""
@@ -93,7 +107,7 @@ class Connection(Intake):
         while self.ready:
             delivery = out.take()
             if delivery is not None:
-                self._deliver(delivery)
+                self._deliver(session, delivery)
             elif not session.replay or out.inflight >= out.window or not send_next(self._hub, session, self):
                 return
 
@@ -108,12 +122,16 @@ class Connection(Intake):
             return "login_timeout" if now - self.since > limits.login_timeout_s else ""
         return "stuck" if now - self.since > limits.close_timeout_s else ""
 
-    def close(self, cause: str, successor: Connection | None = None) -> None:
+    def close(self, cause: str, successor: Connection | None = None, *, code: int = 0, why: str = "") -> None:
         """End the connection; its will is published unless the client said goodbye [MQTT-3.1.2-8]. `successor` takes the session
-        over."""
+        over. MQTT 5 is told `code` and `why`, or the code of the cause."""
         if self.state == CLOSED:
             return
         will = self._will if self.state == OPEN and cause != "stopped" else None
+        code = code or GOODBYES.get(cause, 0)
+        goodbye = self.dialect.goodbye(code, why) if code and self.state == OPEN else b""
+        if goodbye:
+            self.write(goodbye)
         session, self.session = self.session, None
         self.state = CLOSED
         self.since = self._hub.turn.now
@@ -121,16 +139,14 @@ class Connection(Intake):
         self._hub.counts.add(CLOSES, (("cause", cause),))
         log.debug("%s %r closed: %s", self.peer, self.client_id, cause)
         if session is not None:
-            self._hub.detach(session)
-        if will is not None and self.principal is not None:
-            self._hub.submit(self.principal, *will, [], ignore)
+            self._hub.detach(session, will)
         if self.announced and self.principal is not None:
             if successor is not None:
                 successor.announced = True
             else:
                 self._hub.presence(self.principal, self.client_id, False)
         self.announced = False
-        self.hang_up()
+        self.hang_up(linger=bool(goodbye) and cause != "stopped")
 
     def unpark(self) -> None:
         """The writer's pressure is over."""
@@ -143,16 +159,16 @@ class Connection(Intake):
 
     # What the login calls.
 
-    def accept(self, session: Session, connect: packets.Connect, *, present: bool) -> None:
+    def accept(self, session: Session, connect: packets.Connect, what: Accepted) -> None:
         """CONNACK 0, then what the session has kept, then what the client sent meanwhile."""
         if self.state != OPENING:
             return
         self.state = OPEN
         self._will = connect.will
         self._framing.limit = self._hub.limits.max_packet_bytes
-        self.patience = connect.keep_alive * 1.5 + SWEEP_S if connect.keep_alive else 0.0
+        self.patience = what.keep_alive * 1.5 + SWEEP_S if what.keep_alive else 0.0
         self.heard = self._hub.turn.now
-        self.write(packets.encode_connack(packets.ACCEPTED, session_present=present))  # [MQTT-3.2.0-1] [MQTT-3.2.2-2]
+        self.write(self.dialect.accepted(what))  # [MQTT-3.2.0-1] [MQTT-3.2.2-2]
         if not self.announced and self.principal is not None:
             self.announced = True
             self._hub.presence(self.principal, self.client_id, True)
@@ -160,11 +176,11 @@ class Connection(Intake):
         self._hub.reach(session)
         self.go_on(OPENING_SESSION)
 
-    def refuse(self, code: int) -> None:
+    def refuse(self, code: int, why: str = "") -> None:
         """CONNACK with a refusal, then close [MQTT-3.2.2-5]."""
         if self.state in (GREETING, OPENING):
-            self._hub.counts.add(REFUSED, (("code", str(code)),))
-            self.write(packets.encode_connack(code))
+            self._hub.counts.add(REFUSED, (("cause", reasons.WORDS.get(code, hex(code))),))
+            self.write(self.dialect.refused(code, why))
             self.close("refused")
 
     # Packets.
@@ -172,7 +188,10 @@ class Connection(Intake):
     def _handle(self, frames: list[Frame]) -> None:
         for index, (first, topic, packet_id, body) in enumerate(frames):
             if first & 0xF0 == 0x30 and self.session is not None:
-                self.publish(self.session, first, topic, packet_id, body)
+                if self.dialect is OLD:
+                    self.publish(self.session, first, topic, packet_id, body)
+                else:
+                    self._publish(self.session, first, topic, packet_id, body)
             else:
                 self._dispatch(first, packet_id, body)
             if self._held is not None:
@@ -197,73 +216,107 @@ class Connection(Intake):
             elif self.session is not None and first in _HANDLERS:
                 _HANDLERS[first](self, self.session, packet_id, body)
             else:  # among them a second CONNECT [MQTT-3.1.0-2]
-                self._broken(Malformed(f"a client may not send 0x{first:02x} here"))
-        except Unacceptable:
-            self.refuse(packets.UNACCEPTABLE_VERSION)
+                self._broken(Malformed(f"a client may not send 0x{first:02x} here", "", reasons.PROTOCOL_ERROR))
+        except Unacceptable as error:
+            self.refuse(error.code, error.detail)
         except Malformed as error:
             self._broken(error)
 
     def _broken(self, error: Malformed) -> None:
         log.info("%s %r: %s", self.peer, self.client_id, error)
-        self.close("packet_too_large" if isinstance(error, TooLarge) else "protocol_error")  # [MQTT-4.8.0-1]
+        if self.state == GREETING and self.dialect is not OLD:
+            self.write(self.dialect.refused(error.code, str(error)))
+        cause = "packet_too_large" if isinstance(error, TooLarge) else "protocol_error"  # [MQTT-4.8.0-1]
+        self.close(cause, code=error.code, why=str(error))
 
     def _greet(self, first: int, body: bytes) -> None:
         if first != framing.CONNECT:
             raise Malformed("first packet is no CONNECT", "MQTT-3.1.0-1")
+        if self._framing.version == packets.V5:
+            self.dialect = V5(packets.Connect(""), self._hub.limits)  # to tell what is wrong with the CONNECT
         connect = packets.decode_connect(body)
+        if connect.version == packets.V5:
+            self.dialect = V5(connect, self._hub.limits)
         self.state = OPENING
         self.since = self._hub.turn.now
         self._held = []
         self.stop(OPENING_SESSION)
         self._hub.turn.spawn(log_in(self, self._hub, connect), f"login {self.peer}")
 
-    def _deliver(self, delivery: Delivery) -> None:
+    def _publish(self, session: Session, first: int, topic: str, packet_id: int, body: bytes) -> None:
+        try:
+            self.publish(session, first, topic, packet_id, body)
+        except Malformed as error:
+            self._broken(error)
+
+    def _deliver(self, session: Session, delivery: Delivery) -> None:
         packet_id = delivery.packet_id.to_bytes(2, "big")
         if delivery.state == RELEASED:
             self.write(b"\x62\x02" + packet_id)
             return
+        message = delivery.message
+        if message.expires and not delivery.dup and message.expires <= time() * 1000:
+            self._hub.counts.add(DROPPED, _EXPIRED)
+            self._hub.drop_delivery(session, delivery.packet_id)
+            return
         first = 0x30 | delivery.dup << 3 | delivery.qos << 1 | delivery.retain
-        self.write(_head(delivery.message, first), packet_id, delivery.message.payload)
+        parts = self.dialect.delivery(message, first, packet_id, delivery.identifiers)
+        if parts:
+            self.write(*parts)
+        else:
+            self._hub.counts.add(DROPPED, _TOO_LARGE)
+            self._hub.drop_delivery(session, delivery.packet_id)
 
     # Handlers, by first byte.
 
-    def _puback(self, session: Session, packet_id: int, _body: bytes) -> None:
-        self._hub.acknowledged(session, packet_id)
+    def _puback(self, session: Session, packet_id: int, body: bytes) -> None:
+        self._hub.acknowledged(session, packet_id, self.dialect.acknowledgement(body) if body else 0)
         self.feed()
 
-    def _pubrec(self, session: Session, packet_id: int, _body: bytes) -> None:
-        self._hub.received(session, packet_id, partial(self._answer, packets.encode_pubrel(packet_id)))
+    def _pubrec(self, session: Session, packet_id: int, body: bytes) -> None:
+        self._hub.received(session, packet_id, self.dialect.acknowledgement(body), partial(self._pubrel_out, packet_id))
+        self.feed()
 
-    def _pubrel(self, session: Session, packet_id: int, _body: bytes) -> None:
+    def _pubrel_out(self, packet_id: int, code: int) -> None:
+        self._answer(self.dialect.ack(framing.PUBREL, packet_id, code))
+
+    def _pubrel(self, session: Session, packet_id: int, body: bytes) -> None:
+        self.dialect.acknowledgement(body)
         known = session.inbound.pop(packet_id, None) is not None
-        answer = packets.encode_pubcomp(packet_id)
+        answer = self.dialect.ack(framing.PUBCOMP, packet_id, reasons.SUCCESS if known else reasons.PACKET_ID_NOT_FOUND)
         if known and session.durable:  # forgotten on disk first: the id may name a new message from now on
             self._hub.persist([("mqtt_inbound_released", (session.id, packet_id))], partial(self._answered, answer))
         else:
             self.write(answer)
 
-    def _pubcomp(self, session: Session, packet_id: int, _body: bytes) -> None:
+    def _pubcomp(self, session: Session, packet_id: int, body: bytes) -> None:
+        self.dialect.acknowledgement(body)
         self._hub.completed(session, packet_id)
         self.feed()
 
     def _subscribe(self, session: Session, packet_id: int, body: bytes) -> None:
-        filters = packets.decode_subscribe(body)
+        filters = self.dialect.subscribe(body)
         questions = self._hub.questions(session, filters)
         if questions:
             self.ask(session, questions, (framing.SUBSCRIBE, "", packet_id, body))
             return
-        self._hub.subscribe(session, filters, lambda codes: self._answer(packets.encode_suback(packet_id, codes)))
+        self._hub.subscribe(session, filters, lambda codes: self._answer(self.dialect.suback(packet_id, codes)))
 
     def _unsubscribe(self, session: Session, packet_id: int, body: bytes) -> None:
-        answer = partial(self._answer, packets.encode_unsuback(packet_id))
-        self._hub.unsubscribe(session, packets.decode_unsubscribe(body), answer)
+        filters = self.dialect.unsubscribe(body)
+        self._hub.unsubscribe(session, filters, lambda codes: self._answer(self.dialect.unsuback(packet_id, codes)))
 
     def _pingreq(self, _session: Session, _packet_id: int, _body: bytes) -> None:
         self.write(packets.PINGRESP_BYTES)
 
-    def _disconnect(self, _session: Session, _packet_id: int, _body: bytes) -> None:
-        self._will = None  # [MQTT-3.14.4-3]
+    def _disconnect(self, session: Session, _packet_id: int, body: bytes) -> None:
+        code = self.dialect.farewell(body, session) if isinstance(self.dialect, V5) else reasons.SUCCESS
+        if code == reasons.SUCCESS:
+            self._will = None  # [MQTT-3.14.4-3]
         self.close("disconnect")
+
+    def _auth(self, _session: Session, _packet_id: int, _body: bytes) -> None:
+        raise Malformed("AUTH without an authentication method", "MQTT-4.12.0-6", reasons.PROTOCOL_ERROR)
 
     def _answer(self, packet: bytes) -> None:
         if self.state == OPEN:
@@ -285,14 +338,5 @@ _HANDLERS: Final = {
     framing.UNSUBSCRIBE: Connection._unsubscribe,
     framing.PINGREQ: Connection._pingreq,
     framing.DISCONNECT: Connection._disconnect,
+    framing.AUTH: Connection._auth,
 }
-
-
-def _head(message: Message, first: int) -> bytes:
-    """The PUBLISH up to its packet id, encoded once for all clients that get it alike."""
-    head = message.parts.get(first)
-    if head is None:
-        qos = first >> 1 & 3
-        head, _ = packets.publish_parts(message.topic, message.payload, qos, retain=first & 1 == 1, dup=first & 8 == 8)
-        message.parts[first] = head
-    return head

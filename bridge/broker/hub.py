@@ -1,8 +1,5 @@
-"""The middle of the broker: sessions meet messages here.
-
-Nothing is delivered before COMMIT: `prepare` adds the rows of persistent subscribers to a Record, `deliver` writes to
-subscribers afterwards, `discard` forgets what a failed commit had prepared. All on the event loop, nothing awaited.
-"""
+"""The middle of the broker: sessions meet connections here. `fanout` says how messages reach them. All on the event loop, nothing
+awaited."""
 
 from __future__ import annotations
 
@@ -12,34 +9,28 @@ from time import time
 from typing import TYPE_CHECKING
 
 from bridge.broker.access import Access, Gate, Question
+from bridge.broker.fanout import QUEUE_FULL, Fanout
+from bridge.broker.intake import expires_at, ignore, travelling
 from bridge.broker.limits import Limits
 from bridge.broker.reach import Reach
 from bridge.broker.retained import DROPPED, Kept, Retained
-from bridge.broker.seams import Persist, Submit
-from bridge.broker.session import Session
+from bridge.broker.seams import Persist, Source, Submit
+from bridge.broker.session import NEVER, Session
 from bridge.broker.sessions import Saved, Sessions, release
+from bridge.broker.shared import Handover
+from bridge.broker.timers import Timers
 from bridge.broker.turn import Turn
 from bridge.core.principal import Principal
-from bridge.core.record import Done, Record, Route, Row
+from bridge.core.record import Done, Row
 from bridge.counts import Counts
-from bridge.mqtt.flow import RELEASED, Delivery, Message
-from bridge.mqtt.packets import FAILURE
+from bridge.mqtt import properties, reasons
+from bridge.mqtt.flow import RELEASED, Message
+from bridge.mqtt.packets import Will
+from bridge.mqtt.packets5 import SHARED
 from bridge.mqtt.topics import TopicNames
 
 if TYPE_CHECKING:
     from bridge.broker.connection import Connection
-
-QUEUE_FULL = (("cause", "queue_full"),)
-
-
-class _Prepared:
-    """What a Record will do to subscribers after its COMMIT."""
-
-    __slots__ = ("deliveries", "retained")
-
-    def __init__(self) -> None:
-        self.deliveries: list[tuple[Session, Delivery]] = []
-        self.retained: list[Kept] = []
 
 
 class Hub:
@@ -73,10 +64,16 @@ class Hub:
         self.pressed = False
         self.packets_in = self.bytes_in = self.packets_out = self.bytes_out = 0
         self.turn = Turn(persist)
+        self.timers = Timers()
         self.sessions = Sessions(self.limits, counts, self._may_read)
         self.retained = Retained(self.limits, counts)
+        self._handover = Handover(self.sessions, self.turn)
+        fanout = self._fanout = Fanout(
+            self.sessions, self.retained, counts, self.turn, self.timers, gate, self._handover.leave
+        )
+        self.prepare, self.deliver, self.discard = fanout.prepare, fanout.deliver, fanout.discard
+        """Of a Record: before its COMMIT, after it, when it failed. See Fanout."""
         self._reach = Reach(reachable, unreachable)
-        self._prepared: dict[Record, _Prepared] = {}
         self._parked: list[Connection] = []
         counts.gauge("ems_bridge_mqtt_connections", lambda: len(self.connections), text="Open MQTT connections")
 
@@ -86,50 +83,12 @@ class Hub:
         """Before the listener starts: sessions, subscriptions, queued and retained messages of the last process."""
         self.sessions.restore(saved)
         self.retained.restore(saved.retained)
+        self._fanout.expire(self.retained.expiring())
         self.permissions_changed()
-
-    def prepare(self, record: Record) -> None:
-        """Before COMMIT: add the rows of retained messages and of persistent subscribers at QoS 1 and 2."""
-        prepared = None
-        for route in record.routes:
-            if route.retain:
-                prepared = prepared or _Prepared()
-                changes, rows = self.retained.prepare(route)
-                prepared.retained += changes
-                record.rows += rows
-            if route.qos:
-                for session, _, qos in self._matched(route):
-                    if session.durable and qos:
-                        prepared = prepared or _Prepared()
-                        self._queue(record, prepared, route)
-                        break
-        if prepared is not None:
-            self._prepared[record] = prepared
-
-    def deliver(self, record: Record) -> None:
-        """After COMMIT, once for each Record that was prepared: write to subscribers."""
-        if not record.routes or (self.gate is not None and self.gate.hold(record)):
-            return
-        prepared = self._prepared.pop(record, None)
-        if prepared is not None:
-            self.retained.apply(prepared.retained)
-            for session, delivery in prepared.deliveries:
-                if self.gate is None or self.gate.may_receive(session, delivery.message.topic):
-                    self._ready(session, delivery)
-                elif not session.ended:
-                    session.out.discard(delivery)
-                    self.turn.rows(release(delivery))
-        for route in record.routes:
-            matched = self._matched(route)
-            if matched:
-                self._fan_out(route, matched)
-
-    def discard(self, record: Record) -> None:
-        """When the COMMIT failed: forget what was prepared."""
-        prepared = self._prepared.pop(record, None)
-        if prepared is not None:
-            for session, delivery in prepared.deliveries:
-                session.out.discard(delivery)
+        now = int(time() * 1000)
+        left = {row[0]: row[5] for row in saved.sessions}
+        for session in self.sessions.all():
+            self._end_later(session, max(0.0, session.expiry - (now - (left[session.id] or now)) / 1000))
 
     def command(self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None]) -> str | None:
         """Write a command to the device's session, on the first of `topics` that it subscribed to; gives that topic, or None when
@@ -148,7 +107,7 @@ class Hub:
                     self.counts.add(DROPPED, QUEUE_FULL)
                     continue
                 delivery.acked = acked
-                self._ready(session, delivery)
+                self._fanout.ready(session, delivery)
                 return topic
         return None
 
@@ -178,7 +137,7 @@ class Hub:
             if session.connection is not None:
                 session.connection.close("credentials_ended")
             if not session.ended:
-                self.turn.rows(self.sessions.end(session))
+                self.turn.rows(self._end(session))
         self.sessions.subscriptions.forget_routes()
 
     def pressure(self, on: bool) -> None:
@@ -192,36 +151,58 @@ class Hub:
     # What connections call.
 
     def attach(
-        self, connection: Connection, principal: Principal, client_id: str, *, clean: bool
+        self, connection: Connection, principal: Principal, client_id: str, *, clean: bool, expiry: int
     ) -> tuple[Session, bool, list[Row]]:
         """Open the session for a CONNECT: (session, session present, rows to commit before CONNACK). Whoever held it leaves."""
         old = self.sessions.get((principal.kind, principal.name, client_id))
-        if old is not None and old.connection is not None:
-            old.connection.close("taken_over", successor=connection)  # [MQTT-3.1.4-2]
-        session, present, rows = self.sessions.open(principal, client_id, int(time() * 1000), clean=clean)
+        rows: list[Row] = []
+        if old is not None:
+            if old.connection is not None:
+                old.connection.close("taken_over", successor=connection)  # [MQTT-3.1.4-2]
+            if clean and not old.ended:
+                rows = self._end(old)  # [MQTT-3.1.2-6]
+        session, present, more = self.sessions.open(
+            principal, client_id, int(time() * 1000), clean=clean, expiry=expiry
+        )
         session.principal = principal
         session.connection = connection
+        session.absence += 1
+        session.will = None  # [MQTT-3.1.3-9]
         session.out.resume()
-        return session, present, rows
+        if present:
+            self.turn.rows(self.sessions.left(session, None))
+        return session, present, rows + more
 
-    def detach(self, session: Session) -> None:
-        """The session's connection has ended."""
+    def detach(self, session: Session, will: Will | None) -> None:
+        """The session's connection has ended; `will` is to be published."""
         session.connection = None
+        session.absence += 1
         self._reach.update(session)
         session.forget_commands()
-        if not session.durable:
-            self.sessions.end(session)
+        delay = min((will.properties or {}).get(properties.WILL_DELAY, 0), session.expiry) if will is not None else 0
+        if will is not None and delay:
+            session.will = will
+            self.timers.after(delay, partial(self._send_will, session, session.absence))
+        elif will is not None:
+            self._publish_will(session, will)
+        if not session.expiry:
+            self.turn.rows(self._end(session))
+            return
+        self._handover.leave(session)
+        self.turn.rows(self.sessions.left(session, int(time() * 1000)))
+        self._end_later(session, session.expiry)
 
     def reach(self, session: Session) -> None:
         """The session is open, or its subscriptions changed."""
         self._reach.update(session)
+        self._handover.arrive(session)
 
     def questions(self, session: Session, filters: list[tuple[str, int]]) -> list[Question]:
         """What topic plugins have still to decide before these filters can be subscribed to."""
         gate = self.gate
         if gate is None:
             return []
-        asked = [("subscribe", topic_filter) for topic_filter, _ in filters]
+        asked = [("subscribe", _plain(topic_filter)) for topic_filter, _ in filters]
         for topic_filter, _ in filters:
             may_read = partial(self.access.may_read, session.principal)
             asked += [("receive", kept.topic) for kept in self.retained.match(topic_filter, may_read) if kept]
@@ -231,11 +212,12 @@ class Hub:
         """Grant what may be granted; `answer(return codes)` after COMMIT, then retained messages follow [MQTT-3.3.1-6]."""
         rows: list[Row] = []
         codes = []
-        for topic_filter, qos in filters:
+        known = set(session.subscriptions)
+        for topic_filter, options in filters:
             refused = self._refuses(session, topic_filter)
-            codes.append(FAILURE if refused else qos)
+            codes.append(refused or options & 3)
             if not refused:
-                rows += self.sessions.subscribe(session, topic_filter, qos)
+                rows += self.sessions.subscribe(session, topic_filter, options)
 
         def done(ok: bool) -> None:
             if session.ended:
@@ -244,43 +226,56 @@ class Hub:
                 self.failed(session)
                 return
             answer(codes)
-            for (topic_filter, qos), code in zip(filters, codes, strict=True):
-                if code != FAILURE and topic_filter in session.subscriptions:
-                    session.replay.ask(topic_filter, qos)
+            for (topic_filter, options), code in zip(filters, codes, strict=True):
+                if (
+                    code <= 2
+                    and topic_filter in session.subscriptions
+                    and _wants_retained(topic_filter, options, known)
+                ):
+                    session.replay.ask(topic_filter, options)
             if session.connection is not None:
                 session.connection.feed()
-            self._reach.update(session)
+            self.reach(session)
 
         self._commit(rows, done)
 
-    def unsubscribe(self, session: Session, filters: list[str], answer: Callable[[], None]) -> None:
-        """Remove subscriptions; `answer()` after COMMIT, also when there were none [MQTT-3.10.4-5]."""
-        rows = [row for topic_filter in filters for row in self.sessions.unsubscribe(session, topic_filter)]
+    def unsubscribe(self, session: Session, filters: list[str], answer: Callable[[list[int]], None]) -> None:
+        """Remove subscriptions; `answer(reason codes)` after COMMIT, also when there were none [MQTT-3.10.4-5]."""
+        rows: list[Row] = []
+        codes = []
         for topic_filter in filters:
+            known = topic_filter in session.subscriptions
+            codes.append(reasons.SUCCESS if known else reasons.NO_SUBSCRIPTION_EXISTED)
+            rows += self.sessions.unsubscribe(session, topic_filter)
             session.replay.forget(topic_filter)
         self._reach.update(session)
-        self._commit(rows, lambda ok: answer() if ok else self.failed(session))
+        self._commit(rows, lambda ok: answer(codes) if ok else self.failed(session))
 
-    def acknowledged(self, session: Session, packet_id: int) -> None:
-        """PUBACK."""
+    def acknowledged(self, session: Session, packet_id: int, code: int = 0) -> None:
+        """PUBACK. A client that refuses a message is not sent it again; a command that it refused was not delivered."""
         delivery = session.out.acknowledge(packet_id)
         if delivery is not None:
             if delivery.row:
                 self.turn.rows(release(delivery))
-            if delivery.acked is not None:
+            if delivery.acked is not None and code < reasons.FAILED:
                 delivery.acked()
 
-    def received(self, session: Session, packet_id: int, answer: Callable[[], None]) -> None:
-        """PUBREC; `answer()` when PUBREL may go out: once it is on disk that the message must not be sent again."""
+    def received(self, session: Session, packet_id: int, code: int, answer: Callable[[int], None]) -> None:
+        """PUBREC; `answer(reason code)` when PUBREL may go out: once it is on disk that the message must not be sent again. A
+        refusal ends the delivery."""
         delivery = session.out.receive(packet_id)
+        if delivery is not None and code >= reasons.FAILED:
+            session.out.discard(delivery)
+            self.turn.rows(release(delivery))
+            return
         if delivery is None or delivery.state == RELEASED:
-            answer()
+            answer(reasons.PACKET_ID_NOT_FOUND if delivery is None else reasons.SUCCESS)
             return
 
         def done(ok: bool) -> None:
             if ok:
                 session.out.release(delivery)
-                answer()
+                answer(reasons.SUCCESS)
             else:
                 self.failed(session)
 
@@ -292,9 +287,16 @@ class Hub:
         if delivery is not None and delivery.row:
             self.turn.rows(release(delivery))
 
+    def drop_delivery(self, session: Session, packet_id: int) -> None:
+        """A message has expired before it was sent, or its client cannot take it: it counts as finished."""
+        delivery = session.out.entries.get(packet_id)
+        if delivery is not None:
+            session.out.discard(delivery)
+            self.turn.rows(release(delivery))
+
     def retained_for(self, session: Session, topic_filter: str) -> Iterator[Kept | None]:
         """Retained messages that a filter of the session covers; None for each that it may not read."""
-        found = self.retained.match(topic_filter, partial(self._may_read, session))
+        found = self.retained.match(topic_filter, partial(self._may_read, session), int(time() * 1000))
         return found if self.gate is None else iter(list(found))  # the plugins' decisions hold for now
 
     def failed(self, session: Session) -> None:
@@ -308,71 +310,64 @@ class Hub:
 
     # Inside.
 
-    def _queue(self, record: Record, prepared: _Prepared, route: Route) -> None:
-        """One message row for each topic, one queue row for each persistent subscriber."""
-        messages: dict[str, Message] = {}
-        for session, topic, granted in self._matched(route):
-            if not (session.durable and granted):
-                continue
-            message, row = messages.get(topic), None
-            if message is None:
-                message, row = self.sessions.message(topic, route.payload)
-            queued = self.sessions.queue(session, message, min(granted, route.qos))
-            if queued is None:
-                self.counts.add(DROPPED, QUEUE_FULL)
-                continue
-            if row is not None:
-                messages[topic] = message
-                record.rows.append(row)
-            record.rows.append(queued[1])
-            prepared.deliveries.append((session, queued[0]))
+    def _end(self, session: Session) -> list[Row]:
+        """Forget a session; rows that forget it on disk. A will that waits is due [MQTT-3.1.3-9]."""
+        session.ended = True
+        self._handover.leave(session)
+        rows = self.sessions.end(session)
+        will, session.will = session.will, None
+        if will is not None:
+            self._publish_will(session, will)
+        return rows
 
-    def _ready(self, session: Session, delivery: Delivery) -> None:
-        if not session.ended:
-            session.out.ready(delivery)
-            if session.connection is not None:
-                session.connection.feed()
+    def _end_later(self, session: Session, seconds: float) -> None:
+        if session.expiry != NEVER:
+            self.timers.after(seconds, partial(self._expired, session, session.absence))
 
-    def _matched(self, route: Route) -> tuple[tuple[Session, str, int], ...]:
-        """Subscribers of a route; a command's own device gets it by `command` alone."""
-        matched = self.sessions.subscriptions.match(route.topics)
-        return tuple(each for each in matched if route.skip not in each[0].uids()) if route.skip else matched
+    def _expired(self, session: Session, absence: int) -> None:
+        if session.absence == absence and not session.ended:
+            self.counts.add("ems_bridge_mqtt_sessions_expired")
+            self.turn.rows(self._end(session))
 
-    def _fan_out(self, route: Route, matched: tuple[tuple[Session, str, int], ...]) -> None:
-        message = Message(matched[0][1], route.payload)
-        for session, topic, granted in matched:
-            connection = session.connection
-            qos = granted if granted < route.qos else route.qos  # noqa: FURB136 [MQTT-3.8.4-6]
-            if connection is None or (qos and session.durable):
-                continue
-            if topic != message.topic:
-                message = Message(topic, route.payload)
-            if not qos:
-                connection.send(message)
-                continue
-            delivery = session.out.reserve(message, qos)
-            if delivery is None:
-                self.counts.add(DROPPED, QUEUE_FULL)
-                continue
-            session.out.ready(delivery)
-            connection.feed()
+    def _send_will(self, session: Session, absence: int) -> None:
+        if session.absence == absence and session.will is not None:
+            will, session.will = session.will, None
+            self._publish_will(session, will)
+
+    def _publish_will(self, session: Session, will: Will) -> None:
+        found = {name: value for name, value in (will.properties or {}).items() if name != properties.WILL_DELAY}
+        source = Source(session, will.payload, travelling(found), expires_at(found)) if found else None
+        self.submit(session.principal, will.topic, will.payload, will.qos, will.retain, [], ignore, source)
 
     def _may_read(self, session: Session, topic: str) -> bool:
         if self.gate is not None and not self.gate.may_receive(session, topic):
             return False
         return self.access.may_read(session.principal, topic)
 
-    def _refuses(self, session: Session, topic_filter: str) -> bool:
-        if topic_filter.count("/") >= self.limits.topic_levels:
-            return True
+    def _refuses(self, session: Session, topic_filter: str) -> int:
+        """The reason code that refuses a filter; 0 when it is granted."""
+        plain = _plain(topic_filter)
+        if plain.count("/") >= self.limits.topic_levels:
+            return reasons.FILTER_NOT_VALID
         if len(session.subscriptions) >= self.limits.subscriptions and topic_filter not in session.subscriptions:
-            return True
-        if self.gate is not None and not self.gate.known(session, "subscribe", topic_filter):
-            return True
-        return not self.access.may_subscribe(session.principal, topic_filter)
+            return reasons.QUOTA_EXCEEDED
+        if self.gate is not None and not self.gate.known(session, "subscribe", plain):
+            return reasons.NOT_AUTHORISED
+        return 0 if self.access.may_subscribe(session.principal, plain) else reasons.NOT_AUTHORISED
 
     def _commit(self, rows: list[Row], done: Done) -> None:
         if rows:
             self.persist(rows, done)
         else:
             done(True)
+
+
+def _plain(topic_filter: str) -> str:
+    """The filter that a shared subscription shares."""
+    return topic_filter.split("/", 2)[2] if topic_filter.startswith(SHARED) else topic_filter
+
+
+def _wants_retained(topic_filter: str, options: int, known: set[str]) -> bool:
+    """Whether a SUBSCRIBE asks for retained messages (MQTT 5, section 3.3.1.3)."""
+    handling = options >> 4 & 3
+    return not topic_filter.startswith(SHARED) and (handling == 0 or (handling == 1 and topic_filter not in known))

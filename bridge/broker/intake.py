@@ -1,17 +1,21 @@
-"""Publishes of one client: handed on, acknowledged in order after COMMIT (MQTT 3.1.1, section 4.3)."""
+"""Publishes of one client: handed on, acknowledged in order after COMMIT (MQTT 3.1.1 and 5, section 4.3)."""
 
 from __future__ import annotations
 
 from collections import deque
 from functools import partial
+from time import time
 from typing import TYPE_CHECKING, Final
 
 from bridge.broker.access import Question
+from bridge.broker.dialect import OLD, V5, Dialect
 from bridge.broker.retained import DROPPED
+from bridge.broker.seams import Source
 from bridge.broker.wire import ASKING, PENDING, Wire
-from bridge.core.record import Row
-from bridge.mqtt import packets
+from bridge.core.record import Record, Reject, Row
+from bridge.mqtt import framing, properties, reasons
 from bridge.mqtt.framing import Frame
+from bridge.mqtt.properties import Properties
 
 if TYPE_CHECKING:
     from bridge.broker.hub import Hub
@@ -22,21 +26,41 @@ GREETING, OPENING, OPEN, CLOSED = range(4)
 """States of a connection: no CONNECT yet; its login runs; accepted; ended, the socket may linger."""
 
 _REFUSED: Final = (("cause", "not_authorised"),)
+_QOS_2: Final = 0x10000
+"""Added to the packet id of an acknowledgement that is a PUBREC."""
+_BARE: Final[frozenset[int]] = frozenset((properties.TOPIC_ALIAS, properties.MESSAGE_EXPIRY))
+"""Properties of a PUBLISH that do not travel with the message as they are."""
+
+REASONS: Final = {
+    "not_authorised": reasons.NOT_AUTHORISED,
+    "unknown_topic": reasons.TOPIC_NOT_VALID,
+    "unknown_device": reasons.TOPIC_NOT_VALID,
+    "quota_exceeded": reasons.QUOTA_EXCEEDED,
+    "not_json": reasons.PAYLOAD_NOT_VALID,
+    "unknown_type": reasons.PAYLOAD_NOT_VALID,
+    "invalid": reasons.PAYLOAD_NOT_VALID,
+    "bad_timestamp": reasons.PAYLOAD_NOT_VALID,
+    "expired": reasons.PAYLOAD_NOT_VALID,
+}
+"""Reason codes of PUBACK and PUBREC for what core refuses; REFUSED_HERE for what is not named, such as a conflict."""
 
 
 class Intake(Wire):
     """Base of Connection: the way of a PUBLISH to the hub's `submit` and of its acknowledgement back."""
 
-    __slots__ = ("_acks", "_early", "_held", "principal", "session", "state")
+    __slots__ = ("_acks", "_early", "_held", "_judged", "dialect", "principal", "session", "state")
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
-        self._acks: deque[bytes] = deque()
-        """Acknowledgements that are due, in order of their publishes."""
-        self._early: list[bytes] = []
+        self._acks: deque[int] = deque()
+        """Acknowledgements that are due, in order of their publishes: packet ids, with _QOS_2 for a PUBREC."""
+        self._early: dict[int, bytes] = {}
         """Those of them that may go but must not overtake."""
+        self._judged: dict[int, Record] = {}
+        """What core says of each, where the dialect has words for it."""
         self._held: list[Frame] | None = None
         """Packets that wait until the connection reads on."""
+        self.dialect: Dialect = OLD
         self.state = GREETING
         self.principal: Principal | None = None
         self.session: Session | None = None
@@ -51,23 +75,35 @@ class Intake(Wire):
         raise NotImplementedError
 
     def publish(self, session: Session, first: int, topic: str, packet_id: int, payload: bytes) -> None:
-        """A PUBLISH of an accepted client."""
-        hub, qos, retain = self._hub, first >> 1 & 3, first & 1 == 1
+        """A PUBLISH of an accepted client. Raises Malformed."""
+        hub, qos, source, body = self._hub, first >> 1 & 3, None, payload
         assert self.principal is not None  # noqa: S101 - it has a session
-        if hub.gate is not None and not self._admitted(session, (first, topic, packet_id, payload)):
+        if isinstance(self.dialect, V5):
+            topic, payload, found = self.dialect.received(topic, payload)
+            source = _source(session, payload, found)
+            if qos and not first & 8 and max(len(self._acks), len(session.inbound)) >= hub.limits.inbound:
+                self.close("inbound_full")
+                return
+            if found.get(properties.PAYLOAD_FORMAT) and not _is_text(payload):
+                self._turn_down(packet_id, qos, reasons.PAYLOAD_NOT_VALID, "the payload is not the UTF-8 that it says")
+                return
+        if hub.gate is not None and not self._admitted(session, (first, topic, packet_id, body)):
             return
         if qos == 1:
-            ack = packets.encode_puback(packet_id)
-            self._acks.append(ack)
-            hub.submit(self.principal, topic, payload, 1, retain, [], partial(self.stored, ack))
+            self._acks.append(packet_id)
+            record = hub.submit(
+                self.principal, topic, payload, 1, first & 1 == 1, [], partial(self.stored, packet_id), source
+            )
+            if source is not None and self._acks:
+                self._judged[packet_id] = record
         elif qos == 0:
-            hub.submit(self.principal, topic, payload, 0, retain, [], ignore)
+            hub.submit(self.principal, topic, payload, 0, first & 1 == 1, [], ignore, source)
         else:
-            self._publish_2(session, topic, packet_id, payload, retain=retain)
+            self._publish_2(session, topic, packet_id, payload, first & 1 == 1, source)
         if len(self._acks) > hub.limits.inbound:
             self.stop(PENDING)
 
-    def stored(self, ack: bytes, ok: bool) -> None:
+    def stored(self, key: int, ok: bool) -> None:
         """A publish is committed: acknowledge it when those before it are [MQTT-4.6.0-2] [MQTT-4.6.0-3]."""
         if self.state != OPEN:
             return
@@ -75,14 +111,21 @@ class Intake(Wire):
             self.close("commit_failed")
             return
         acks = self._acks
-        if not acks or acks[0] != ack:
-            if ack in acks:
-                self._early.append(ack)
+        record = self._judged.pop(key, None) if self._judged else None
+        if record is not None and record.reject is not None:
+            ack = self._refusal(key, record.reject)
+        elif key < _QOS_2:
+            ack = b"\x40\x02" + key.to_bytes(2, "big")
+        else:
+            ack = b"\x50\x02" + (key - _QOS_2).to_bytes(2, "big")
+        if not acks or acks[0] != key:
+            if key in acks:
+                self._early[key] = ack
             return
-        self.write(acks.popleft())
+        acks.popleft()
+        self.write(ack)
         while self._early and acks and acks[0] in self._early:
-            self._early.remove(acks[0])
-            self.write(acks.popleft())
+            self.write(self._early.pop(acks.popleft()))
         if self._stopped and len(acks) <= self._hub.limits.inbound // 2:
             self.go(PENDING)
 
@@ -100,29 +143,57 @@ class Intake(Wire):
         self.stop(ASKING)
         self._hub.turn.spawn(ask(), f"topic plugins {self.peer}")
 
-    def _publish_2(self, session: Session, topic: str, packet_id: int, payload: bytes, *, retain: bool) -> None:
+    def _publish_2(
+        self, session: Session, topic: str, packet_id: int, payload: bytes, retain: bool, source: Source | None
+    ) -> None:
         """Store a QoS 2 message once, whatever is repeated until PUBREL [MQTT-4.3.3-2]."""
-        ack = packets.encode_pubrec(packet_id)
+        key = packet_id | _QOS_2
         known = session.inbound.get(packet_id)
         if known is not None:
-            self._repeat(ack, stored=known)
+            self._repeat(key, stored=known)
             return
         if len(session.inbound) >= self._hub.limits.inbound:
             self.close("inbound_full")
             return
         assert self.principal is not None  # noqa: S101 - it has a session
         session.inbound[packet_id] = False
-        self._acks.append(ack)
+        self._acks.append(key)
         rows: list[Row] = [("mqtt_inbound", (session.id, packet_id))] if session.durable else []
-        done = partial(_stored_2, session, packet_id, ack)
-        self._hub.submit(self.principal, topic, payload, 2, retain, rows, done)
+        done = partial(_stored_2, session, packet_id, key)
+        record = self._hub.submit(self.principal, topic, payload, 2, retain, rows, done, source)
+        if source is not None and session.inbound.get(packet_id) is False:
+            self._judged[key] = record
 
-    def _repeat(self, ack: bytes, *, stored: bool) -> None:
+    def _repeat(self, key: int, *, stored: bool) -> None:
         """The client repeats a publish: acknowledge it again, now or when it is committed."""
-        if ack not in self._acks:
-            self._acks.append(ack)
+        if key not in self._acks:
+            self._acks.append(key)
             if stored:
-                self.stored(ack, True)
+                self.stored(key, True)
+
+    def _refusal(self, key: int, reject: Reject) -> bytes:
+        """The acknowledgement that tells why; after a PUBREC that refuses, no PUBREL comes (MQTT 5, section 4.3.3)."""
+        code = REASONS.get(reject.reason, reasons.REFUSED_HERE)
+        why = ": ".join(part for part in (reject.reason, reject.path, reject.detail) if part)
+        if key >= _QOS_2 and self.session is not None:
+            packet_id = key - _QOS_2
+            if self.session.inbound.pop(packet_id, None) is not None and self.session.durable:
+                self._hub.turn.rows([("mqtt_inbound_released", (self.session.id, packet_id))])
+            return self.dialect.ack(framing.PUBREC, packet_id, code, why)
+        return self.dialect.ack(framing.PUBACK, key, code, why)
+
+    def _turn_down(self, packet_id: int, qos: int, code: int, why: str) -> None:
+        """Acknowledge a PUBLISH that is not handed on: in its turn, without a COMMIT to wait for."""
+        if not qos:
+            return
+        key = packet_id if qos == 1 else packet_id | _QOS_2
+        refused = Record()
+        word = next(word for word, known in REASONS.items() if known == code)
+        refused.reject = Reject(word, "", why)
+        self._acks.append(key)
+        if isinstance(self.dialect, V5):
+            self._judged[key] = refused
+        self.stored(key, True)
 
     def _admitted(self, session: Session, frame: Frame) -> bool:
         """Whether the topic plugins let the PUBLISH pass: not while they are still to be asked, nor when they refuse it. Then it
@@ -136,9 +207,7 @@ class Intake(Wire):
             return False
         if not known:
             self._hub.counts.add(DROPPED, _REFUSED)
-            if first >> 1 & 3:
-                encode = packets.encode_puback if first >> 1 & 3 == 1 else packets.encode_pubrec
-                self._repeat(encode(packet_id), stored=True)
+            self._turn_down(packet_id, first >> 1 & 3, reasons.NOT_AUTHORISED, "a topic plugin refuses it")
         return known
 
 
@@ -146,11 +215,36 @@ def ignore(_ok: bool) -> None:
     """Nobody waits for the COMMIT."""
 
 
-def _stored_2(session: Session, packet_id: int, ack: bytes, ok: bool) -> None:
+def expires_at(found: Properties) -> int:
+    """When a message ends that is published now, epoch ms; 0 is never."""
+    seconds = found.get(properties.MESSAGE_EXPIRY)
+    return 0 if seconds is None else int(time() * 1000) + seconds * 1000
+
+
+def travelling(found: Properties) -> bytes:
+    """The properties that subscribers get as they are, in their order [MQTT-3.3.2-17]."""
+    if not found:
+        return b""
+    return properties.fields({name: value for name, value in found.items() if name not in _BARE})
+
+
+def _source(session: Session, payload: bytes, found: Properties) -> Source:
+    return Source(session, payload, travelling(found), expires_at(found)) if found else Source(session, payload)
+
+
+def _is_text(payload: bytes) -> bool:
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _stored_2(session: Session, packet_id: int, key: int, ok: bool) -> None:
     """A QoS 2 publish is committed. The client may have come back on another connection since."""
     if not ok:
         session.inbound.pop(packet_id, None)
     elif packet_id in session.inbound:
         session.inbound[packet_id] = True
     if session.connection is not None:
-        session.connection.stored(ack, ok)
+        session.connection.stored(key, ok)

@@ -24,9 +24,16 @@ class Limits(NamedTuple):
     max_connections: int = 10_000
     """More get CONNACK 3."""
     max_sessions: int = 100_000
-    """Persistent sessions in all: each costs about 1 KiB, and nothing in MQTT 3.1.1 ever ends one."""
+    """Persistent sessions in all: each costs about 1 KiB."""
     client_id_bytes: int = 256
     """It is a key on disk; longer ones get CONNACK 2."""
+    session_expiry_s: int = 30 * 86_400
+    """The longest that a session outlives its connection, also a persistent one of MQTT 3.1.1, which cannot ask: what a
+    forgotten client has left is gone after a month."""
+    max_keep_alive_s: int = 65_535
+    """A longer keep-alive, or none, is told this one (MQTT 5); 65,535 is what MQTT can say at most: none is shortened."""
+    topic_aliases: int = 64
+    """Aliases of each direction of a connection (MQTT 5): a device uses some ten topics, each costs about 150 bytes."""
     inflight: int = 100
     """Unacknowledged QoS 1 and 2 messages to one client: a round trip of 1 ms still lets 100,000/s through."""
     queue_messages: int = 1_000
@@ -36,7 +43,7 @@ class Limits(NamedTuple):
     """The same in bytes of topic and payload."""
     inbound: int = 1_000
     """Publishes of one client that wait for COMMIT: above it the socket is not read. And QoS 2 packet ids that it has not
-    released: above it the connection is closed."""
+    released: above it the connection is closed. MQTT 5 is told so (receive maximum); who sends more is disconnected."""
     write_buffer_bytes: int = 256 * KIB
     """Above it a client is not fed: QoS 0 is dropped, QoS 1 and 2 wait in its queue."""
     write_buffer_max_bytes: int = 4 * MIB

@@ -45,7 +45,7 @@ class Broker:
     def protocol(self) -> asyncio.Protocol:
         """What deals with a new stream, whatever carries it."""
         if len(self.hub.connections) > self.hub.limits.max_connections + SPARE:
-            self.hub.counts.add("ems_bridge_mqtt_refused", (("code", "connections"),))
+            self.hub.counts.add("ems_bridge_mqtt_refused", (("cause", "too_many_connections"),))
             return _Slammed()
         return Connection(self.hub)
 
@@ -53,6 +53,7 @@ class Broker:
         """Close every connection whose time is up at `now` (seconds of the loop's clock), and bring the counters up to date."""
         hub = self.hub
         hub.turn.now = now
+        hub.timers.run()
         for connection in tuple(hub.connections):
             cause = connection.overdue(now)
             if cause:

@@ -1,4 +1,4 @@
-"""Retained messages on their way to a session that subscribed (MQTT 3.1.1, section 3.3.1.3).
+"""Retained messages on their way to a session that subscribed (MQTT 3.1.1 and 5, section 3.3.1.3).
 
 They are looked up while the client reads, not when it asks: however often it subscribes, and however little it reads, one walk
 through the retained messages is under way and at most one waits for each of its filters.
@@ -27,12 +27,12 @@ Find = Callable[[str], Iterator["Kept | None"]]
 class Replay:
     """What one session is still to get. False when there is nothing."""
 
-    __slots__ = ("_asked", "_filter", "_found", "_head", "_qos", "resting")
+    __slots__ = ("_asked", "_filter", "_found", "_head", "_options", "resting")
 
     def __init__(self) -> None:
         self._asked: dict[str, int] = {}
         self._filter = ""
-        self._qos = 0
+        self._options = 0
         self._found: Iterator[Kept | None] | None = None
         self._head: Kept | None = None
         self.resting = False
@@ -41,9 +41,9 @@ class Replay:
     def __bool__(self) -> bool:
         return self._found is not None or bool(self._asked)
 
-    def ask(self, topic_filter: str, qos: int) -> None:
-        """The session has subscribed."""
-        self._asked[topic_filter] = qos
+    def ask(self, topic_filter: str, options: int) -> None:
+        """The session has subscribed with these options, its identifier above them."""
+        self._asked[topic_filter] = options
 
     def forget(self, topic_filter: str) -> None:
         """The session has unsubscribed."""
@@ -51,15 +51,16 @@ class Replay:
         if self._filter == topic_filter:
             self._found = self._head = None
 
-    def head(self, find: Find) -> tuple[Message, int] | None:
-        """The next message and the QoS to send it at; None when there is none, or none among LOOKS. It stays until `taken`."""
+    def head(self, find: Find) -> tuple[Kept, int, tuple[int, ...]] | None:
+        """The next message, the QoS to send it at, and the subscription's identifier; None when there is none, or none among
+        LOOKS. It stays until `taken`."""
         looks = LOOKS
         while self._head is None and looks:
             if self._found is None:
                 if not self._asked:
                     return None
                 self._filter = next(iter(self._asked))
-                self._qos = self._asked.pop(self._filter)
+                self._options = self._asked.pop(self._filter)
                 self._found = find(self._filter)
             looks -= 1
             try:
@@ -68,7 +69,8 @@ class Replay:
                 self._found = None
         if self._head is None:
             return None
-        return Message(self._head.topic, self._head.payload), min(self._qos, self._head.qos)
+        identifier = self._options >> 8
+        return self._head, min(self._options & 3, self._head.qos), (identifier,) if identifier else ()
 
     def taken(self) -> None:
         """The head was queued or sent."""
@@ -86,17 +88,19 @@ def send_next(hub: Hub, session: Session, connection: Connection) -> bool:
             replay.resting = True
             hub.turn.loop.call_soon(_go_on, session)
         return False
-    message, qos = found
-    if not qos:
-        connection.send(message, retain=True)
-    elif not session.durable:
-        delivery = session.out.reserve(message, qos, retain=True)
-        if delivery is None:
-            return False
-        session.out.ready(delivery)
+    kept, qos, identifiers = found
+    if not (qos and session.durable):
+        message = Message(kept.topic, kept.payload, 0, kept.properties, kept.expires)
+        if not qos:
+            connection.send(message, retain=True, identifiers=identifiers)
+        else:
+            delivery = session.out.reserve(message, qos, retain=True, identifiers=identifiers)
+            if delivery is None:
+                return False
+            session.out.ready(delivery)
     else:
-        durable, row = hub.sessions.message(message.topic, message.payload)
-        queued = hub.sessions.queue(session, durable, qos, retain=True)
+        message, row = hub.sessions.message(kept.topic, kept.payload, kept.properties, kept.expires)
+        queued = hub.sessions.queue(session, message, qos, retain=True, identifiers=identifiers)
         if queued is None:
             return False
         hub.turn.rows([row, queued[1]])

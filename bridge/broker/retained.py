@@ -1,4 +1,4 @@
-"""Retained messages: the last one of each topic, for who subscribes later (MQTT 3.1.1, section 3.3.1.3)."""
+"""Retained messages: the last one of each topic, for who subscribes later (MQTT 3.1.1 and 5, section 3.3.1.3)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import NamedTuple
 from bridge.broker.limits import Limits
 from bridge.core.record import Route, Row
 from bridge.counts import Counts
-from bridge.mqtt.trie import TopicTree
+from bridge.mqtt.tree import TopicTree
 
 DROPPED = "ems_bridge_mqtt_dropped"
 
 
 class Kept(NamedTuple):
-    """A retained message. `group` is equal for a topic and its twins."""
+    """A retained message. `group` is equal for a topic and its twins; `properties` and `expires` as in a Message."""
 
     topic: str
     group: int
     qos: int
     payload: bytes
+    properties: bytes = b""
+    expires: int = 0
 
 
 class Retained:
@@ -34,20 +36,20 @@ class Retained:
         counts.gauge("ems_bridge_mqtt_retained", lambda: len(self._tree), text="Retained messages")
         counts.gauge("ems_bridge_mqtt_retained_bytes", lambda: self.size, text="Bytes of retained messages")
 
-    def restore(self, rows: Iterable[tuple[str, int, int, bytes]]) -> None:
-        """Take in what was on disk: (topic, group, qos, payload)."""
+    def restore(self, rows: Iterable[tuple[str, int, int, bytes, bytes, int]]) -> None:
+        """Take in what was on disk: (topic, group, qos, payload, properties, expires)."""
         for row in rows:
             self._put(Kept(*row))
             self._last_group = max(self._last_group, row[1])
 
-    def prepare(self, route: Route) -> tuple[list[Kept], list[Row]]:
+    def prepare(self, route: Route, properties: bytes = b"", expires: int = 0) -> tuple[list[Kept], list[Row]]:
         """What a retained message changes, as entries for `apply` and as rows to commit before it. An entry without payload
         removes its topic [MQTT-3.3.1-10] [MQTT-3.3.1-11]; what does not fit is dropped and counted."""
         self._last_group += 1
         changes: list[Kept] = []
         rows: list[Row] = []
         for topic in route.topics:
-            kept = Kept(topic, self._last_group, route.qos, route.payload)
+            kept = Kept(topic, self._last_group, route.qos, route.payload, properties, expires)
             if not route.payload:
                 rows.append(("mqtt_unretain", (topic,)))
             elif self._fits(kept):
@@ -66,12 +68,25 @@ class Retained:
             else:
                 self._remove(kept.topic)
 
-    def match(self, topic_filter: str, may_read: Callable[[str], bool]) -> Iterator[Kept | None]:
-        """What a filter covers, found step by step while messages come and go: None for each that `may_read(topic)` does not
-        allow, and of a topic and its twins for all but one."""
+    def forget(self, kept: Kept) -> list[Row]:
+        """It has expired; rows that forget it on disk, none when another has taken its place."""
+        if self._tree.get(kept.topic) is not kept:
+            return []
+        self._remove(kept.topic)
+        return [("mqtt_unretain", (kept.topic,))]
+
+    def expiring(self) -> list[Kept]:
+        """Everything that expires some day."""
+        return [kept for kept in self._tree.values() if kept.expires]
+
+    def match(self, topic_filter: str, may_read: Callable[[str], bool], now_ms: int = 0) -> Iterator[Kept | None]:
+        """What a filter covers, found step by step while messages come and go: None for each that has expired or that
+        `may_read(topic)` does not allow, and of a topic and its twins for all but one."""
         seen: set[int] = set()
         for kept in self._tree.match(topic_filter):
-            if kept.group not in seen and may_read(kept.topic):
+            if kept.expires and kept.expires <= now_ms:
+                yield None
+            elif kept.group not in seen and may_read(kept.topic):
                 seen.add(kept.group)
                 yield kept
             else:

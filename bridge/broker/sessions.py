@@ -1,4 +1,5 @@
-"""All sessions: opened, left, ended, restored; and the rows that keep the persistent ones (MQTT 3.1.1, section 3.1.2.4)."""
+"""All sessions: opened, left, ended, restored; and the rows that keep the persistent ones (MQTT 3.1.1, section 3.1.2.4; MQTT 5,
+section 4.1)."""
 
 from __future__ import annotations
 
@@ -19,17 +20,17 @@ class Saved(Protocol):
     """What `bridge.store.sessions.load` gives; rows in order of their ids."""
 
     @property
-    def sessions(self) -> Sequence[tuple[int, str, str, str]]: ...
+    def sessions(self) -> Sequence[tuple[int, str, str, str, int, int | None]]: ...
     @property
     def subscriptions(self) -> Sequence[tuple[int, str, int]]: ...
     @property
-    def messages(self) -> Sequence[tuple[int, str, bytes]]: ...
+    def messages(self) -> Sequence[tuple[int, str, bytes, bytes, int]]: ...
     @property
-    def queue(self) -> Sequence[tuple[int, int, int, int, int, int, int]]: ...
+    def queue(self) -> Sequence[tuple[int, int, int, int, int, int, int, str, str]]: ...
     @property
     def inbound(self) -> Sequence[tuple[int, int]]: ...
     @property
-    def retained(self) -> Sequence[tuple[str, int, int, bytes]]: ...
+    def retained(self) -> Sequence[tuple[str, int, int, bytes, bytes, int]]: ...
 
 
 class Sessions:
@@ -58,20 +59,26 @@ class Sessions:
         return self._durable >= self._limits.max_sessions
 
     def open(
-        self, principal: Principal, client_id: str, now_ms: int, *, clean: bool
+        self, principal: Principal, client_id: str, now_ms: int, *, clean: bool, expiry: int
     ) -> tuple[Session, bool, list[Row]]:
-        """The session for a CONNECT whose predecessor has left: (session, session present, rows to commit before CONNACK)."""
+        """The session for a CONNECT whose predecessor has left: (session, session present, rows to commit before CONNACK). With
+        `clean`, `end` the old one before."""
         key = (principal.kind, principal.name, client_id)
         old = self._by_key.get(key)
         if old is not None and not clean:
+            old.expiry = expiry
             return old, True, []  # [MQTT-3.1.2-4]
-        rows = [] if old is None else self.end(old)  # [MQTT-3.1.2-6]
-        session = Session(principal, client_id, 0 if clean else next(self._session_ids), self._limits)
+        session = Session(principal, client_id, next(self._session_ids) if expiry else 0, self._limits)
+        session.expiry = expiry
         self._by_key[key] = session
-        if session.durable:
-            self._durable += 1
-            rows.append(("mqtt_session", (session.id, *key, now_ms)))
-        return session, False, rows
+        if not session.durable:
+            return session, False, []
+        self._durable += 1
+        return session, False, [("mqtt_session", (session.id, *key, now_ms, expiry))]
+
+    def left(self, session: Session, now_ms: int | None) -> list[Row]:
+        """Its client has gone, or has come back (None); the row that says since when."""
+        return [("mqtt_session_expiry", (session.expiry, now_ms, session.id))] if session.durable else []
 
     def end(self, session: Session) -> list[Row]:
         """Forget a session; rows that forget it on disk."""
@@ -91,11 +98,11 @@ class Sessions:
             rows += release(delivery)
         return rows
 
-    def subscribe(self, session: Session, topic_filter: str, qos: int) -> list[Row]:
-        """Add a subscription or replace its QoS."""
-        session.subscriptions[topic_filter] = qos
-        self.subscriptions.add(topic_filter, session, qos)
-        return [("mqtt_subscribe", (session.id, topic_filter, qos))] if session.durable else []
+    def subscribe(self, session: Session, topic_filter: str, options: int) -> list[Row]:
+        """Add a subscription or replace its options."""
+        session.subscriptions[topic_filter] = options
+        self.subscriptions.add(topic_filter, session, options)
+        return [("mqtt_subscribe", (session.id, topic_filter, options))] if session.durable else []
 
     def unsubscribe(self, session: Session, topic_filter: str) -> list[Row]:
         """Remove a subscription if it is there."""
@@ -104,20 +111,32 @@ class Sessions:
         self.subscriptions.remove(topic_filter, session)
         return [("mqtt_unsubscribe", (session.id, topic_filter))] if session.durable else []
 
-    def message(self, topic: str, payload: bytes) -> tuple[Message, Row]:
+    def message(self, topic: str, payload: bytes, properties: bytes = b"", expires: int = 0) -> tuple[Message, Row]:
         """A durable message and its row."""
-        message = Message(topic, payload, next(self._message_ids))
-        return message, ("mqtt_message", (message.id, topic, payload))
+        message = Message(topic, payload, next(self._message_ids), properties, expires)
+        return message, ("mqtt_message", (message.id, topic, payload, properties, expires))
 
     def queue(
-        self, session: Session, message: Message, qos: int, *, retain: bool = False
+        self,
+        session: Session,
+        message: Message,
+        qos: int,
+        *,
+        retain: bool = False,
+        identifiers: tuple[int, ...] = (),
+        shared: str = "",
     ) -> tuple[Delivery, Row] | None:
         """Reserve a durable message for a durable session; None when its queue is full."""
-        delivery = session.out.reserve(message, qos, retain=retain, row=next(self._queue_ids))
+        row = next(self._queue_ids)
+        delivery = session.out.reserve(message, qos, retain=retain, row=row, identifiers=identifiers, shared=shared)
         if delivery is None:
             return None
         message.holders += 1
-        return delivery, ("mqtt_queue", (delivery.row, session.id, message.id, delivery.packet_id, qos, int(retain)))
+        text = " ".join(map(str, identifiers))
+        return delivery, (
+            "mqtt_queue",
+            (row, session.id, message.id, delivery.packet_id, qos, int(retain), text, shared),
+        )
 
     def all(self) -> list[Session]:
         """Every session."""
@@ -127,16 +146,20 @@ class Sessions:
         """Take in what the last process left; principals have no grants until `Hub.permissions_changed`. Raises KeyError when
         rows contradict each other."""
         by_id: dict[int, Session] = {}
-        for session_id, kind, name, client_id in saved.sessions:
+        for session_id, kind, name, client_id, expiry, _ in saved.sessions:
             principal = Principal(kind, name)  # type: ignore[arg-type]  # written from a Principal
             session = by_id[session_id] = Session(principal, client_id, session_id, self._limits)
+            session.expiry = expiry
             self._by_key[session.key] = session
-        for session_id, topic_filter, qos in saved.subscriptions:
-            by_id[session_id].subscriptions[topic_filter] = qos
-            self.subscriptions.add(topic_filter, by_id[session_id], qos)
-        messages = {row[0]: Message(row[1], row[2], row[0]) for row in saved.messages}
-        for row, session_id, message_id, packet_id, qos, retain, released in saved.queue:
-            delivery = Delivery(packet_id, messages[message_id], qos, retain=bool(retain), row=row)
+        for session_id, topic_filter, options in saved.subscriptions:
+            by_id[session_id].subscriptions[topic_filter] = options
+            self.subscriptions.add(topic_filter, by_id[session_id], options)
+        messages = {row[0]: Message(row[1], row[2], row[0], row[3], row[4]) for row in saved.messages}
+        for row, session_id, message_id, packet_id, qos, retain, released, identifiers, shared in saved.queue:
+            delivery = Delivery(
+                packet_id, messages[message_id], qos, retain=bool(retain), row=row,
+                identifiers=tuple(map(int, identifiers.split())), shared=shared,
+            )  # fmt: skip
             delivery.message.holders += 1
             if released:
                 delivery.state = RELEASED

@@ -83,11 +83,18 @@ class Wire(asyncio.Protocol):
             self.close("slow_consumer")
             transport.abort()
 
-    def hang_up(self) -> None:
-        """Write what is left, then close the socket."""
-        if self._transport is not None:
-            self._drain(self._transport)
-            self._transport.close()
+    def hang_up(self, *, linger: bool = False) -> None:
+        """Write what is left, then close the socket. With `linger` the peer closes it (or the sweep does): a peer that is still
+        sending would be reset before it has read our last word."""
+        transport = self._transport
+        if transport is None:
+            return
+        self._drain(transport)
+        if linger and transport.can_write_eof() and not transport.is_closing():
+            transport.write_eof()
+            self.go(~0)
+        else:
+            transport.close()
 
     def abort(self) -> None:
         """Cut the connection off without waiting for the peer."""

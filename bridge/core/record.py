@@ -40,7 +40,7 @@ class Record:
     the first row that it returned (RETURNING) or None: None from a conditional UPDATE means that somebody else was first.
     """
 
-    __slots__ = ("effects", "reject", "results", "routes", "rows", "size")
+    __slots__ = ("effects", "reject", "results", "routes", "rows", "size", "source")
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -50,3 +50,5 @@ class Record:
         self.reject: Reject | None = None
         self.size = 0
         """Bytes of the payload that it came from: what waiting for its COMMIT costs."""
+        self.source: object | None = None
+        """The broker's own: what MQTT 5 tells of the message that it came from."""

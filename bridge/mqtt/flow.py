@@ -1,4 +1,4 @@
-"""The state of one session's messages (MQTT 3.1.1, sections 4.1, 4.3, 4.4, 4.6), pure: no clock, no I/O.
+"""The state of one session's messages (MQTT 3.1.1 and 5, sections 4.1, 4.3, 4.4, 4.6), pure: no clock, no I/O.
 
 Outbound keeps every message that a client has not finished, in order. A message gets its packet id when it enters, not when it is
 first sent: an id that was written to disk with the message is the same after a restart of the server.
@@ -21,26 +21,44 @@ PACKET_IDS: Final = 65_535
 
 class Message:
     """An application message on its way to subscribers. `id` is its row (0: not durable), `holders` counts the deliveries
-    that need the row."""
+    that need the row. `properties` are MQTT 5's of the publisher, encoded without their length; the message ends at `expires`,
+    epoch ms (0: never)."""
 
-    __slots__ = ("holders", "id", "parts", "payload", "topic")
+    __slots__ = ("expires", "holders", "id", "parts", "payload", "properties", "topic")
 
-    def __init__(self, topic: str, payload: bytes, message_id: int = 0) -> None:
+    def __init__(
+        self, topic: str, payload: bytes, message_id: int = 0, properties: bytes = b"", expires: int = 0
+    ) -> None:
         self.topic = topic
         self.payload = payload
         self.id = message_id
+        self.properties = properties
+        self.expires = expires
         self.holders = 0
         self.parts: dict[int, bytes] = {}
-        """Encoded head of the PUBLISH by first byte."""
+        """Encoded parts of the PUBLISH by first byte, for all clients that get it alike."""
 
 
 class Delivery:
     """One message for one client at QoS 1 or 2. `row` is its queue row (0: not durable), `acked` is told of the last
-    acknowledgement."""
+    acknowledgement, `identifiers` are those of the client's subscriptions, `shared` is the shared subscription that it came
+    by, or ""."""
 
-    __slots__ = ("acked", "dup", "message", "packet_id", "qos", "retain", "row", "state")
+    __slots__ = ("acked", "dup", "identifiers", "message", "packet_id", "qos", "retain", "row", "shared", "state")
 
-    def __init__(self, packet_id: int, message: Message, qos: int, *, retain: bool = False, row: int = 0) -> None:
+    def __init__(
+        self,
+        packet_id: int,
+        message: Message,
+        qos: int,
+        *,
+        retain: bool = False,
+        row: int = 0,
+        identifiers: tuple[int, ...] = (),
+        shared: str = "",
+    ) -> None:
+        self.identifiers = identifiers
+        self.shared = shared
         self.packet_id = packet_id
         self.message = message
         self.qos = qos
@@ -73,7 +91,16 @@ class Outbound:
         self.size = 0
         self._last_id = 0
 
-    def reserve(self, message: Message, qos: int, *, retain: bool = False, row: int = 0) -> Delivery | None:
+    def reserve(
+        self,
+        message: Message,
+        qos: int,
+        *,
+        retain: bool = False,
+        row: int = 0,
+        identifiers: tuple[int, ...] = (),
+        shared: str = "",
+    ) -> Delivery | None:
         """Take a message in, not to be sent yet; None when the queue is full."""
         size = len(message.topic) + len(message.payload)
         if len(self.entries) >= self.max_messages or (self.entries and self.size + size > self.max_bytes):
@@ -84,9 +111,15 @@ class Outbound:
             if packet_id not in self.entries:
                 break
         self._last_id = packet_id
-        delivery = self.entries[packet_id] = Delivery(packet_id, message, qos, retain=retain, row=row)
+        delivery = Delivery(packet_id, message, qos, retain=retain, row=row, identifiers=identifiers, shared=shared)
+        self.entries[packet_id] = delivery
         self.size += size
         return delivery
+
+    @property
+    def full(self) -> bool:
+        """Whether no message can be taken in."""
+        return len(self.entries) >= self.max_messages or self.size >= self.max_bytes
 
     def restore(self, delivery: Delivery) -> None:
         """Take in what a server that stopped has left; it may have been sent before, so DUP is set."""

@@ -1,4 +1,4 @@
-"""Bytes of a connection -> whole packets (MQTT 3.1.1, sections 2.2 and 3.3): one walk of offsets over each chunk.
+"""Bytes of a connection -> whole packets (MQTT 3.1.1 and 5, sections 2.2 and 3.3): one walk of offsets over each chunk.
 
 No copy of the remainder per packet, no object per packet beyond one tuple. A packet that spreads over chunks is gathered in
 one buffer, so that a peer who sends byte by byte costs no more than its bytes.
@@ -28,6 +28,7 @@ UNSUBACK: Final = 0xB0
 PINGREQ: Final = 0xC0
 PINGRESP: Final = 0xD0
 DISCONNECT: Final = 0xE0
+AUTH: Final = 0xF0
 
 Frame = tuple[int, str, int, bytes]
 """(first byte, topic, packet id, body).
@@ -35,43 +36,50 @@ Frame = tuple[int, str, int, bytes]
 PUBLISH: topic, packet id (0 at QoS 0) and payload; QoS is `first >> 1 & 3`, RETAIN `first & 1`, DUP `first & 8`.
 PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBACK: the packet id. SUBSCRIBE, SUBACK, UNSUBSCRIBE: packet id and what follows it.
 CONNECT, CONNACK: the whole body. Other packets have nothing but their first byte.
+
+MQTT 5: in a PUBLISH's body the properties stand before the payload, and its topic may be "" (an alias stands for it); the
+acknowledgements have a body after their packet id; DISCONNECT and AUTH have one.
 """
 
 # What to do with a packet, by its first byte.
 _ILLEGAL, _PUBLISH_0, _PUBLISH_ID, _ID_ONLY, _ID_BODY, _BODY, _EMPTY = range(7)
 
 
-def _shapes() -> bytes:
+def _shapes(version: int) -> bytes:
     shapes = bytearray(256)
     for first in (0x30, 0x31):
         shapes[first] = _PUBLISH_0
     for first in (0x32, 0x33, 0x34, 0x35, 0x3A, 0x3B, 0x3C, 0x3D):
         shapes[first] = _PUBLISH_ID
     for first in (PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBACK):
-        shapes[first] = _ID_ONLY
+        shapes[first] = _ID_ONLY if version == 4 else _ID_BODY
     for first in (SUBSCRIBE, SUBACK, UNSUBSCRIBE):
         shapes[first] = _ID_BODY
     for first in (CONNECT, CONNACK):
         shapes[first] = _BODY
     for first in (PINGREQ, PINGRESP, DISCONNECT):
         shapes[first] = _EMPTY
+    if version == 5:
+        shapes[DISCONNECT] = shapes[AUTH] = _BODY
     return bytes(shapes)
 
 
-_SHAPES: Final = _shapes()
+_SHAPES: Final = {version: _shapes(version) for version in (4, 5)}
 
 
 class Framing:
     """The receiving side of one connection.
 
     `limit` is the largest packet taken, in bytes, header included; it may be changed between calls. `names` may be shared by
-    many connections. After the first malformed packet `error` says why and nothing more is read.
+    many connections. `version` is 4 (MQTT 3.1.1) or 5; a CONNECT that is read sets it for what follows. After the first
+    malformed packet `error` says why and nothing more is read.
     """
 
-    __slots__ = ("_gathered", "_names", "_wanted", "error", "limit")
+    __slots__ = ("_gathered", "_names", "_wanted", "error", "limit", "version")
 
-    def __init__(self, limit: int = MAX_PACKET, names: TopicNames | None = None) -> None:
+    def __init__(self, limit: int = MAX_PACKET, names: TopicNames | None = None, version: int = 4) -> None:
         self.limit = limit
+        self.version = version
         self.error: Malformed | None = None
         self._names = TopicNames() if names is None else names
         self._gathered: bytearray | None = None
@@ -103,7 +111,7 @@ class Framing:
 
     def _walk(self, data: bytes, frames: list[Frame]) -> int:
         """Append every whole packet to `frames`; gives the offset of the first byte that belongs to none."""
-        append, names, shapes, limit, end = frames.append, self._names, _SHAPES, self.limit, len(data)
+        append, names, shapes, limit, end = frames.append, self._names, _SHAPES[self.version], self.limit, len(data)
         at = 0
         while True:
             start = at
@@ -135,14 +143,29 @@ class Framing:
                 packet_id = data[body - 2] << 8 | data[body - 1]
                 if not packet_id:
                     raise Malformed("PUBLISH with packet id 0", "MQTT-2.3.1-1")
-                append((first, names[data[at + 2 : body - 2]], packet_id, data[body:stop]))
+                append(
+                    (
+                        first,
+                        names[data[at + 2 : body - 2]] if body > at + 4 else self._nameless(),
+                        packet_id,
+                        data[body:stop],
+                    )
+                )
             elif shape == _PUBLISH_0:
                 if length < 2 or (body := at + 2 + (data[at] << 8 | data[at + 1])) > stop:
                     raise Malformed("PUBLISH ends within its topic")
-                append((first, names[data[at + 2 : body]], 0, data[body:stop]))
+                append((first, names[data[at + 2 : body]] if body > at + 2 else self._nameless(), 0, data[body:stop]))
             else:
                 append(_other(data, first, shape, at, stop))
+                if first == CONNECT:
+                    self.version = 5 if data[at : at + 7] == b"\0\4MQTT\5" else 4
+                    shapes = _SHAPES[self.version]
             at = stop
+
+    def _nameless(self) -> str:
+        if self.version == 5:
+            return ""
+        raise Malformed("empty topic name", "MQTT-4.7.3-1")
 
 
 def _other(data: bytes, first: int, shape: int, at: int, stop: int) -> Frame:

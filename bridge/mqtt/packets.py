@@ -1,4 +1,5 @@
-"""MQTT 3.1.1 packets, both directions: functions that give bytes, functions that read the body of a Frame.
+"""MQTT 3.1.1 packets, both directions, and CONNECT of MQTT 5: functions that give bytes, functions that read the body of a
+Frame.
 
 `encode_*` trust the caller for everything but lengths; `decode_*` raise Malformed with the statement that is broken.
 """
@@ -8,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from bridge.mqtt import properties
 from bridge.mqtt.errors import Malformed, Unacceptable
-from bridge.mqtt.topics import check_filter, check_name, text
+from bridge.mqtt.fields import Reader, binary, encode_length, packet, string
+from bridge.mqtt.properties import Properties
+from bridge.mqtt.topics import check_filter, check_name
 
-ACCEPTED: Final = 0
-UNACCEPTABLE_VERSION: Final = 1
-IDENTIFIER_REJECTED: Final = 2
-SERVER_UNAVAILABLE: Final = 3
-BAD_CREDENTIALS: Final = 4
-NOT_AUTHORISED: Final = 5
-"""CONNACK return codes (section 3.2.2.3)."""
+V311: Final = 4
+V5: Final = 5
+"""Protocol levels of CONNECT."""
 
 FAILURE: Final = 0x80
 """SUBACK return code of a filter that is refused."""
@@ -28,16 +28,17 @@ DISCONNECT_BYTES: Final = b"\xe0\x00"
 
 
 class Will(NamedTuple):
-    """What the server publishes when the client vanishes."""
+    """What the server publishes when the client vanishes. `properties` are MQTT 5's, IN_WILL."""
 
     topic: str
     payload: bytes
     qos: int = 0
     retain: bool = False
+    properties: Properties | None = None
 
 
 class Connect(NamedTuple):
-    """A CONNECT. `keep_alive` in seconds, 0 is never."""
+    """A CONNECT. `keep_alive` in seconds, 0 is never; `clean_session` is MQTT 5's Clean Start; `properties` are MQTT 5's."""
 
     client_id: str
     clean_session: bool = True
@@ -45,6 +46,8 @@ class Connect(NamedTuple):
     username: str | None = None
     password: bytes | None = None
     will: Will | None = None
+    version: int = V311
+    properties: Properties | None = None
 
 
 # Client to server.
@@ -53,47 +56,55 @@ class Connect(NamedTuple):
 def encode_connect(connect: Connect) -> bytes:
     """A CONNECT packet."""
     will = connect.will
+    five = connect.version == V5
     flags = connect.clean_session << 1
-    body = [_string(connect.client_id)]
+    body = [properties.encode(connect.properties or {})] if five else []
+    body.append(string(connect.client_id))
     if will is not None:
         flags |= 0x04 | will.qos << 3 | will.retain << 5
-        body += [_string(will.topic), _binary(will.payload)]
+        if five:
+            body.append(properties.encode(will.properties or {}))
+        body += [string(will.topic), binary(will.payload)]
     if connect.username is not None:
         flags |= 0x80
-        body.append(_string(connect.username))
+        body.append(string(connect.username))
     if connect.password is not None:
         flags |= 0x40
-        body.append(_binary(connect.password))
-    return _packet(0x10, b"\x00\x04MQTT\x04" + bytes((flags,)) + connect.keep_alive.to_bytes(2, "big") + b"".join(body))
+        body.append(binary(connect.password))
+    head = b"\x00\x04MQTT" + bytes((connect.version, flags)) + connect.keep_alive.to_bytes(2, "big")
+    return packet(0x10, head + b"".join(body))
 
 
 def decode_connect(body: bytes) -> Connect:
     """Body of a CONNECT. Raises Unacceptable for another protocol version, Malformed for everything else that is wrong."""
-    reader = _Reader(body)
+    reader = Reader(body)
     name = reader.string()
     if name == "MQIsdp":
         raise Unacceptable(name, reader.byte())
     if name != "MQTT":
         raise Malformed(f"protocol name {name[:20]!r}", "MQTT-3.1.2-1")
     level = reader.byte()
-    if level != 4:
+    if level not in (V311, V5):
         raise Unacceptable(name, level)
+    five = level == V5
     flags = reader.byte()
-    _check_connect_flags(flags)
+    _check_connect_flags(flags, level)
     keep_alive = reader.number()
+    found = properties.read(reader, properties.IN_CONNECT) if five else None
     client_id = reader.string()  # [MQTT-3.1.3-3] [MQTT-3.1.3-4]
     will = None
     if flags & 0x04:
+        of_will = properties.read(reader, properties.IN_WILL) if five else None
         topic = reader.string()
         check_name(topic)
-        will = Will(topic, reader.binary(), flags >> 3 & 3, bool(flags & 0x20))
+        will = Will(topic, reader.binary(), flags >> 3 & 3, bool(flags & 0x20), of_will)
     username = reader.string() if flags & 0x80 else None
     password = reader.binary() if flags & 0x40 else None
     reader.finish("CONNECT")
-    return Connect(client_id, bool(flags & 0x02), keep_alive, username, password, will)
+    return Connect(client_id, bool(flags & 0x02), keep_alive, username, password, will, level, found)
 
 
-def _check_connect_flags(flags: int) -> None:
+def _check_connect_flags(flags: int, level: int) -> None:
     if flags & 0x01:
         raise Malformed("reserved connect flag is set", "MQTT-3.1.2-3")
     if flags & 0x04:
@@ -103,7 +114,7 @@ def _check_connect_flags(flags: int) -> None:
         raise Malformed("will QoS without a will", "MQTT-3.1.2-13")
     elif flags & 0x20:
         raise Malformed("will retain without a will", "MQTT-3.1.2-15")
-    if flags & 0xC0 == 0x40:
+    if flags & 0xC0 == 0x40 and level == V311:
         raise Malformed("password without a user name", "MQTT-3.1.2-22")
 
 
@@ -119,7 +130,7 @@ def publish_parts(
     topic: str, payload: bytes, qos: int, *, retain: bool = False, dup: bool = False
 ) -> tuple[bytes, bytes]:
     """What stands before and behind the packet id, so that many copies differ in two bytes only."""
-    name = _string(topic)
+    name = string(topic)
     first = 0x30 | dup << 3 | qos << 1 | retain
     length = len(name) + len(payload) + (2 if qos else 0)
     return bytes((first,)) + encode_length(length) + name, payload
@@ -147,14 +158,12 @@ def encode_pubcomp(packet_id: int) -> bytes:
 
 def encode_subscribe(packet_id: int, filters: Iterable[tuple[str, int]]) -> bytes:
     """A SUBSCRIBE to (filter, QoS) pairs."""
-    return _packet(
-        0x82, packet_id.to_bytes(2, "big") + b"".join(_string(name) + bytes((qos,)) for name, qos in filters)
-    )
+    return packet(0x82, packet_id.to_bytes(2, "big") + b"".join(string(name) + bytes((qos,)) for name, qos in filters))
 
 
 def decode_subscribe(body: bytes) -> list[tuple[str, int]]:
     """(filter, QoS) pairs of a SUBSCRIBE frame's body."""
-    reader = _Reader(body)
+    reader = Reader(body)
     filters = []
     while reader.left:
         topic_filter = reader.string()
@@ -170,12 +179,12 @@ def decode_subscribe(body: bytes) -> list[tuple[str, int]]:
 
 def encode_unsubscribe(packet_id: int, filters: Iterable[str]) -> bytes:
     """An UNSUBSCRIBE."""
-    return _packet(0xA2, packet_id.to_bytes(2, "big") + b"".join(map(_string, filters)))
+    return packet(0xA2, packet_id.to_bytes(2, "big") + b"".join(map(string, filters)))
 
 
 def decode_unsubscribe(body: bytes) -> list[str]:
     """Filters of an UNSUBSCRIBE frame's body."""
-    reader = _Reader(body)
+    reader = Reader(body)
     filters = []
     while reader.left:
         topic_filter = reader.string()
@@ -205,7 +214,7 @@ def decode_connack(body: bytes) -> tuple[bool, int]:
 
 def encode_suback(packet_id: int, codes: Iterable[int]) -> bytes:
     """A SUBACK: granted QoS or FAILURE for each filter, in order [MQTT-3.8.4-5]."""
-    return _packet(0x90, packet_id.to_bytes(2, "big") + bytes(codes))
+    return packet(0x90, packet_id.to_bytes(2, "big") + bytes(codes))
 
 
 def decode_suback(body: bytes) -> list[int]:
@@ -219,71 +228,3 @@ def decode_suback(body: bytes) -> list[int]:
 def encode_unsuback(packet_id: int) -> bytes:
     """An UNSUBACK."""
     return b"\xb0\x02" + packet_id.to_bytes(2, "big")
-
-
-# Pieces.
-
-
-def encode_length(length: int) -> bytes:
-    """The remaining length field. Raises Malformed above 268,435,455."""
-    if length < 128:
-        return bytes((length,))
-    if length > 268_435_455:
-        raise Malformed(f"{length} bytes are more than a packet can hold")
-    out = bytearray()
-    while length > 127:
-        out.append(length & 127 | 128)
-        length >>= 7
-    out.append(length)
-    return bytes(out)
-
-
-def _packet(first: int, body: bytes) -> bytes:
-    return bytes((first,)) + encode_length(len(body)) + body
-
-
-def _string(value: str) -> bytes:
-    return _binary(value.encode())
-
-
-def _binary(value: bytes) -> bytes:
-    if len(value) > 65_535:
-        raise Malformed(f"{len(value)} bytes are more than a field can hold")
-    return len(value).to_bytes(2, "big") + value
-
-
-class _Reader:
-    """A cursor that cannot pass the end."""
-
-    __slots__ = ("_at", "_data")
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    @property
-    def left(self) -> int:
-        return len(self._data) - self._at
-
-    def take(self, size: int) -> bytes:
-        at = self._at
-        self._at = at + size
-        if self._at > len(self._data):
-            raise Malformed("packet ends within a field")
-        return self._data[at : self._at]
-
-    def byte(self) -> int:
-        return self.take(1)[0]
-
-    def number(self) -> int:
-        return int.from_bytes(self.take(2), "big")
-
-    def binary(self) -> bytes:
-        return self.take(self.number())
-
-    def string(self) -> str:
-        return text(self.binary())
-
-    def finish(self, name: str) -> None:
-        if self.left:
-            raise Malformed(f"{self.left} bytes behind the end of {name}")

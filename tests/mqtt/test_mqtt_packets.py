@@ -103,8 +103,8 @@ def test_malformed_bodies(decode: object, body: bytes, tag: str) -> None:
 
 def test_another_protocol_version_is_told_apart() -> None:
     with pytest.raises(Unacceptable) as caught:
-        packets.decode_connect(b"\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x00")
-    assert (caught.value.name, caught.value.level) == ("MQTT", 5)
+        packets.decode_connect(b"\x00\x04MQTT\x06\x02\x00\x00\x00\x00\x00")
+    assert (caught.value.name, caught.value.level) == ("MQTT", 6)
 
 
 def test_the_size_is_refused_from_the_header() -> None:
@@ -170,7 +170,7 @@ def test_publish_round_trip(
     assert frames == [(0x30 | dup << 3 | qos << 1 | retain, topic, packet_id if qos else 0, payload)]
 
 
-_wills = st.builds(Will, _topics, st.binary(max_size=50), st.integers(0, 2), st.booleans())
+_wills = st.builds(Will, _topics, st.binary(max_size=50), st.integers(0, 2), st.booleans(), st.none())
 
 
 @given(
