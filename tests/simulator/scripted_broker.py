@@ -15,7 +15,7 @@ class Script:
     """A peer that answers as it is told, and keeps every frame it got, by connection."""
 
     def __init__(self) -> None:
-        self.code = packets.ACCEPTED
+        self.code = 0
         self.session_present = False
         self.grants = True
         self.acks = True

@@ -172,11 +172,11 @@ async def test_a_cut_connection_comes_back_and_nothing_is_lost(script: Script) -
 
 
 async def test_refusals_are_counted_and_retried(script: Script) -> None:
-    script.code = packets.NOT_AUTHORISED
+    script.code = 5
     async with Fleet(device_specs(1), script.address) as fleet:
         await fleet.until(lambda: fleet.summary().refused >= 1)
         assert fleet.summary().last_problem == "EMS00001: CONNACK 5"
-        script.code = packets.ACCEPTED
+        script.code = 0
         await fleet.connected(10)
 
 
