@@ -31,7 +31,11 @@ PLACES = 50_000
 LONGEST = 512
 """Characters of a topic that is remembered; a made-up one may have 65,535."""
 
+VARIANTS = 10_000
+"""Shapes of reports that are remembered."""
+
 _json = msgspec.json.Encoder()
+_variants: dict[tuple[object, ...], str] = {}
 
 
 class Place(NamedTuple):
@@ -187,13 +191,14 @@ class Ingest:
         record.rows.append(("report", row))
         record.rows.append(("latest", (device.uid, place.suffix, variant(kind, message), seq)))
         self._counts.values[_STORED] += 1
-        samples = readings.extract(kind, message, place.signs)
+        wanted = self._events.wants("reading")
+        samples = readings.extract(kind, message, place.signs) if self._mirrored or wanted else []
         if samples:
             uid = device.uid
             lines = [(f"{uid}.{part}" if part else uid, timestamp, values) for part, timestamp, values in samples]
             if self._mirrored:
                 record.rows.append(("outbox", (seq, now, uid, _json.encode(lines).decode())))
-            if self._events.wants("reading"):
+            if wanted:
                 record.effects.append(lambda: self._tell_readings(uid, lines))
         if self._events.wants("message") or (self._events.wants("alarm") and address.feature == "alarm"):
             record.effects.append(lambda: self._tell_message(place, text, seq, now))
@@ -299,11 +304,26 @@ class Ingest:
 def variant(kind: Kind, message: Message) -> str:
     """Which of several reports on one topic this is: its shape, entry types and sub-device. Each keeps its newest."""
     data = message.data
-    entries = data if isinstance(data, list) else [data]
-    types = sorted({found for entry in entries if isinstance(found := getattr(entry, "type", None), str)})
-    _, _, form = kind.key.partition(":")
+    if data.__class__ is list:
+        types = tuple([getattr(entry, "type", None) for entry in data])
+    else:
+        types = (getattr(data, "type", None),)
     sub_device = message.sub_device_uid or message.sub_device_id or ""
-    return ":".join(part for part in (form, "+".join(types), str(sub_device)) if part)
+    key = (kind.key, types, sub_device)
+    known = _variants.get(key)
+    if known is None:
+        known = _variant(*key)
+        if len(_variants) >= VARIANTS:
+            _variants.clear()
+        if len(known) <= LONGEST:
+            _variants[key] = known
+    return known
+
+
+def _variant(key: str, types: tuple[object, ...], sub_device: object) -> str:
+    words = sorted({word for word in types if isinstance(word, str)})
+    _, _, form = key.partition(":")
+    return ":".join(part for part in (form, "+".join(words), str(sub_device)) if part)
 
 
 def _check_time(timestamp: int, now: int) -> Reject | None:
