@@ -38,8 +38,6 @@ class Session(asyncio.Protocol):
 
     def __init__(self, hello: bytes) -> None:
         self.hello = hello
-        self.commands = ""
-        """The filter of a device's own commands."""
         self.buffer = b""
         self.ready = asyncio.get_running_loop().create_future()
         self.granted = asyncio.get_running_loop().create_future()
@@ -99,7 +97,6 @@ class Device(Session):
         super().__init__(wire.connect(name, name, secret))
         self.run = run
         self.sent: deque[tuple[int, float]] = deque()
-        self.commands = messages.topic(name, "+/+/command")
         self.count = 0
         self.clock = time_ns() // 1_000_000
         mid, at = str(uuid.uuid4()), self.clock
@@ -239,10 +236,6 @@ async def connect(host: str, port: int, sessions: list[Session]) -> float:
         async with asyncio.timeout(CONNECT_S):
             await asyncio.gather(*(loop.create_connection(lambda one=one: one, host, port) for one in part))
             await asyncio.gather(*(one.ready for one in part))
-            for one in part:
-                if one.commands and one.transport is not None:
-                    one.transport.write(wire.subscribe(1, [(one.commands, 1)]))
-            await asyncio.gather(*(one.granted for one in part if one.commands))
     return len(sessions) / (monotonic() - started)
 
 

@@ -119,7 +119,8 @@ class Kind:
 
     def read(self, payload: bytes) -> Message:
         """Decode without the checks of `check`; raises msgspec's own errors (explain.FAILURES)."""
-        str(payload, "utf-8")  # msgspec skips the strings of unknown keys unread
+        if not payload.isascii():
+            str(payload, "utf-8")  # msgspec skips the strings of unknown keys unread
         message: Message = self._read(payload)
         return message
 

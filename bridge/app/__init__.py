@@ -23,8 +23,8 @@ SWITCH_S = 0.0005
 as with the usual 5 ms (batches of 50 and 200 reports), and the loop hardly notices."""
 
 
-GC_ALLOCATIONS = 50_000
-"""Allocations between two looks of the collector. A batch of waiting Records is tens of thousands of tuples and no cycle: with
+GC_ALLOCATIONS = 200_000
+"""Allocations between two looks of the collector. A batch of waiting Records is a hundred thousand tuples and no cycle: with
 the usual 700 a third of the event loop's time at saturation went into walking them."""
 
 

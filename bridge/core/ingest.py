@@ -186,10 +186,9 @@ class Ingest:
         device = place.device or self._admit(record, address, now)
         self._presences.uses(device.uid, address.scheme)
         self._seq = seq = self._seq + 1
-        text = payload.decode()
-        row = (seq, now, device.uid, place.topics[0], place.suffix, message.mid, message.timestamp, text)
+        form = variant(kind, message)
+        row = (seq, now, device.uid, place.topics[0], place.suffix, message.mid, message.timestamp, form, payload)
         record.rows.append(("report", row))
-        record.rows.append(("latest", (device.uid, place.suffix, variant(kind, message), seq)))
         self._counts.values[_STORED] += 1
         wanted = self._events.wants("reading")
         samples = readings.extract(kind, message, place.signs) if self._mirrored or wanted else []
@@ -201,7 +200,7 @@ class Ingest:
             if wanted:
                 record.effects.append(lambda: self._tell_readings(uid, lines))
         if self._events.wants("message") or (self._events.wants("alarm") and address.feature == "alarm"):
-            record.effects.append(lambda: self._tell_message(place, text, seq, now))
+            record.effects.append(lambda: self._tell_message(place, payload, seq, now))
 
     def _refuse(
         self,
@@ -287,14 +286,14 @@ class Ingest:
                 "reading", uid, {"device": uid, "asset": asset, "timestamp": timestamp, "values": values}
             )
 
-    def _tell_message(self, place: Place, text: str, seq: int, now: int) -> None:
+    def _tell_message(self, place: Place, payload: bytes, seq: int, now: int) -> None:
         uid = place.address.device
         data = {
             "seq": seq,
             "device": uid,
             "topic": place.topics[0],
             "received_at": now,
-            "body": msgspec.Raw(text.encode()),
+            "body": msgspec.Raw(payload),
         }
         self._events.publish("message", uid, data)
         if place.address.feature == "alarm":
@@ -304,10 +303,8 @@ class Ingest:
 def variant(kind: Kind, message: Message) -> str:
     """Which of several reports on one topic this is: its shape, entry types and sub-device. Each keeps its newest."""
     data = message.data
-    if data.__class__ is list:
-        types = tuple([getattr(entry, "type", None) for entry in data])
-    else:
-        types = (getattr(data, "type", None),)
+    entries = data if data.__class__ is list else (data,)
+    types = tuple([getattr(entry, "type", None) for entry in entries])
     sub_device = message.sub_device_uid or message.sub_device_id or ""
     key = (kind.key, types, sub_device)
     known = _variants.get(key)

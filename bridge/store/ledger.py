@@ -13,11 +13,12 @@ from bridge.store.statements import INSERTS, ORDERED, Statement
 
 _REPORT = """
 INSERT INTO reports (seq, received_at, device, topic, suffix, mid, timestamp, body)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 FROM json_each(?)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
+  CAST(substr(?2, 1 + (value ->> 8), value ->> 9) AS TEXT) FROM json_each(?1)
 """
 _LATEST = """
 INSERT INTO latest (device, suffix, variant, seq)
-SELECT value ->> 0, value ->> 1, value ->> 2, max(value ->> 3) FROM json_each(?) WHERE true GROUP BY 1, 2, 3
+SELECT value ->> 2, value ->> 4, value ->> 7, max(value ->> 0) FROM json_each(?1) WHERE true GROUP BY 1, 2, 3
 ON CONFLICT DO UPDATE SET seq = excluded.seq
 """
 _DEAD = """
@@ -65,8 +66,7 @@ WHERE mid = (
 """
 
 STATEMENTS: dict[str, Statement] = {
-    "report": Statement(_REPORT, INSERTS, bulk=True),
-    "latest": Statement(_LATEST, INSERTS, bulk=True),
+    "report": Statement(_REPORT, INSERTS, bulk=True, body=True, also=_LATEST),
     "dead_letter": Statement(_DEAD, INSERTS),
     "dead_replayed": Statement("UPDATE dead_letters SET replayed_at = ? WHERE id = ?", ORDERED),
     "device_seen": Statement(

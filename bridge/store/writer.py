@@ -189,7 +189,26 @@ def _run_groups(
     for name, statement in statements.items():
         if statement.phase != phase or name not in groups:
             continue
-        if statement.bulk:
+        if statement.body:
+            rows, bodies = _with_bodies(groups[name])
+            connection.execute(statement.sql, (rows, bodies))
+            if statement.also:
+                connection.execute(statement.also, (rows,))
+        elif statement.bulk:
             connection.execute(statement.sql, (_json.encode(groups[name]).decode(),))
         else:
             connection.executemany(statement.sql, groups[name])
+
+
+def _with_bodies(rows: list[tuple[object, ...]]) -> tuple[str, bytes]:
+    """The JSON array of rows without their bodies, and all bodies: no body is decoded, escaped or parsed on its way."""
+    bodies: list[bytes] = []
+    lines: list[tuple[object, ...]] = []
+    at = 0
+    for row in rows:
+        body: bytes = row[-1]  # type: ignore[assignment]  # the statement says so
+        size = len(body)
+        lines.append((*row[:-1], at, size))
+        bodies.append(body)
+        at += size
+    return _json.encode(lines).decode(), b"".join(bodies)

@@ -19,16 +19,19 @@ from bridge.store.ledger import STATEMENTS, TRIM_STEP, Ledger
 from bridge.store.writer import HIGH_WATER, HIGH_WATER_BYTES, Writer
 
 
-def report(seq: int, device: str = "D1", received_at: int = 1_000) -> tuple[str, tuple[object, ...]]:
+def report(
+    seq: int, device: str = "D1", received_at: int = 1_000, suffix: str = "report/regular/post", variant: str = "v2"
+) -> tuple[str, tuple[object, ...]]:
     return "report", (
         seq,
         received_at,
         device,
-        f"v1/user/T/{device}/report/regular/post",
-        "report/regular/post",
+        f"v1/user/T/{device}/{suffix}",
+        suffix,
         "m",
         5,
-        "{}",
+        variant,
+        b"{}",
     )
 
 
@@ -159,7 +162,7 @@ async def test_a_full_disk_acknowledges_nothing_and_recovers(tmp_path: Path) -> 
     running = asyncio.create_task(writer.run())
     pages = await database.maintain(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
     await database.maintain(lambda c: c.execute(f"PRAGMA max_page_count = {pages + 1}").fetchone())
-    big = record(*(("report", (seq, 0, "D", "t", "s", "m", 1, "x" * 4000)) for seq in range(100)))
+    big = record(*(("report", (seq, 0, "D", "t", "s", "m", 1, "v2", b"x" * 4000)) for seq in range(100)))
     with pytest.raises(StoreError, match="full"):
         await writer.commit(big)
     assert "full" in writer.failing
@@ -191,9 +194,8 @@ async def test_retention_keeps_the_newest_of_each_sort(tmp_path: Path) -> None:
     database = await Database.open(tmp_path / "bridge.db", "bridge")
     writer, ledger = Writer(database, STATEMENTS, Counts()), Ledger(database)
     running = asyncio.create_task(writer.run())
-    rows = [report(seq, f"D{seq % 2}", received_at=seq) for seq in range(1, 11)]
-    rows += [("latest", (f"D{seq % 2}", "report/regular/post", "v2", seq)) for seq in range(1, 11)]
-    rows += [("latest", ("D1", "alarm/details/post", "", 1))]
+    rows = [report(1, "D1", 1, "alarm/details/post", "")]
+    rows += [report(seq, f"D{seq % 2}", received_at=seq) for seq in range(2, 11)]
     await writer.commit(record(*rows))
     gone = await ledger.trim(cutoff=9, max_bytes=1 << 40, dead_cutoff=0, dead_rows=100)
     assert gone["reports"] == 7
@@ -209,12 +211,12 @@ async def test_old_reports_that_stay_do_not_hide_those_behind_them(tmp_path: Pat
     writer, ledger = Writer(database, STATEMENTS, Counts()), Ledger(database)
     running = asyncio.create_task(writer.run())
     kept = range(1, TRIM_STEP + 2)
-    rows = [report(seq, received_at=1) for seq in range(1, TRIM_STEP + 12)]
-    rows += [("latest", ("D1", "alarm/details/post", str(seq), seq)) for seq in kept]
+    rows = [report(seq, "D1", 1, "alarm/details/post", str(seq)) for seq in kept]
+    rows += [report(seq, received_at=1) for seq in range(kept[-1] + 1, kept[-1] + 12)]
     await writer.commit(record(*rows))
     gone = await ledger.trim(cutoff=9, max_bytes=1 << 40, dead_cutoff=0, dead_rows=100)
     assert gone["reports"] == 10
-    assert await database.rows("SELECT count(*), max(seq) FROM reports") == [(len(kept), kept[-1])]
+    assert await database.rows("SELECT count(*), max(seq) FROM reports") == [(len(kept) + 1, kept[-1] + 11)]
     writer.close()
     await running
     await database.close()
@@ -266,9 +268,8 @@ async def test_sorts_that_a_device_makes_up_do_not_keep_their_reports_for_ever(t
     database = await Database.open(tmp_path / "bridge.db", "bridge")
     writer, ledger = Writer(database, STATEMENTS, Counts()), Ledger(database)
     running = asyncio.create_task(writer.run())
-    rows = [report(seq, "D1") for seq in range(1, 11)] + [report(11, "D2")]
-    rows += [("latest", ("D1", "report/regular/post", f"v{seq}", seq)) for seq in range(1, 11)]
-    await writer.commit(record(*rows, ("latest", ("D2", "report/regular/post", "v2", 11))))
+    rows = [report(seq, "D1", variant=f"v{seq}") for seq in range(1, 11)] + [report(11, "D2")]
+    await writer.commit(record(*rows))
     assert await ledger.trim_latest(3) == 7
     assert [row["variant"] for row in await ledger.latest("D1")] == ["v10", "v8", "v9"]
     assert len(await ledger.latest("D2")) == 1
@@ -296,9 +297,11 @@ async def test_retention_by_size(tmp_path: Path) -> None:
     database = await Database.open(tmp_path / "bridge.db", "bridge")
     writer, ledger = Writer(database, STATEMENTS, Counts()), Ledger(database)
     running = asyncio.create_task(writer.run())
-    await writer.commit(record(*(("report", (seq, 5, "D", "t", "s", "m", 1, "x" * 900)) for seq in range(1, 2_001))))
+    await writer.commit(
+        record(*(("report", (seq, 5, "D", "t", "s", "m", 1, "v2", b"x" * 900)) for seq in range(1, 2_001)))
+    )
     gone = await ledger.trim(cutoff=0, max_bytes=1 << 20, dead_cutoff=0, dead_rows=100)
-    assert gone["reports"] == 2_000
+    assert gone["reports"] == 1_999
     writer.close()
     await running
     await database.close()
