@@ -1,89 +1,127 @@
-"""`make bench`: the figures of PERFORMANCE.md that this version answers for, with ratios against the peers of the same run.
+"""`make bench`: the figures that must be reached, each beside its bound, and the peers of this machine in the same run.
 
-python -m benchmarks [--devices N] [--seconds S]    bounded to three minutes with the defaults
+python -m benchmarks                                      everything that is installed, about a quarter of an hour
+python -m benchmarks brokers --devices 1000 --repeat 3    one part; --devices 100,1000,5000 and --only durable,mosquitto
+python -m benchmarks idle                                 10,000 idle connections beside 1,000 active ones
+python -m benchmarks functions                            framing and accept alone
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import platform
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from benchmarks import servers
-from benchmarks.servers import ROOT
+from benchmarks import accept, bounds, framing, studies
+from benchmarks.figures import Bound
+from benchmarks.peers import MOSQUITTO
+from benchmarks.runs import Results
+from benchmarks.servers import DURABLE, ROOT
 
-PACED = 5.0
-"""Reports a second and device (issue "The main job runs": 1,000 devices at 5 msg/s)."""
-P99_MS = 50.0
-
-COLUMNS = (
-    ("acked/s", "acked_per_s", "{:,.0f}"),
-    ("p50 ms", "p50_ms", "{:.1f}"),
-    ("p99 ms", "p99_ms", "{:.1f}"),
-    ("behind", "behind", "{:,.0f}"),
-    ("CPU µs/msg", "cpu_us", "{:.0f}"),
-    ("RSS MB", "resident_mb", "{:.0f}"),
-    ("conn/s", "connections_per_s", "{:,.0f}"),
+PARTS = ("all", "brokers", "idle", "functions")
+FUNCTIONS = (
+    (Bound("framing of a 230-byte publish", framing.MUST_US, framing.GOAL_US, "µs", most=True), "framing"),
+    (Bound("accept (decode, validate, extract) of a 918-byte report", 15.0, accept.GOAL_US, "µs", most=True), "accept"),
 )
 
 
 def main() -> int:
     options = parser().parse_args()
-    functions()
+    results = Results()
+    functions = measured_functions() if options.part in ("all", "functions") else {}
     with tempfile.TemporaryDirectory(prefix="ems-bench-") as home:
-        return brokers(Path(home), options.devices, options.seconds)
+        loads = measure(options, Path(home), results)
+    verdicts: list[tuple[Bound, float | None]] = [
+        (bound, functions[name]) for bound, name in FUNCTIONS if name in functions
+    ]
+    verdicts += [(line.bound, value) for line, value in bounds.verdicts(results)] if loads else []
+    if loads:
+        print(studies.report(loads, results), "", studies.LEGEND, sep="\n")
+    if options.part != "all":
+        verdicts = [(bound, value) for bound, value in verdicts if value is not None]
+    print("", *(bound.line(value) for bound, value in verdicts), sep="\n")
+    if options.json:
+        Path(options.json).write_text(json.dumps(plain(results, functions, verdicts), indent=1), encoding="utf-8")
+    return 1 if any(bound.verdict(value) == "MISSED" for bound, value in verdicts) else 0
 
 
-def functions() -> None:
-    """The two pure functions of the hot path, each by its own program."""
+def measure(options: argparse.Namespace, home: Path, results: Results) -> list[tuple[int, int]]:
+    """Run what was asked for; gives the loads, for the tables."""
+    repeat, seconds = options.repeat, options.seconds
+    if options.part == "all":
+        studies.everything(home, repeat, seconds, results)
+        return [(1_000, 0), (100, 0), (5_000, 0), (1_000, 10_000)]
+    if options.part == "functions":
+        return []
+    if options.part == "idle":
+        keys = options.only or [DURABLE.key, MOSQUITTO.key]
+        todo = [case for idle in (0, 10_000) for case in studies.cases(keys, 1_000, seconds, idle)]
+        studies.measure(todo, home, repeat, results)
+        return [(1_000, 0), (1_000, 10_000)]
+    keys = options.only or list(studies.CANDIDATES)
+    todo = [case for devices in options.devices for case in studies.cases(keys, devices, seconds)]
+    studies.measure(todo, home, repeat, results)
+    return [(devices, 0) for devices in options.devices]
+
+
+def measured_functions() -> dict[str, float]:
+    """The two pure functions of the hot path, each in a process of its own."""
     for name in ("framing", "accept"):
         print(f"\n== benchmarks.{name}", flush=True)
         subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], cwd=ROOT, check=True)
+    return {"framing": framing.decode_us(framing.CHUNKS[-1]), "accept": accept.measure(accept.report())["both"]}
 
 
-def brokers(home: Path, devices: int, seconds: float) -> int:
-    """The same load against ours and the peers; 1 when the paced figure is missed."""
-    paced = devices * PACED
-    plans = [("paced", paced, seconds), ("saturated", 0.0, seconds / 2)]
-    table: dict[tuple[str, str], dict[str, float]] = {}
-    makers = [servers.bridge] + ([servers.mosquitto] if servers.binary("mosquitto") else [])
-    for make in makers:
-        for name, rate, length in plans:
-            with make(home / f"{make.__name__}-{name}", devices) as server:
-                table[server.name, name] = servers.load(server, rate=rate, seconds=length)
-    print(f"\n== publish → PUBACK, {devices:,} devices, 918-byte reports, QoS 1, one subscriber")
-    print(f"{'server':<22}{'load':<18}" + "".join(f"{title:>12}" for title, _, _ in COLUMNS))
-    for (server_name, name), found in table.items():
-        load = f"{paced:,.0f}/s" if name == "paced" else "saturated"
-        cells = "".join(f"{form.format(found[key]):>12}" for _, key, form in COLUMNS)
-        print(f"{server_name:<22}{load:<18}{cells}")
-    ratios(table)
-    return verdict(table["ems-bridge serve", "paced"], paced)
-
-
-def ratios(table: dict[tuple[str, str], dict[str, float]]) -> None:
-    ours = table["ems-bridge serve", "saturated"]
-    for (server, name), found in table.items():
-        if name == "saturated" and found is not ours:
-            ratio = ours["acked_per_s"] / found["acked_per_s"]
-            print(f"validated + durable against {server}: {ratio:.2f} × (must 0.6, goal 1.0)")
-
-
-def verdict(found: dict[str, float], paced: float) -> int:
-    good = found["p99_ms"] < P99_MS and not found["lost"] and found["acked_per_s"] > 0.98 * paced
-    print(
-        f"{paced:,.0f}/s validated and durable: p99 {found['p99_ms']:.1f} ms (must be < {P99_MS:.0f}), "
-        f"{found['behind']:,.0f} unacknowledged at the end, {found['lost']:,.0f} lost: {'holds' if good else 'MISSED'}"
-    )
-    return 0 if good else 1
+def plain(results: Results, functions: dict[str, float], verdicts: list[tuple[Bound, float | None]]) -> dict[str, Any]:
+    """Everything for a file."""
+    return {
+        "machine": {
+            "cores": os.cpu_count(),
+            "processor": platform.machine(),
+            "python": platform.python_version(),
+            "system": platform.platform(),
+        },
+        "functions_us": functions,
+        "figures": [{**bound._asdict(), "value": value, "verdict": bound.verdict(value)} for bound, value in verdicts],
+        "runs": results.plain(),
+        "skipped": results.skipped,
+        "stopped": [
+            {"broker": name, "devices": devices, "idle": idle, "why": why}
+            for (name, devices, idle), why in results.stopped.items()
+        ],
+    }
 
 
 def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    found.add_argument("--devices", type=int, default=1000)
-    found.add_argument("--seconds", type=float, default=10.0)
+    found = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    found.add_argument("part", nargs="?", choices=PARTS, default="all")
+    found.add_argument(
+        "--devices", type=numbers, default=[1_000], metavar="N[,N]", help="devices that publish (brokers)"
+    )
+    found.add_argument("--only", type=keys, metavar="KEY[,KEY]", help=f"of {', '.join(studies.CANDIDATES)}")
+    found.add_argument("--repeat", type=int, default=3, metavar="N", help="interleaved repetitions")
+    found.add_argument("--seconds", type=float, default=2.0, metavar="S", help="length of each measurement")
+    found.add_argument("--json", metavar="FILE", help="write every figure of every repetition")
+    return found
+
+
+def numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def keys(text: str) -> list[str]:
+    found = text.split(",")
+    unknown = [key for key in found if key not in studies.CANDIDATES]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known are {', '.join(studies.CANDIDATES)}")
     return found
 
 

@@ -1,284 +1,224 @@
-"""A cheap load generator: D devices publish 918-byte meter reports at QoS 1, one platform subscriber acknowledges them.
+"""The load generator: a process of its own that does to one broker what a plan says, and prints a JSON line for each step.
 
-    python -m benchmarks.load --broker 127.0.0.1:1883 --credentials FILE --rate 5000 --seconds 10
+    python -m benchmarks.load < plan.json
 
-Prints one JSON object. `FILE` has a JSON line {"name", "secret"} a device and, last, the platform account. A rate of 0 means
-saturation: every device keeps `--window` reports unacknowledged. Raw asyncio protocols, packets built once and patched.
+The plan: `address`, `pids` (of the server), `credentials` (a file of JSON lines, devices first, the platform last), `anonymous`
+(leave the secrets out), `idle` (how many only connect), and `phases`, each with `rate` (reports/s of all devices together; 0
+keeps every window full), `window` (unacknowledged reports a device), `warm_s`, `seconds` and `drain_s`. CPU and memory of both
+sides are read inside the measured time.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import gc
 import json
-import struct
+import os
+import resource
 import sys
-import uuid
-from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
-from time import monotonic, perf_counter, time_ns
-from typing import cast
+from time import perf_counter
+from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from benchmarks import fleet, sockets
+from benchmarks.figures import quantile
+from benchmarks.fleet import Device, Platform, Traffic
+from benchmarks.sockets import Loop, Peer
+from benchmarks.usage import Usage, machine_cpu_s
 
-from harness import messages, wire
-
-TICK_S = 0.001
-"""The pace of a fixed rate: finer costs the generator more than it tells."""
-CONNECT_AT_ONCE = 100
-CONNECT_S = 15.0
-DRAIN_S = 20.0
-"""How long the acknowledgements may lag behind the last report before the run counts as a backlog."""
-FILTER = "v1/+/+/+/report/regular/post"
-
-
-class Session(asyncio.Protocol):
-    """Packets out of a stream; acknowledgements and publishes are handed to `on_ack` and `on_publish`."""
-
-    def __init__(self, hello: bytes) -> None:
-        self.hello = hello
-        self.buffer = b""
-        self.ready = asyncio.get_running_loop().create_future()
-        self.granted = asyncio.get_running_loop().create_future()
-        self.transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-        self.transport.write(self.hello)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        for waiting in (self.ready, self.granted):
-            if not waiting.done():
-                waiting.set_exception(ConnectionError(f"closed: {error}"))
-
-    def data_received(self, data: bytes) -> None:
-        data = self.buffer + data if self.buffer else data
-        at, end = 0, len(data)
-        while end - at >= 2:
-            size, width, shift = data[at + 1] & 127, 2, 7
-            while data[at + width - 1] & 128:
-                if at + width >= end:
-                    self.buffer = data[at:]
-                    return
-                size |= (data[at + width] & 127) << shift
-                width, shift = width + 1, shift + 7
-            if at + width + size > end:
-                break
-            self.packet(data[at], data[at + width : at + width + size])
-            at += width + size
-        self.buffer = data[at:]
-
-    def packet(self, first: int, body: bytes) -> None:
-        kind = first >> 4
-        if kind == wire.PUBACK:
-            self.on_ack(body[0] << 8 | body[1])
-        elif kind == wire.PUBLISH:
-            self.on_publish(first, body)
-        elif kind == wire.CONNACK:
-            if body[1]:
-                self.ready.set_exception(ConnectionError(f"CONNACK {body[1]}"))
-            else:
-                self.ready.set_result(None)
-        elif kind == wire.SUBACK:
-            self.granted.set_result(list(body[2:]))
-
-    def on_ack(self, packet_id: int) -> None:
-        """A PUBACK came."""
-
-    def on_publish(self, first: int, body: bytes) -> None:
-        """A PUBLISH came."""
+AT_ONCE = 64
+"""Handshakes under way; more only lengthen the broker's queue of accepts."""
+CONNECT_S = 60.0
+STALLED_S = 1.5
+"""Without a message for so long, a drain is over: what is missing does not come."""
+SETTLE_S = 0.3
+"""Before memory is read."""
 
 
-class Device(Session):
-    """Publishes its report again and again: packet id, mid and timestamp are patched in place."""
+class Phase(NamedTuple):
+    """One measurement over devices that are connected."""
 
-    def __init__(self, run: Run, name: str, secret: str) -> None:
-        super().__init__(wire.connect(name, name, secret))
-        self.run = run
-        self.sent: deque[tuple[int, float]] = deque()
-        self.count = 0
-        self.clock = time_ns() // 1_000_000
-        mid, at = str(uuid.uuid4()), self.clock
-        payload = messages.report(name, 12.5, at=at, mid=mid)
-        topic = messages.topic(name, messages.REPORT)
-        self.template = bytearray(wire.publish(topic, payload, 1))
-        self.id_at = self.template.index(topic.encode()) + len(topic)
-        self.mid_at = self.template.index(mid.encode()) + 28
-        self.time_at = self.template.index(str(at).encode())
-
-    def report(self, now: float) -> None:
-        self.count += 1
-        packet_id = self.count % 65_535 + 1
-        self.clock = max(self.clock + 1, self.run.epoch_ms)
-        packet = self.template
-        struct.pack_into(">H", packet, self.id_at, packet_id)
-        packet[self.mid_at : self.mid_at + 8] = b"%08x" % (self.count & 0xFFFFFFFF)
-        packet[self.time_at : self.time_at + 13] = b"%013d" % self.clock
-        self.sent.append((packet_id, now))
-        assert self.transport is not None
-        self.transport.write(bytes(packet))
-
-    def on_ack(self, packet_id: int) -> None:
-        expected, since = self.sent.popleft()
-        if expected != packet_id:
-            raise AssertionError(f"PUBACK {packet_id} before {expected} [MQTT-4.6.0-2]")
-        now = perf_counter()
-        self.run.acknowledged(self, now, now - since)
+    name: str
+    rate: float = 0.0
+    window: int = 20
+    warm_s: float = 0.5
+    seconds: float = 2.0
+    drain_s: float = 5.0
 
 
-class Platform(Session):
-    """Subscribes to every report and acknowledges it."""
+class Mark(NamedTuple):
+    """A moment of a phase."""
 
-    def __init__(self, name: str, secret: str) -> None:
-        super().__init__(wire.connect(name, name, secret))
-        self.count = 0
-        self.acks: list[bytes] = []
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.acks:
-            assert self.transport is not None
-            self.transport.write(b"".join(self.acks))
-            self.acks.clear()
-
-    def on_publish(self, first: int, body: bytes) -> None:
-        self.count += 1
-        if first & 6:
-            at = (body[0] << 8 | body[1]) + 2
-            self.acks.append(b"\x40\x02" + body[at : at + 2])
+    at: float
+    acked: int
+    delivered: int
+    server: Usage
+    own: Usage
+    machine_cpu_s: float
 
 
 class Run:
-    """One measurement over devices that are connected."""
+    """All phases against one broker."""
 
-    def __init__(self, rate: float, seconds: float, window: int) -> None:
-        self.rate, self.seconds, self.window = rate, seconds, window
-        self.devices: list[Device] = []
-        self.latencies: list[float] = []
-        self.sent = self.acked = 0
-        self.epoch_ms = time_ns() // 1_000_000
-        self.going = False
-        self.drained = asyncio.Event()
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.plan = plan
+        self.pids: list[int] = plan["pids"]
+        self.loop = Loop()
+        self.traffic = Traffic()
+        self.late: list[float] = []
+        *names, platform = fleet.people(Path(plan["credentials"]), anonymous=plan["anonymous"])
+        idle = plan.get("idle", 0)
+        self.idle = [Peer(self.loop, *one) for one in names[:idle]]
+        self.devices = [Device(self.loop, self.traffic, *one) for one in names[idle:]]
+        self.platform = Platform(self.loop, self.traffic, *platform, self.devices[0].shape)
 
-    def acknowledged(self, device: Device, now: float, latency: float) -> None:
-        self.acked += 1
-        self.latencies.append(latency)
-        if self.going:
-            if not self.rate:
-                self.publish(device, now)
-        elif self.acked == self.sent:
-            self.drained.set()
+    def go(self) -> None:
+        if self.idle:
+            say("idle", self.connect(self.idle))
+        say("connected", self.connect(self.devices))
+        address = self.plan["address"]
+        sockets.connect(self.loop, tuple(address), [self.platform], 1, CONNECT_S)
+        sockets.subscribe(self.loop, [(self.platform, fleet.FILTER)], 1, CONNECT_S)
+        self.loop.prompt = self.platform
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        phases = [Phase(**given) for given in self.plan["phases"]]
+        for number, phase in enumerate(phases):
+            found = self.measure(phase)
+            say("phase", {"name": phase.name, "number": number, **found})
+            if found["unacked"] and phase is not phases[-1]:
+                say("stopped", {"why": f"{found['unacked']:,.0f} reports were not acknowledged"})
+                return
 
-    def publish(self, device: Device, now: float) -> None:
-        self.sent += 1
-        device.report(now)
-
-    async def measure(self) -> dict[str, float]:
-        started = perf_counter()
-        self.going = True
-        worst = await (self._paced(started) if self.rate else self._saturated())
-        self.going = False
-        elapsed = perf_counter() - started
-        in_time, behind = self.acked, self.sent - self.acked
-        if behind:
-            try:
-                await asyncio.wait_for(self.drained.wait(), DRAIN_S)
-            except TimeoutError:
-                print(f"{self.sent - self.acked} reports were never acknowledged", file=sys.stderr)
-        ordered = sorted(self.latencies) or [0.0]
-        quantile = {
-            f"p{share}_ms": ordered[min(len(ordered) * share // 100, len(ordered) - 1)] * 1e3 for share in (50, 99)
-        }
+    def connect(self, peers: Sequence[Peer]) -> dict[str, float]:
+        """Connect, then subscribe each to its commands; memory is read after both."""
+        address = self.plan["address"]
+        before = Usage.of(self.pids)
+        seconds = sockets.connect(self.loop, (address[0], address[1]), peers, AT_ONCE, CONNECT_S)
+        self.pause()
+        connected = Usage.of(self.pids)
+        sockets.subscribe(self.loop, [(peer, fleet.commands(peer.name)) for peer in peers], AT_ONCE, CONNECT_S)
+        self.pause()
         return {
-            "acked_per_s": in_time / elapsed,
-            "sent": self.sent,
-            "lost": self.sent - self.acked,
-            "behind": behind,
-            "drained_s": perf_counter() - started - elapsed,
-            "generator_late_ms": worst * 1e3,
-            **quantile,
+            "connections": len(peers),
+            "connections_per_s": len(peers) / seconds,
+            "connection_bytes": (connected.resident - before.resident) / len(peers),
+            "subscribed_bytes": (Usage.of(self.pids).resident - before.resident) / len(peers),
+            "connection_cpu_us": (connected.cpu_s - before.cpu_s) / len(peers) * 1e6,
         }
 
-    async def _saturated(self) -> float:
-        now = perf_counter()
-        for device in self.devices:
-            for _ in range(self.window):
-                self.publish(device, now)
-        ends = now + self.seconds
+    def pause(self) -> None:
+        ends = perf_counter() + SETTLE_S
         while (left := ends - perf_counter()) > 0:
-            await asyncio.sleep(min(left, 0.1))
-            self.epoch_ms = time_ns() // 1_000_000
-        return 0.0
+            self.loop.turn(left)
 
-    async def _paced(self, started: float) -> float:
-        """Publish report n at started + n / rate; gives how late the generator itself was at worst."""
-        number, worst, count = 0, 0.0, len(self.devices)
-        total = int(self.rate * self.seconds)
+    def measure(self, phase: Phase) -> dict[str, float]:
+        """Warm up, measure, stop, drain."""
+        traffic = self.traffic
+        traffic.begin(saturated=not phase.rate)
+        self.late = []
+        for device in self.devices:
+            device.window(phase.window)
+        if not phase.rate:
+            for device in self.devices:
+                device.fill()
+        started = perf_counter()
+        self.drive(phase, started, 0.0, phase.warm_s)
+        traffic.forget()
+        self.late = []
+        first = self.mark()
+        self.drive(phase, started, phase.warm_s, phase.warm_s + phase.seconds)
+        last = self.mark()
+        acks, deliveries, late = traffic.ack_s, traffic.deliver_s, self.late
+        traffic.going = False
+        for device in self.devices:
+            device.due.clear()
+        return {**rates(first, last), **latencies(acks, deliveries, late), **self.drain(phase.drain_s)}
+
+    def drive(self, phase: Phase, started: float, begin: float, end: float) -> None:
+        """Until `end` seconds after `started`: report n is due at n / rate, each device in its turn."""
+        loop, ends = self.loop, started + end
+        if not phase.rate:
+            while (left := ends - perf_counter()) > 0:
+                loop.turn(min(left, 0.05))
+            return
+        number, total, count = int(begin * phase.rate), int(end * phase.rate), len(self.devices)
         while number < total:
             now = perf_counter()
-            self.epoch_ms = time_ns() // 1_000_000
-            due = min(int((now - started) * self.rate) + 1, total)
-            worst = max(worst, now - started - number / self.rate)
-            while number < due:
-                self.publish(self.devices[number % count], perf_counter())
+            reached = min(int((now - started) * phase.rate) + 1, total)
+            while number < reached:
+                due = started + number / phase.rate
+                self.late.append(perf_counter() - due)
+                self.devices[number % count].publish(due)
                 number += 1
-            await asyncio.sleep(TICK_S)
-        return worst
+            loop.turn(max(0.0, min(started + number / phase.rate, ends) - perf_counter()))
+
+    def drain(self, seconds: float) -> dict[str, float]:
+        """Wait for what is under way, until nothing comes any more: what is missing then is lost. What was still coming when time
+        was up is late, no worse."""
+        traffic = self.traffic
+        started = moved = perf_counter()
+        seen, stalled = (traffic.acked, traffic.delivered), False
+        while traffic.acked < traffic.sent or len(traffic.seen) < traffic.sent:
+            self.loop.turn(0.02)
+            now, came = perf_counter(), (traffic.acked, traffic.delivered)
+            if came != seen:
+                seen, moved = came, now
+            stalled = now - moved > STALLED_S
+            if stalled or now - started > seconds:
+                break
+        missing = max(traffic.sent - len(traffic.seen), 0)
+        return {
+            "sent": traffic.sent,
+            "unacked": traffic.sent - traffic.acked,
+            "lost": missing if stalled else 0,
+            "late": 0 if stalled else missing,
+            "twice": traffic.delivered - len(traffic.seen),
+            "closed": self.loop.closed,
+            "drained_s": perf_counter() - started,
+        }
+
+    def mark(self) -> Mark:
+        traffic = self.traffic
+        server, own = Usage.of(self.pids), Usage.of([os.getpid()])
+        return Mark(perf_counter(), traffic.acked, traffic.delivered, server, own, machine_cpu_s())
 
 
-async def connect(host: str, port: int, sessions: list[Session]) -> float:
-    """Connect all; gives connections a second."""
-    loop = asyncio.get_running_loop()
-    started = monotonic()
-    for first in range(0, len(sessions), CONNECT_AT_ONCE):
-        part = sessions[first : first + CONNECT_AT_ONCE]
-        async with asyncio.timeout(CONNECT_S):
-            await asyncio.gather(*(loop.create_connection(lambda one=one: one, host, port) for one in part))
-            await asyncio.gather(*(one.ready for one in part))
-    return len(sessions) / (monotonic() - started)
+def rates(first: Mark, last: Mark) -> dict[str, float]:
+    elapsed, delivered = last.at - first.at, last.delivered - first.delivered
+    server, own = last.server.cpu_s - first.server.cpu_s, last.own.cpu_s - first.own.cpu_s
+    others = last.machine_cpu_s - first.machine_cpu_s - server - own
+    return {
+        "acked_per_s": (last.acked - first.acked) / elapsed,
+        "delivered_per_s": delivered / elapsed,
+        "cpu_us": server / max(delivered, 1) * 1e6,
+        "server_cores": server / elapsed,
+        "generator_cores": own / elapsed,
+        "other_cores": max(others, 0.0) / elapsed,
+        "resident_mb": last.server.resident / 1e6,
+    }
 
 
-async def run(options: argparse.Namespace) -> dict[str, float]:
-    people = [json.loads(line) for line in options.credentials.read_text(encoding="utf-8").splitlines()]
-    *devices, platform = [(one["name"], one["secret"]) for one in people]
-    load = Run(options.rate, options.seconds, options.window)
-    load.devices = [Device(load, *one) for one in devices]
-    host, _, port = options.broker.rpartition(":")
-    per_s = await connect(host, int(port), list(load.devices))
-    subscriber = Platform(*platform)
-    await connect(host, int(port), [subscriber])
-    assert subscriber.transport is not None
-    subscriber.transport.write(wire.subscribe(1, [(FILTER, 1)]))
-    granted = await asyncio.wait_for(subscriber.granted, 10)
-    if granted != [1]:
-        raise AssertionError(f"SUBACK {granted}")
-    print("connected", flush=True)
-    gc.collect()
-    gc.disable()
-    found = await load.measure()
-    return {**found, "delivered": subscriber.count, "connections_per_s": per_s}
+def latencies(acks: list[float], deliveries: list[float], late: list[float]) -> dict[str, float]:
+    return {
+        f"{name}_p{share}_ms": quantile(values, share / 100) * 1e3
+        for name, values in (("ack", acks), ("deliver", deliveries), ("late", late))
+        for share in (50, 99)
+    }
+
+
+def say(event: str, found: dict[str, Any]) -> None:
+    print(json.dumps({"event": event, **found}), flush=True)
 
 
 def main() -> None:
-    options = parser().parse_args()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
-        import uvloop
-    except ImportError:
-        found = asyncio.run(run(options))
-    else:
-        found = uvloop.run(run(options))
-    print(json.dumps(found), flush=True)
-
-
-def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.splitlines()[0])
-    found.add_argument("--broker", required=True, metavar="HOST:PORT")
-    found.add_argument("--credentials", required=True, type=Path, metavar="FILE")
-    found.add_argument("--rate", type=float, default=0.0, help="reports a second, all devices together; 0 saturates")
-    found.add_argument("--seconds", type=float, default=10.0)
-    found.add_argument("--window", type=int, default=20, help="unacknowledged reports a device, when saturating")
-    return found
+        Run(json.load(sys.stdin)).go()
+    except (OSError, TimeoutError) as error:
+        say("stopped", {"why": str(error)})
 
 
 if __name__ == "__main__":
