@@ -1,0 +1,201 @@
+"""An existing broker in place of our own: the same pipeline as client(s) of it.
+
+Towards the rest of the house it is what Hub is: it submits what comes, delivers what a Record routes, carries commands. Who is
+connected it cannot know: a device counts as there while it has spoken within `silent_s`.
+
+The other broker delivers every message to its subscribers itself, so of a Record only what is the bridge's own goes out: twin
+topics, status and error topics, commands. All of it carries a user property with the bridge's name, by which it is known when it
+comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Final, NamedTuple
+
+from bridge.broker.line import TICK_S, Arrival, Line, Remote
+from bridge.broker.seams import Source, Submit
+from bridge.core.principal import Principal
+from bridge.core.record import Record
+from bridge.counts import Counts
+from bridge.mqtt import properties
+from bridge.mqtt.properties import Properties
+from bridge.mqtt.topics import TopicNames
+from schemas.topics import Address
+
+log = logging.getLogger(__name__)
+
+MARK: Final = "ems-bridge"
+"""The user property of everything that the bridge publishes."""
+CARRIED: Final = 10_000
+"""Commands that a platform published on the other broker and that core has not sent yet."""
+DROPPED: Final = "ems_bridge_mqtt_dropped"
+_FULL: Final = (("cause", "queue_full"),)
+
+
+class Settings(NamedTuple):
+    """`filters` are shared by `lines` connections; `command_expiry_s` ends a command that the broker keeps for an
+    absent device."""
+
+    remote: Remote
+    filters: tuple[str, ...]
+    lines: int = 1
+    share: str = "ems-bridge"
+    silent_s: float = 300.0
+    command_expiry_s: int = 10
+
+
+class Upstream:
+    """`speaker(address)` names whom a message is believed to come from: the broker's own access control has decided that he
+    may."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        submit: Submit,
+        parse: Callable[[str], Address | None],
+        speaker: Callable[[Address], Principal],
+        counts: Counts,
+        reachable: Callable[[str], None] = lambda _uid: None,
+        unreachable: Callable[[str], None] = lambda _uid: None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._settings = settings
+        self._submit = submit
+        self._parse = parse
+        self._speaker = speaker
+        self._counts = counts
+        self._reachable = reachable
+        self._unreachable = unreachable
+        self._clock = clock
+        self._heard: dict[str, tuple[float, str]] = {}
+        """When a device spoke last, and its prefix."""
+        self._carried: OrderedDict[tuple[str, bytes], None] = OrderedDict()
+        self._next = 0
+        names = TopicNames()
+        remote = settings.remote
+        filters = [f"$share/{settings.share}/{each}" for each in settings.filters]
+        self.lines = [
+            Line(remote._replace(client_id=f"{remote.client_id}-{number}"), filters, names, self._arrived, self._turned)
+            for number in range(settings.lines)
+        ]
+        counts.gauge("ems_bridge_mqtt_upstream", lambda: sum(line.ready for line in self.lines), text="Upstream lines")
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for line in self.lines:
+                    group.create_task(line.run(), name=f"upstream {line.remote.client_id}")
+                while True:
+                    await asyncio.sleep(TICK_S)
+                    self.tick()
+        finally:
+            for line in self.lines:
+                line.close()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing comes in; None when a line is up."""
+        return None if any(line.ready for line in self.lines) else self.lines[0].trouble
+
+    def tick(self) -> None:
+        """Keep the lines alive; devices that have been silent for too long have gone."""
+        for line in self.lines:
+            line.tick()
+        since = self._clock() - self._settings.silent_s
+        for uid in [uid for uid, (heard, _) in self._heard.items() if heard < since]:
+            del self._heard[uid]
+            self._unreachable(uid)
+
+    # What the house calls, as it calls Hub.
+
+    def prepare(self, record: Record) -> None:
+        """Nothing is kept for subscribers here."""
+
+    def discard(self, record: Record) -> None:
+        """Nothing was prepared."""
+
+    def deliver(self, record: Record) -> None:
+        """After COMMIT: publish what the other broker has not."""
+        source = record.source
+        for route in record.routes:
+            known = isinstance(source, Source) and source.payload is route.payload
+            for topic in route.topics[1:] if known else route.topics:
+                self._publish(topic, route.payload, {})
+
+    def command(self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None]) -> str | None:
+        """Publish a command under the prefix that the device speaks on; gives the topic, None when the device is silent or
+        no line is up. `acked` is never called: the other broker does not tell who has received it."""
+        _ = acked
+        for topic in topics:
+            if self._carried.pop((topic, payload), self) is None:
+                return topic  # a platform has published it: the device has it from the broker
+        if not self.online(uid):
+            return None
+        _, prefix = self._heard[uid]
+        topic = next((each for each in topics if each.startswith(f"{prefix}/")), topics[0])
+        found = {properties.MESSAGE_EXPIRY: self._settings.command_expiry_s}
+        return topic if self._publish(topic, payload, found) else None
+
+    def online(self, uid: str, topics: tuple[str, ...] = ()) -> bool:
+        """Whether the device has spoken lately and a line is up."""
+        _ = topics
+        return uid in self._heard and self.trouble is None
+
+    def pressure(self, on: bool) -> None:
+        """The writer's queue passed its high-water mark, or has drained."""
+        for line in self.lines:
+            line.pause(on)
+
+    def permissions_changed(self) -> None:
+        """The other broker's access control is its own."""
+
+    def drop(self, name: str, kind: str | None = None) -> None:
+        """The other broker's connections are its own."""
+
+    # Inside.
+
+    def _arrived(self, arrival: Arrival) -> None:
+        topic, payload, qos, retain, found, done = arrival
+        if (MARK, self._settings.share) in found.get(properties.USER_PROPERTY, ()):
+            done(True)
+            return
+        address = self._parse(topic)
+        if address is None:  # a subscription of somebody else in the same share
+            done(True)
+            return
+        if address.kind == "command":
+            self._carry(topic, payload)
+        self._submit(self._speaker(address), topic, payload, qos, retain, [], done, Source(None, payload))
+        if address.kind != "command":
+            self._hear(address)
+
+    def _hear(self, address: Address) -> None:
+        new = address.device not in self._heard
+        self._heard[address.device] = (self._clock(), address.prefix)
+        if new:
+            self._reachable(address.device)
+
+    def _carry(self, topic: str, payload: bytes) -> None:
+        self._carried[topic, payload] = None
+        if len(self._carried) > CARRIED:
+            self._carried.popitem(last=False)
+
+    def _publish(self, topic: str, payload: bytes, found: Properties) -> bool:
+        found = {**found, properties.USER_PROPERTY: [(MARK, self._settings.share)]}
+        order: Sequence[Line] = [line for line in self.lines if line.ready] or self.lines
+        self._next += 1
+        if order[self._next % len(order)].publish(topic, payload, found):
+            return True
+        self._counts.add(DROPPED, _FULL)
+        return False
+
+    def _turned(self) -> None:
+        if self.trouble is None:
+            for uid in tuple(self._heard):
+                self._reachable(uid)
