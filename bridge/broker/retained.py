@@ -36,6 +36,14 @@ class Retained:
         counts.gauge("ems_bridge_mqtt_retained", lambda: len(self._tree), text="Retained messages")
         counts.gauge("ems_bridge_mqtt_retained_bytes", lambda: self.size, text="Bytes of retained messages")
 
+    def __len__(self) -> int:
+        return len(self._tree)
+
+    def next_group(self) -> int:
+        """A fresh number for a message and its twins."""
+        self._last_group += 1
+        return self._last_group
+
     def restore(self, rows: Iterable[tuple[str, int, int, bytes, bytes, int]]) -> None:
         """Take in what was on disk: (topic, group, qos, payload, properties, expires)."""
         for row in rows:
@@ -45,11 +53,11 @@ class Retained:
     def prepare(self, route: Route, properties: bytes = b"", expires: int = 0) -> tuple[list[Kept], list[Row]]:
         """What a retained message changes, as entries for `apply` and as rows to commit before it. An entry without payload
         removes its topic [MQTT-3.3.1-10] [MQTT-3.3.1-11]; what does not fit is dropped and counted."""
-        self._last_group += 1
+        group = self.next_group()
         changes: list[Kept] = []
         rows: list[Row] = []
         for topic in route.topics:
-            kept = Kept(topic, self._last_group, route.qos, route.payload, properties, expires)
+            kept = Kept(topic, group, route.qos, route.payload, properties, expires)
             if not route.payload:
                 rows.append(("mqtt_unretain", (topic,)))
             elif self._fits(kept):

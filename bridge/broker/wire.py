@@ -14,7 +14,9 @@ OPENING_SESSION: Final = 1
 PENDING: Final = 2
 PRESSED: Final = 4
 ASKING: Final = 8
-"""Why a connection is not read: its login runs; too much of it waits for COMMIT; the writer is behind; a plugin is asked."""
+THROTTLED: Final = 16
+"""Why a connection is not read: its login runs; too much of it waits for COMMIT; the writer is behind; a plugin is asked; it is
+too fast."""
 
 
 class Wire(asyncio.Protocol):
