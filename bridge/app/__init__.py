@@ -41,14 +41,18 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
-async def serve(config: Config, ready: Callable[[Addresses], None], stop: asyncio.Event) -> None:
-    """Run the bridge until `stop` is set; `ready` is told the addresses once it listens.
+async def serve(
+    config: Config, ready: Callable[[Addresses], None], stop: asyncio.Event, reload: asyncio.Event | None = None
+) -> None:
+    """Run the bridge until `stop` is set; `ready` is told the addresses once it listens; certificates are read again when
+    `reload` is set.
 
     Raises ConfigError (an address, a data directory in use) and StoreError. A task that fails ends everything: a supervisor
     starts a process that lost nothing, which is better than half a bridge.
     """
     open_files(config.broker.max_connections)
     house = await House.open(config)
+    house.reload = reload or house.reload
     try:
         async with asyncio.TaskGroup() as group:
             await house.start(group)

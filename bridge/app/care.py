@@ -11,7 +11,7 @@ import resource
 import sqlite3
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -81,13 +81,13 @@ def open_files(connections: int) -> None:
         )
 
 
-def leave_address(directory: Path, http: str, mqtt: str | None, token: str) -> None:
+def leave_address(directory: Path, http: str, mqtt: str | None, token: str, listeners: Sequence[str] = ()) -> None:
     """Write where the service listens, and the operator's token, readable by this user alone."""
     path = directory / LOCAL
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), 0o600)
-        json.dump({"http": f"http://{http}", "mqtt": mqtt, "token": token}, file)
+        json.dump({"http": f"http://{http}", "mqtt": mqtt, "listeners": list(listeners), "token": token}, file)
 
 
 def remove_address(directory: Path) -> None:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from bridge.app.house import House, loopback
+from bridge.app.doors import loopback
+from bridge.app.house import House
 from bridge.config import Config
 from simulator.fleet import Fleet
 from simulator.identity import DeviceSpec, device_specs

@@ -5,29 +5,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
-from functools import partial
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from time import time
 from typing import Any, NamedTuple, Self
 
-from aiohttp import web
-
 from bridge.app import care
+from bridge.app.doors import Doors, loopback, mqtt_of
 from bridge.app.settings import (
     LOCAL_SINK,
+    attempt_limits,
     broker_access,
     broker_limits,
     command_limits,
     custom_prefixes,
+    door_limits,
     http_limits,
     open_cloud,
     sinks,
 )
+from bridge.broker.door import Door as BrokerDoor
+from bridge.broker.guarded import Guarded
 from bridge.broker.hub import Hub
 from bridge.broker.listener import Broker
 from bridge.broker.seams import Source
-from bridge.config import Config, parse_address
+from bridge.config import Config
+from bridge.core.attempts import Attempts
 from bridge.core.commands import Commands
 from bridge.core.events import Events
 from bridge.core.flow import Flow
@@ -39,12 +42,12 @@ from bridge.core.principal import ANONYMOUS, Principal
 from bridge.core.record import Done, Record, Row
 from bridge.core.registry import Registry
 from bridge.counts import Counts
-from bridge.errors import ConfigError, NotFound, StoreError
+from bridge.errors import NotFound, StoreError
 from bridge.http.app import build, runner
-from bridge.http.door import Door
 from bridge.http.services import Services
 from bridge.mirror.courier import Courier
 from bridge.mirror.rows import decode_row
+from bridge.quiet import Quiet
 from bridge.store import ledger as ledger_store
 from bridge.store import outbox as outbox_store
 from bridge.store import sessions as session_store
@@ -74,7 +77,8 @@ def now_ms() -> int:
 
 
 class House:
-    """A running bridge: `open` the files, `start` inside a TaskGroup, `stop`, `close`."""
+    """A running bridge: `open` the files, `start` inside a TaskGroup, `stop`, `close`. Setting `reload` has the certificates read
+    again."""
 
     database: Database
 
@@ -85,6 +89,8 @@ class House:
         self.counts = Counts()
         self.events = Events()
         self.addresses = Addresses(None, "")
+        self.attempts = Attempts(attempt_limits(config))
+        self.reload = asyncio.Event()
         self._token = secrets.token_urlsafe(32)
         self._tasks: list[asyncio.Task[None]] = []
         self._couriers: list[Courier] = []
@@ -113,18 +119,20 @@ class House:
         await self.registry.refresh()
         self.writer = Writer(self.database, STATEMENTS, counts)
         await self._compose_core()
+        quiet = Quiet(log)
         access, gate, self._plugins = broker_access(config, self.registry, self.permissions)
+        guarded = Guarded(access, self.attempts, counts, lambda: self.registry.revision, quiet)
         self.hub = Hub(
-            self._publish, self._persist, access, counts, broker_limits(config),
+            self._publish, self._persist, guarded, counts, broker_limits(config),
             presence=self._present, reachable=self._reachable, unreachable=self._unreachable, gate=gate,
         )  # fmt: skip
-        self.broker = Broker(self.hub)
+        self.broker = Broker(self.hub, BrokerDoor(door_limits(config)), quiet)
         self.registry.changed = self._members_changed
         self.writer.after_commit = self._committed
         self.writer.after_failure = self.hub.discard
         self.writer.pressure = self.hub.pressure
         self.hub.restore(await session_store.load(self.database))
-        self.cloud = await open_cloud(config, self.directory / "series.db", self.registry, counts)
+        self.cloud = await open_cloud(config, self.directory / "series.db", self.registry, counts, self.attempts)
         await self._compose_mirror()
 
     async def _compose_core(self) -> None:
@@ -165,19 +173,20 @@ class House:
         self._spawn(group, self.flow.run(), "deadlines")
         self._spawn(group, care.trim_forever(self.ledger, self.config, self.counts, now_ms), "retention")
         self._spawn(group, self._keep_outbox(), "outbox")
-        http = await self._listen_http()
-        mqtt = await bound("broker.listen", self.config.broker.listen, self.broker.start)
+        mqtt, http = await self._open_doors()
         self.addresses = Addresses(mqtt, http)
         for sink in sinks(self.config, loopback(http), self._token):
             courier = Courier(sink, self.outbox, self.counts)
             self._couriers.append(courier)
             self._spawn(group, courier.run(), f"courier {sink.name}")
-        care.leave_address(self.directory, loopback(http), mqtt, self._token)
+        self._spawn(group, self.doors.follow(self.reload), "certificates")
+        care.leave_address(self.directory, loopback(http), mqtt, self._token, self.doors.listeners)
 
     async def stop(self) -> None:
         """Close the doors, finish what was begun, end every task."""
         self.services.closing.set()
         await self.broker.stop()
+        await self.doors.stop()
         if self._plugins is not None:
             await self._plugins.close()
         for courier in self._couriers:
@@ -305,43 +314,22 @@ class House:
             await self.outbox.keep(now_ms())
             await asyncio.sleep(OUTBOX_EVERY_S)
 
-    async def _listen_http(self) -> str:
+    async def _open_doors(self) -> tuple[str | None, str]:
         self.services = Services(
             registry=self.registry, presence=self.presences.get, commands=self.commands, ledger=self.ledger,
-            events=self.events, cloud=self.cloud,
+            events=self.events, cloud=self.cloud, attempts=self.attempts,
             counts=self.counts, replay=self._replay, ready=self._checks(),
             allow_anonymous=self.config.broker.allow_anonymous, limits=http_limits(self.config),
         )  # fmt: skip
-        self._runner = runner(build(self.services))
+        self.doors = Doors(self.config, self.counts, self.broker.ways)
+        mqtt = mqtt_of(self.broker, self.config, self.counts)
+        self._runner = runner(build(self.services, mqtt))
         await self._runner.setup()
-        return await bound("http.listen", self.config.http.listen, partial(listen, self._runner))
+        http = await self.doors.open_http(self._runner)
+        return await self.doors.open_mqtt(self.broker, mqtt), http
 
     def _checks(self) -> dict[str, Callable[[], str | None]]:
         return {
             "store": lambda: self.writer.failing or None,
             "outbox": lambda: self.outbox.alarm or None,
         }
-
-
-async def listen(web_runner: web.AppRunner, host: str, port: int) -> tuple[str, int]:
-    """Bind an HTTP runner; gives the address."""
-    await Door(web_runner, host, port).start()
-    address = web_runner.addresses[0]
-    return str(address[0]), int(address[1])
-
-
-def loopback(address: str) -> str:
-    """The address as a client on this machine reaches it."""
-    host, _, port = address.rpartition(":")
-    return f"127.0.0.1:{port}" if host in ("0.0.0.0", "[::]") else address  # noqa: S104 - compared, not bound
-
-
-async def bound(key: str, listen_on: str, start: Callable[[str, int], Awaitable[tuple[str, int]]]) -> str:
-    host, port = parse_address(listen_on)
-    try:
-        host, port = await start(host, port)
-    except OSError as error:
-        raise ConfigError(
-            key, f"cannot listen on {listen_on}: {error.strerror or error}", "a free HOST:PORT; port 0 takes one"
-        ) from None
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

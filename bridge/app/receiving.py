@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from bridge.app import care
-from bridge.app.house import Addresses, bound, listen, loopback
-from bridge.app.settings import http_limits, open_cloud
+from bridge.app.doors import Doors, loopback
+from bridge.app.house import Addresses
+from bridge.app.settings import attempt_limits, http_limits, open_cloud
+from bridge.broker.door import Door as BrokerDoor
+from bridge.broker.ways import Ways
 from bridge.config import Config
+from bridge.core.attempts import Attempts
+from bridge.core.peer import Peer
 from bridge.core.registry import Registry
 from bridge.counts import Counts
 from bridge.http.app import build_receiving, runner
+from bridge.http.auth import REFUSED
 from bridge.http.services import Receiving
+from bridge.quiet import Quiet
 from bridge.store.database import Database
 
+log = logging.getLogger(__name__)
 
-async def cloud(config: Config, ready: Callable[[Addresses], None], stop: asyncio.Event) -> None:
-    """Run the receiving side until `stop` is set. Raises ConfigError and StoreError."""
+
+async def cloud(
+    config: Config, ready: Callable[[Addresses], None], stop: asyncio.Event, reload: asyncio.Event | None = None
+) -> None:
+    """Run the receiving side until `stop` is set; certificates are read again when `reload` is. Raises ConfigError and
+    StoreError."""
     directory = Path(config.store.data)
     lock = care.Lock(directory)
     try:
         database = await Database.open(directory / "bridge.db", "bridge")
         try:
-            await _serve(config, database, directory, ready, stop)
+            await _serve(config, database, directory, ready, stop, reload or asyncio.Event())
         finally:
             await database.close()
     finally:
@@ -34,32 +47,51 @@ async def cloud(config: Config, ready: Callable[[Addresses], None], stop: asynci
 
 
 async def _serve(
-    config: Config, database: Database, directory: Path, ready: Callable[[Addresses], None], stop: asyncio.Event
+    config: Config,
+    database: Database,
+    directory: Path,
+    ready: Callable[[Addresses], None],
+    stop: asyncio.Event,
+    reload: asyncio.Event,
 ) -> None:
     token = secrets.token_urlsafe(32)
     registry = Registry(database, token)
     await registry.refresh()
     counts = Counts()
-    series = await open_cloud(config, directory / "series.db", registry, counts)
+    attempts = Attempts(attempt_limits(config))
+    series = await open_cloud(config, directory / "series.db", registry, counts, attempts)
     receiving = Receiving(
         registry=registry,
         cloud=series,
         counts=counts,
+        attempts=attempts,
         ready={},
         allow_anonymous=config.broker.allow_anonymous,
         limits=http_limits(config),
     )
     web_runner = runner(build_receiving(receiving))
     await web_runner.setup()
+    quiet = Quiet(log)
+    ways = Ways(BrokerDoor(), partial(_refused, counts, quiet))
+    doors = Doors(config, counts, ways)
     try:
         async with asyncio.TaskGroup() as group:
             following = group.create_task(registry.follow(), name="registry")
-            http = await bound("http.listen", config.http.listen, partial(listen, web_runner))
-            care.leave_address(directory, loopback(http), None, token)
+            http = await doors.open_http(web_runner)
+            reloading = group.create_task(doors.follow(reload), name="certificates")
+            care.leave_address(directory, loopback(http), None, token, doors.listeners)
             ready(Addresses(None, http))
             await stop.wait()
             following.cancel()
+            reloading.cancel()
     finally:
+        ways.close()
         await web_runner.cleanup()
         await series.close()
         care.remove_address(directory)
+
+
+def _refused(counts: Counts, quiet: Quiet, cause: str, peer: Peer | None, why: str) -> None:
+    counts.add(REFUSED, (("cause", cause),))
+    quiet.tell()
+    quiet.warn(cause, "refused: %s%s, from %s", cause, why and f" ({why})", peer)

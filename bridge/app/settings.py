@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bridge.broker.access import Access, Builtin
+from bridge.broker.door import DoorLimits
 from bridge.broker.limits import Limits as BrokerLimits
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.cloud import Settings as CloudSettings
 from bridge.config import Config
+from bridge.core.attempts import AttemptLimits, Attempts
 from bridge.core.commands import Limits as CommandLimits
 from bridge.core.permissions import Permissions
 from bridge.core.registry import Registry
@@ -49,6 +51,28 @@ def broker_limits(config: Config) -> BrokerLimits:
     )
 
 
+def door_limits(config: Config) -> DoorLimits:
+    """[broker]: who may connect."""
+    broker = config.broker
+    return DoorLimits(
+        broker.max_connections,
+        broker.max_connections_per_address,
+        broker.connect_rate,
+        broker.connect_rate_per_address,
+    )
+
+
+def attempt_limits(config: Config) -> AttemptLimits:
+    """[broker]: who may try to log in."""
+    broker = config.broker
+    return AttemptLimits(
+        broker.login_failures,
+        broker.login_failures_per_address,
+        broker.login_ban_s,
+        broker.login_ban_max_s,
+    )
+
+
 def broker_access(
     config: Config, registry: Registry, permissions: Permissions
 ) -> tuple[Access, TopicGate | None, PluginThread | None]:
@@ -59,6 +83,7 @@ def broker_access(
         permissions.may_subscribe,
         permissions.may_read,
         config.broker.allow_anonymous,
+        registry.certified,
     )
     if not config.broker.plugins:
         return builtin, None, None
@@ -80,7 +105,7 @@ def http_limits(config: Config) -> HttpLimits:
     return HttpLimits(http.max_body_bytes, http.max_wait_s, http.max_streams, http.heartbeat_s, config.devices.timezone)
 
 
-async def open_cloud(config: Config, path: Path, registry: Registry, counts: Counts) -> Cloud:
+async def open_cloud(config: Config, path: Path, registry: Registry, counts: Counts, attempts: Attempts) -> Cloud:
     """[cloud], with the registry's keys, owners and time zones."""
 
     def timezone_of(uid: str) -> str | None:
@@ -97,7 +122,7 @@ async def open_cloud(config: Config, path: Path, registry: Registry, counts: Cou
         path,
         settings,
         counts=counts,
-        authorize=authoriser(registry, config.broker.allow_anonymous),
+        authorize=authoriser(registry, config.broker.allow_anonymous, attempts, counts),
         may_read=lambda principal, uid: may_read(registry, principal, uid),
         timezone_of=timezone_of,
     )

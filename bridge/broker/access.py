@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from bridge.core.peer import Peer
 from bridge.core.principal import ANONYMOUS, Principal
 from bridge.core.record import Record
+from bridge.errors import Denied
 from bridge.mqtt.packets import Connect
 
 if TYPE_CHECKING:
     from bridge.broker.hub import Hub
     from bridge.broker.session import Session
 
-Peer = tuple[str, int] | None
-"""Address and port of the other end, where it has one."""
+__all__ = ["Access", "Builtin", "Gate", "Peer", "Question"]
+
 Question = tuple[str, str]
 """(action, topic or filter); the action is "publish", "subscribe" or "receive"."""
 
@@ -22,7 +24,7 @@ Question = tuple[str, str]
 class Access(Protocol):
     """What the broker asks. `Builtin` answers from the device registry, `access_plugins` from amqtt's plugins beside it."""
 
-    async def authenticate(self, connect: Connect, client_id: str, peer: Peer) -> Principal | None:
+    async def authenticate(self, connect: Connect, client_id: str, peer: Peer | None) -> Principal | None:
         """Who this is; None when the credentials are wrong or missing. Never blocks the loop. `client_id` is the one that
         counts: `connect.client_id` may be empty."""
 
@@ -42,7 +44,7 @@ class Gate(Protocol):
     def bind(self, hub: Hub) -> None:
         """Deliver through this hub."""
 
-    def opened(self, session: Session, connect: Connect, peer: Peer) -> None:
+    def opened(self, session: Session, connect: Connect, peer: Peer | None) -> None:
         """A client has logged in; its plugins' view of it begins."""
 
     def known(self, session: Session, action: str, topic: str) -> bool | None:
@@ -59,17 +61,27 @@ class Gate(Protocol):
 
 
 class Builtin(NamedTuple):
-    """The device registry and the platform accounts. `login(username, password)` hashes off the loop."""
+    """The device registry and the platform accounts. `login(username, password)` hashes off the loop; `certified(name)` is the
+    device whose verified certificate carries that name."""
 
     login: Callable[[str, str], Awaitable[Principal | None]]
     find: Callable[[str, str], Principal | None]
     subscribe: Callable[[Principal, str], bool]
     read: Callable[[Principal, str], bool]
     allow_anonymous: bool = False
+    certified: Callable[[str], Awaitable[Principal | None]] | None = None
 
-    async def authenticate(self, connect: Connect, client_id: str, peer: Peer) -> Principal | None:
-        """Anonymous only without credentials: wrong ones are refused even where none are needed."""
-        _ = client_id, peer
+    async def authenticate(self, connect: Connect, client_id: str, peer: Peer | None) -> Principal | None:
+        """Anonymous only without credentials: wrong ones are refused even where none are needed. Who shows a certificate is whom
+        it names: a device needs no password, another user name is refused. Raises Denied."""
+        _ = client_id
+        identity = peer.identity if peer is not None else None
+        if identity is not None:
+            if connect.username not in (None, identity):
+                raise Denied("wrong_identity", f"the certificate is {identity!r}'s, not {connect.username!r}'s")
+            device = await self.certified(identity) if self.certified is not None and identity else None
+            if device is not None or connect.username is None:
+                return device
         if connect.username is None:
             return ANONYMOUS if self.allow_anonymous else None
         try:

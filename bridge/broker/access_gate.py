@@ -43,7 +43,7 @@ class TopicGate:
         """Deliver through this hub."""
         self._hub = hub
 
-    def opened(self, session: Session, connect: Connect, peer: Peer) -> None:
+    def opened(self, session: Session, connect: Connect, peer: Peer | None) -> None:
         """A client has logged in: its plugins' view of it begins."""
         if len(self._views) >= DECISIONS:
             self._views.clear()

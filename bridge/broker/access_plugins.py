@@ -125,7 +125,7 @@ class PluginAccess:
         self._builtin = builtin
         self._plugins = plugins
 
-    async def authenticate(self, connect: Connect, client_id: str, peer: Peer) -> Principal | None:
+    async def authenticate(self, connect: Connect, client_id: str, peer: Peer | None) -> Principal | None:
         """See Access. Nobody without a user name comes in by a plugin."""
         found = await self._builtin.authenticate(connect, client_id, peer)
         if found is not None or connect.username is None or not self._plugins.authenticates:
@@ -150,7 +150,7 @@ class PluginAccess:
         return self._builtin.may_read(principal, topic)
 
 
-def view(connect: Connect, client_id: str, peer: Peer) -> AmqttSession:
+def view(connect: Connect, client_id: str, peer: Peer | None) -> AmqttSession:
     """What a plugin sees of a client."""
     session = AmqttSession()
     session.client_id = client_id
@@ -160,7 +160,7 @@ def view(connect: Connect, client_id: str, peer: Peer) -> AmqttSession:
     session.password = None if connect.password is None else connect.password.decode(errors="replace")
     session.is_anonymous = connect.username is None
     if peer is not None:
-        session.remote_address, session.remote_port = peer
+        session.remote_address, session.remote_port = peer.host, peer.port
     if connect.will is not None:
         session.will_flag = True
         session.will_topic, session.will_message, session.will_qos, session.will_retain = connect.will[:4]

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
 from bridge.broker.access import Peer
+from bridge.core.peer import LOCAL_SOCKET
 
 if TYPE_CHECKING:
     from bridge.broker.hub import Hub
@@ -32,14 +33,14 @@ class Wire(asyncio.Protocol):
         self._dirty = False
         self._blocked = False
         self._stopped = 0
-        self.peer: Peer = None
+        self.peer: Peer | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected; nothing is known of it."""
         self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclass
         transport.set_write_buffer_limits(self._hub.limits.write_buffer_bytes)
-        name = transport.get_extra_info("peername")
-        self.peer = (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) > 1 else None
+        if self.peer is None:
+            self.peer = peer_of(transport)
 
     def pause_writing(self) -> None:
         """The peer does not keep up."""
@@ -123,3 +124,9 @@ class Wire(asyncio.Protocol):
         self._hub.bytes_out += len(data)
         if data:
             transport.write(data)
+
+
+def peer_of(transport: asyncio.BaseTransport) -> Peer:
+    """Who is at the other end of a socket."""
+    name = transport.get_extra_info("peername")
+    return Peer(str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) > 1 else Peer(LOCAL_SOCKET, 0)

@@ -34,7 +34,8 @@ MQTT = click.option("--mqtt", metavar="HOST:PORT", help="MQTT listener; port 0 t
 def serve(
     config_file: str | None, mqtt: str | None, http: str | None, data: str | None, allow_anonymous: bool | None
 ) -> int:
-    """Run the service. Prints `ready mqtt=HOST:PORT http=HOST:PORT` once it listens; SIGTERM drains and stops."""
+    """Run the service. Prints `ready mqtt=HOST:PORT http=HOST:PORT` once it listens; SIGTERM drains and stops,
+    SIGHUP reads certificates again."""
     config = configuration(
         config_file,
         broker__listen=mqtt,
@@ -44,7 +45,7 @@ def serve(
     )
     from bridge import app
 
-    return _run(config, lambda stop: app.serve(config, _ready, stop))
+    return _run(config, lambda stop, reload: app.serve(config, _ready, stop, reload), reloads=True)
 
 
 @click.command()
@@ -57,7 +58,7 @@ def cloud(config_file: str | None, http: str | None, data: str | None, allow_ano
     config = configuration(config_file, http__listen=http, store__data=data, broker__allow_anonymous=allow_anonymous)
     from bridge import app
 
-    return _run(config, lambda stop: app.cloud(config, _ready, stop))
+    return _run(config, lambda stop, reload: app.cloud(config, _ready, stop, reload), reloads=True)
 
 
 @click.command()
@@ -87,7 +88,8 @@ def demo(mqtt: str | None, http: str | None, devices: int, interval: float, seed
         from bridge import app
 
         return _run(
-            config, lambda stop: app.demo(config, click.echo, stop, devices=devices, interval_s=interval, seed=seed)
+            config,
+            lambda stop, _: app.demo(config, click.echo, stop, devices=devices, interval_s=interval, seed=seed),
         )
 
 
@@ -107,8 +109,10 @@ def _ready(addresses: Addresses) -> None:
     sys.stdout.flush()
 
 
-def _run(config: Config, make: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> int:
-    """Run until SIGINT or SIGTERM; a second one ends it at once."""
+def _run(
+    config: Config, make: Callable[[asyncio.Event, asyncio.Event], Coroutine[Any, Any, None]], *, reloads: bool = False
+) -> int:
+    """Run until SIGINT or SIGTERM; a second one ends it at once. With `reloads`, SIGHUP sets the second event."""
     from bridge import app
 
     logging.basicConfig(
@@ -118,7 +122,7 @@ def _run(config: Config, make: Callable[[asyncio.Event], Coroutine[Any, Any, Non
     )
 
     async def main() -> None:
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        stop, reload, loop = asyncio.Event(), asyncio.Event(), asyncio.get_running_loop()
 
         def ask() -> None:
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -127,7 +131,9 @@ def _run(config: Config, make: Callable[[asyncio.Event], Coroutine[Any, Any, Non
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, ask)
-        await make(stop)
+        if reloads:
+            loop.add_signal_handler(signal.SIGHUP, reload.set)
+        await make(stop, reload)
 
     try:
         app.run(main())

@@ -11,13 +11,16 @@ from bridge.config.settings import (
     CustomTopics,
     Devices,
     Http,
+    HttpListener,
+    Listener,
     Log,
     Mirror,
     Sink,
     Store,
+    Tls,
     Topics,
 )
-from bridge.config.values import is_loopback, parse_address
+from bridge.config.values import is_loopback, parse_address, parse_listen
 from bridge.config.write import effective
 
 __all__ = [
@@ -28,14 +31,18 @@ __all__ = [
     "CustomTopics",
     "Devices",
     "Http",
+    "HttpListener",
+    "Listener",
     "Log",
     "Mirror",
     "Sink",
     "Store",
+    "Tls",
     "Topics",
     "effective",
     "is_loopback",
     "load",
     "parse_address",
+    "parse_listen",
     "problems",
 ]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path as File
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from bridge.certificates import Files, server_context, validity
 from bridge.config.lines import Path
-from bridge.config.settings import Config
-from bridge.config.values import is_loopback, parse_address
+from bridge.config.settings import Config, HttpListener, Listener, Tls
+from bridge.config.values import is_loopback, parse_address, parse_listen
+from bridge.errors import ConfigError
 from schemas.points import FAMILIES
 
 Report = Callable[[Path, str, str], None]
@@ -26,17 +29,78 @@ def check(config: Config, report: Report) -> None:
     _sinks(config, report)
 
 
-def _listeners(config: Config, report: Report) -> None:
-    for section, listen in (("broker", config.broker.listen), ("http", config.http.listen)):
-        try:
-            host, _ = parse_address(listen)
-        except ValueError as error:
-            usual = 1883 if section == "broker" else 8080
-            report((section, "listen"), f"{section}.listen: {error}", f"HOST:PORT, such as 127.0.0.1:{usual}")
+def check_files(config: Config, report: Report) -> None:
+    """Report what is wrong with the files that settings name: only the service itself has to be able to read them."""
+    for at, key, listener in _further(config):
+        tls = listener.tls
+        if not tls.certificate:
             continue
-        if config.broker.allow_anonymous and not is_loopback(host):
-            what = f'{section}.listen is "{listen}" and broker.allow_anonymous is true'
-            report((section, "listen"), what, "without passwords a listener binds loopback only, such as 127.0.0.1")
+        files = Files(tls.certificate, tls.key, tls.ca, tls.client_certificate, tls.identity)
+        try:
+            wrong = validity(server_context(files, "mqtt"), files)[0]
+        except ConfigError as error:
+            name = next((name for name in ("key", "ca") if error.where == getattr(tls, name)), "certificate")
+            report((*at, "tls", name), f'{key}.tls.{name} is "{error.where}", which {error.what}', error.hint)
+        else:
+            if wrong:
+                what = f'{key}.tls.certificate is "{tls.certificate}", which {wrong}'
+                report((*at, "tls", "certificate"), what, "one that clients accept today")
+
+
+def _listeners(config: Config, report: Report) -> None:
+    seen: set[str] = set()
+    if config.broker.listen:
+        _listens(config, ("broker",), "broker", config.broker.listen, "127.0.0.1:1883", seen, report)
+    _listens(config, ("http",), "http", config.http.listen, "127.0.0.1:8080", seen, report)
+    for at, key, listener in _further(config):
+        _listens(config, at, key, listener.listen, "0.0.0.0:8883 or unix:/run/ems-bridge.sock", seen, report)
+        _tls(at, key, listener.tls, report)
+        if config.broker.allow_anonymous and listener.proxy_protocol:
+            what = f"{key}.proxy_protocol and broker.allow_anonymous are true"
+            report((*at, "proxy_protocol"), what, "who comes by a proxy has to log in")
+
+
+def _listens(config: Config, at: Path, key: str, listen: str, usual: str, seen: set[str], report: Report) -> None:
+    try:
+        where = parse_listen(listen) if len(at) > 1 else parse_address(listen)
+    except ValueError as error:
+        report((*at, "listen"), f"{key}.listen: {error}", f"HOST:PORT, such as {usual}")
+        return
+    fixed = isinstance(where, File) or where[1] != 0
+    if fixed and str(where) in seen:
+        report((*at, "listen"), f'{key}.listen is "{listen}" again', "each address once")
+    seen.add(str(where))
+    if config.broker.allow_anonymous and not isinstance(where, File) and not is_loopback(where[0]):
+        what = f'{key}.listen is "{listen}" and broker.allow_anonymous is true'
+        report((*at, "listen"), what, "without passwords a listener binds loopback only, such as 127.0.0.1")
+
+
+def _tls(at: Path, key: str, tls: Tls, report: Report) -> None:
+    if not tls.certificate:
+        for name in ("key", "ca"):
+            if getattr(tls, name):
+                report((*at, "tls", name), f"{key}.tls has a {name} and no certificate", "tls.certificate as well")
+        if tls.client_certificate != "none":
+            what = f'{key}.tls.client_certificate is "{tls.client_certificate}"'
+            report((*at, "tls", "client_certificate"), what, "tls.certificate and tls.ca as well")
+    elif tls.client_certificate != "none" and not tls.ca:
+        what = f'{key}.tls.client_certificate is "{tls.client_certificate}"'
+        report((*at, "tls", "client_certificate"), what, "tls.ca as well: who signs clients' certificates")
+    elif tls.ca and tls.client_certificate == "none":
+        report((*at, "tls", "ca"), f"{key}.tls.ca is never asked", 'client_certificate = "optional" or "required"')
+
+
+def _further(config: Config) -> list[tuple[Path, str, Listener | HttpListener]]:
+    """Each listener of an array: its path, its name in messages, itself."""
+    both: dict[str, tuple[Listener | HttpListener, ...]] = {
+        "broker": config.broker.listeners,
+        "http": config.http.listeners,
+    }
+    return [
+        ((section, "listeners", index), f"{section}.listeners[{index}]", listener)
+        for section, listeners in both.items()
+        for index, listener in enumerate(listeners)
+    ]
 
 
 def _commands(config: Config, report: Report) -> None:

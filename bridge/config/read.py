@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta, Struct
 
-from bridge.config.checks import check
+from bridge.config.checks import check, check_files
 from bridge.config.lines import Path, key_lines, line_of
 from bridge.config.settings import Config
 from bridge.config.values import Setting, settings, wanted
@@ -50,11 +50,16 @@ def load(
 
 def problems(path: str | File | None, *, environ: Mapping[str, str] | None = None) -> list[ConfigError]:
     """Everything that is wrong with `path` and the environment; empty when it can be used."""
-    return _read(path, {}, os.environ if environ is None else environ, {})[1]
+    return _read(path, {}, os.environ if environ is None else environ, {}, files=True)[1]
 
 
 def _read(
-    path: str | File | None, overrides: Mapping[str, object], environ: Mapping[str, str], options: Mapping[str, str]
+    path: str | File | None,
+    overrides: Mapping[str, object],
+    environ: Mapping[str, str],
+    options: Mapping[str, str],
+    *,
+    files: bool = False,
 ) -> tuple[Config | None, list[ConfigError]]:
     errors: list[ConfigError] = []
     try:
@@ -87,6 +92,8 @@ def _read(
     if config is not None:
         config = _loopback_by_default(config, tree)
         check(config, report)
+        if files and not errors:
+            check_files(config, report)
     errors.sort(key=_position)
     return (None if errors else config), errors
 

@@ -12,13 +12,58 @@ MIB = 1024 * KIB
 GIB = 1024 * MIB
 
 
+class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """TLS of one listener; without a certificate it has none. SIGHUP reads the files again."""
+
+    certificate: Annotated[
+        str, Meta(description="PEM file of the server's certificate and its intermediates; empty for no TLS")
+    ] = ""
+    key: Annotated[str, Meta(description="PEM file of its private key; empty when it stands in the same file")] = ""
+    ca: Annotated[str, Meta(description="PEM file of the certificates that sign clients' certificates")] = ""
+    client_certificate: Annotated[
+        Literal["none", "optional", "required"], Meta(description="whether clients are asked for a certificate")
+    ] = "none"
+    identity: Annotated[
+        Literal["cn", "san"],
+        Meta(
+            description="what names the device in its certificate: `cn`, or the first DNS name, URI or mail of its `san`"
+        ),
+    ] = "cn"
+
+
+class Listener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One more way into the broker."""
+
+    listen: Annotated[str, Meta(description="HOST:PORT, or unix:/path/of.sock")]
+    transport: Annotated[
+        Literal["tcp", "websocket"], Meta(description="`tcp`: MQTT as it is; `websocket`: in WebSocket, at /mqtt and /")
+    ] = "tcp"
+    proxy_protocol: Annotated[
+        bool, Meta(description="every connection begins with a PROXY header, version 1 or 2, that names the client")
+    ] = False
+    tls: Tls = Tls()
+
+
+class HttpListener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One more way to the HTTP window."""
+
+    listen: Annotated[str, Meta(description="HOST:PORT, or unix:/path/of.sock")]
+    proxy_protocol: Annotated[
+        bool, Meta(description="every connection begins with a PROXY header, version 1 or 2, that names the client")
+    ] = False
+    tls: Tls = Tls()
+
+
 class Broker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The MQTT door."""
 
-    listen: Annotated[str, Meta(description="HOST:PORT of the MQTT listener; port 0 takes a free one")] = "0.0.0.0:1883"
+    listen: Annotated[
+        str, Meta(description="HOST:PORT of the plain MQTT listener; port 0 takes a free one, empty is none")
+    ] = "0.0.0.0:1883"
+    listeners: Annotated[tuple[Listener, ...], Meta(description="further ways in: TLS, WebSocket, UNIX sockets")] = ()
     mode: Annotated[Literal["embedded"], Meta(description="`embedded`: the bridge is the broker")] = "embedded"
     allow_anonymous: Annotated[
-        bool, Meta(description="let clients in without a password or key; both listeners must then be loopback")
+        bool, Meta(description="let clients in without a password or key; all listeners must then be loopback")
     ] = False
     other_topics: Annotated[
         bool,
@@ -31,6 +76,31 @@ class Broker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, Meta(gt=0, le=600, description="a connection that sent no CONNECT by then is closed")
     ] = 10.0
     max_connections: Annotated[int, Meta(ge=1, description="connections at the same time")] = 10_000
+    max_connections_per_address: Annotated[
+        int, Meta(ge=0, description="of one address; 0: a fifth of all, and all from this machine itself")
+    ] = 0
+    connect_rate: Annotated[
+        float, Meta(ge=0, description="connections a second in all, twice as many at once; 0 is no bound")
+    ] = 10_000.0
+    connect_rate_per_address: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="of one address, twice as many at once; 0: 100 after a fifth of all at once, from this machine no bound",
+        ),
+    ] = 0.0
+    login_failures: Annotated[
+        int,
+        Meta(ge=1, description="failed logins of one user name from one address within a minute, then they are banned"),
+    ] = 5
+    login_failures_per_address: Annotated[
+        int,
+        Meta(ge=0, description="of one address, wrong API keys included; 0: 100, and 1000 from this machine itself"),
+    ] = 0
+    login_ban_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="the first ban; each further one lasts twice as long")
+    ] = 10.0
+    login_ban_max_s: Annotated[float, Meta(gt=0, le=86_400, description="longest ban")] = 900.0
     inflight: Annotated[int, Meta(ge=1, le=65_535, description="unacknowledged QoS 1 and 2 messages to one client")] = (
         100
     )
@@ -52,6 +122,9 @@ class Http(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The HTTP window."""
 
     listen: Annotated[str, Meta(description="HOST:PORT of the HTTP listener; port 0 takes a free one")] = "0.0.0.0:8080"
+    listeners: Annotated[
+        tuple[HttpListener, ...], Meta(description="further ways to the same routes: HTTPS, UNIX sockets")
+    ] = ()
     max_body_bytes: Annotated[
         int,
         Meta(ge=1 * KIB, le=64 * MIB, description="largest body of an API request (ingestion has its own, see cloud)"),

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
+
+UNIX = "unix:"
+UNIX_BYTES = 107
+"""What the system has room for."""
 
 
 class Setting(NamedTuple):
@@ -67,6 +72,18 @@ def parse_address(text: str) -> tuple[str, int]:
     if not host or any(char.isspace() or char == "/" for char in host):
         raise ValueError(f"{text!r} names no host")
     return host, int(port)
+
+
+def parse_listen(text: str) -> tuple[str, int] | Path:
+    """HOST:PORT, or unix:/path to the path of a socket. Raises ValueError saying what is wrong."""
+    if not text.startswith(UNIX):
+        return parse_address(text)
+    path = Path(text.removeprefix(UNIX))
+    if not path.is_absolute() or path.name in ("", ".."):
+        raise ValueError(f"{text!r} names no absolute path")
+    if len(bytes(path)) > UNIX_BYTES:
+        raise ValueError(f"a socket's path has at most {UNIX_BYTES} bytes, this one has {len(bytes(path))}")
+    return path
 
 
 def is_loopback(host: str) -> bool:

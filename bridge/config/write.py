@@ -31,13 +31,16 @@ def _table(out: list[str], title: str, section: Struct, *, item: bool = False) -
     nested = []
     for name, setting in known.items():
         value = getattr(section, name)
-        if setting.item is not None:
-            nested.append(name)
+        if setting.item is not None or isinstance(value, Struct):
+            nested.append((f"{title}.{name}", value))
         else:
             out.append(f"{name} = {MASK if setting.secret and value else _literal(value)}")
-    for name in nested:
-        for entry in getattr(section, name):
-            _table(out, f"{title}.{name}", entry, item=True)
+    for inner, value in nested:
+        if isinstance(value, Struct):
+            _table(out, inner, value)
+        else:
+            for entry in value:
+                _table(out, inner, entry, item=True)
 
 
 def _literal(value: Any) -> str:

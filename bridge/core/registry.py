@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from bridge.core import secrets
+from bridge.core.passwords import Passwords
 from bridge.core.principal import LOCAL, Grant, Principal
 from bridge.errors import Conflict, NotFound, Unprocessable
 from bridge.store.database import Database
@@ -25,8 +26,6 @@ FOLLOW_S = 0.1
 """How soon a running service sees what the command line changed; a look is one indexed row."""
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:@-]{0,126}[A-Za-z0-9_-])?")
 """What a uid, product key, tenant or account name may look like: safe in topics, URLs and comma-separated lists."""
-PASSWORD_CHECKS = 2
-"""argon2 runs at once: 64 MiB and one core each."""
 
 __all__ = ["NAME", "Account", "Device", "Registry"]
 
@@ -43,7 +42,7 @@ class Registry:
         self._keys: dict[bytes, Account] = {}
         self._version = -1
         self._reading = asyncio.Lock()
-        self._checks = asyncio.Semaphore(PASSWORD_CHECKS)
+        self._passwords = Passwords()
         self.revision = 0
         self.changed: Callable[[set[tuple[str, str]]], None] = lambda _names: None
 
@@ -118,18 +117,31 @@ class Registry:
             return _principal(account)
         if account.password_hash is None:
             return None
-        async with self._checks:
-            return _principal(account) if await secrets.check_password(password, account.password_hash) else None
+        return _principal(account) if await self._passwords.check(username, password, account.password_hash) else None
 
-    async def authenticate_key(self, key: str) -> Principal | None:
-        """The principal of an API key, or None."""
+    async def certified(self, name: str) -> Principal | None:
+        """The provisioned, enabled device that a verified certificate names, or None."""
+        if name not in self._devices:
+            await self.refresh()
+        device = self._devices.get(name)
+        known = device is not None and device.enabled and device.secret_hash is not None
+        return Principal("device", name) if known else None
+
+    def known_key(self, key: str) -> Principal | None:
+        """The principal of an API key as far as it is known without a look into the ledger."""
         found = secrets.digest(key)
         if self._local is not None and found == self._local:
             return LOCAL
-        if found not in self._keys:
-            await self.refresh()
         account = self._keys.get(found)
         return _principal(account) if account else None
+
+    async def authenticate_key(self, key: str) -> Principal | None:
+        """The principal of an API key, or None."""
+        found = self.known_key(key)
+        if found is None:
+            await self.refresh()
+            found = self.known_key(key)
+        return found
 
     # Changing.
 

@@ -15,6 +15,7 @@ from bridge.cloud.routes import add_routes
 from bridge.http import commands, contracts, dead, described, devices, events, health, messages, readings
 from bridge.http.door import guard
 from bridge.http.errors import errors
+from bridge.http.mqtt import Mqtt, add_route
 from bridge.http.openapi import openapi
 from bridge.http.services import Receiving, Services
 from bridge.http.table import RECEIVING, SERVICES, Route, serve
@@ -45,12 +46,21 @@ MAX_LINE = 64 * 1024
 """Bytes of a request line or header: EnOS clients put hundreds of assets into the query of a GET."""
 
 
-def build(services: Services) -> web.Application:
-    """The application of a whole bridge. Serve it with `runner`."""
+def build(services: Services, mqtt: Mqtt | None = None) -> web.Application:
+    """The application of a whole bridge, with MQTT over WebSocket. Serve it with `runner`."""
     app = _application(ROUTES, services)
+    if mqtt is not None:
+        add_route(app, mqtt)
     app[SERVICES] = services
     app[events.STREAMS] = set[asyncio.Task[object]]()
     app[contracts.DOCUMENTS][contracts.ASYNCAPI.path] = msgspec.json.encode(export.asyncapi())
+    return app
+
+
+def build_mqtt(mqtt: Mqtt) -> web.Application:
+    """MQTT over WebSocket alone, at /mqtt and at /. Serve it with `runner`."""
+    app = web.Application(middlewares=[errors])
+    add_route(app, mqtt, "/")
     return app
 
 

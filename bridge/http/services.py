@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.cloud.cloud import Cloud
+from bridge.core.attempts import Attempts
 from bridge.core.commands import Commands
 from bridge.core.events import Events
 from bridge.core.presence import Presence
@@ -36,12 +37,14 @@ class Limits:
 class Receiving:
     """What every window has behind it: the receiving side and who may look at it.
 
-    `ready` maps a name to a check. `closing` is set when the server begins to stop: streams and long polls end then.
+    `attempts` counts wrong keys beside wrong MQTT passwords. `ready` maps a name to a check. `closing` is set when the server
+    begins to stop: streams and long polls end then.
     """
 
     registry: Registry
     cloud: Cloud
     counts: Counts
+    attempts: Attempts = field(default_factory=Attempts)
     ready: Mapping[str, Check]
     allow_anonymous: bool = False
     limits: Limits = field(default_factory=Limits)

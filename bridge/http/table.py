@@ -11,7 +11,8 @@ from aiohttp import web
 from bridge.cloud.body import read
 from bridge.cloud.routes import key_of
 from bridge.core.principal import Principal
-from bridge.http.auth import authoriser
+from bridge.errors import Exhausted
+from bridge.http.auth import REFUSED, authoriser
 from bridge.http.bodies import decode, query
 from bridge.http.errors import problem
 from bridge.http.services import Receiving, Services
@@ -89,8 +90,9 @@ def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
 
     async def handle(request: web.Request) -> web.StreamResponse:
         receiving = request.app[RECEIVING]
-        principal = await _principal(request, receiving)
+        principal = await _principal(request, receiving, route)
         if principal is None and not route.open:
+            receiving.counts.add(REFUSED, (("cause", "unauthorized"),))
             return problem(401, "unauthorized", "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")
         values = query(request, route.query)
         body = None
@@ -102,8 +104,14 @@ def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
     return handle
 
 
-async def _principal(request: web.Request, receiving: Receiving) -> Principal | None:
-    return await authoriser(receiving.registry, receiving.allow_anonymous)(request, key_of(request))
+async def _principal(request: web.Request, receiving: Receiving, route: Route) -> Principal | None:
+    authorise = authoriser(receiving.registry, receiving.allow_anonymous, receiving.attempts, receiving.counts)
+    try:
+        return await authorise(request, key_of(request))
+    except Exhausted:
+        if route.open:
+            return None
+        raise
 
 
 def json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

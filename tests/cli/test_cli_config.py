@@ -256,8 +256,18 @@ def rows() -> list[str]:
     for section, part in settings(Config).items():
         for name, setting in settings(part.type).items():
             found.append(_row(f"{section}.{name}", setting))
-            for inner, item in settings(setting.item).items() if setting.item else ():
-                found.append(_row(f"{section}.{name}[].{inner}", item))
+            if setting.item:
+                found += _items(f"{section}.{name}[]", setting.item)
+    return found
+
+
+def _items(path: str, kind: type[msgspec.Struct]) -> list[str]:
+    found = []
+    for name, setting in settings(kind).items():
+        if isinstance(setting.default, msgspec.Struct):
+            found += _items(f"{path}.{name}", setting.type)
+        else:
+            found.append(_row(f"{path}.{name}", setting))
     return found
 
 
