@@ -27,6 +27,32 @@ class Files(NamedTuple):
     identity: Field = "cn"
 
 
+class ClientFiles(NamedTuple):
+    """PEM files of a client. Without `ca` the system's own authorities are trusted; `certificate` is shown where asked."""
+
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+
+
+def client_context(files: ClientFiles, where: str) -> ssl.SSLContext:
+    """A context for TLS 1.2 and later that checks the server's name. Raises ConfigError naming the key under `where`."""
+    try:
+        context = ssl.create_default_context(cafile=files.ca or None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"{where}.ca", f"{files.ca} cannot be used: {error}", "a PEM file of certificates") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if files.certificate:
+        try:
+            context.load_cert_chain(files.certificate, files.key or None, password=_no_password)
+        except _EncryptedError:
+            raise ConfigError(f"{where}.key", "is encrypted", "a key without a passphrase") from None
+        except (OSError, ssl.SSLError) as error:
+            what = f"{files.certificate} cannot be used: {error}"
+            raise ConfigError(f"{where}.certificate", what, "PEM files of a certificate and of its key") from None
+    return context
+
+
 def server_context(files: Files, alpn: str) -> ssl.SSLContext:
     """A context for TLS 1.2 and later. Raises ConfigError naming the file."""
     key = files.key or files.certificate

@@ -9,17 +9,21 @@ from pathlib import Path
 
 from aiohttp import web
 
+from bridge.broker.door import Door as BrokerDoor
 from bridge.broker.entrance import Way
 from bridge.broker.listener import SPARE, Broker
 from bridge.broker.tls import Certificate
 from bridge.broker.ways import Ways
 from bridge.certificates import Files
 from bridge.config import Config, HttpListener, Listener, Tls, parse_address, parse_listen
+from bridge.core.peer import Peer
 from bridge.counts import Counts
 from bridge.errors import ConfigError
 from bridge.http.app import build_mqtt, runner
+from bridge.http.auth import REFUSED
 from bridge.http.door import Door, Lobby
 from bridge.http.mqtt import Mqtt
+from bridge.quiet import Quiet
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +134,18 @@ class Doors:
             "When the certificate of a listener ends, epoch seconds; 0 when it has",
         )
         return certificate
+
+
+def http_ways(counts: Counts) -> Ways:
+    """Listening sockets where no broker is there to bound them: HTTP has bounds of its own."""
+    quiet = Quiet(log)
+
+    def refused(cause: str, peer: Peer | None, why: str) -> None:
+        counts.add(REFUSED, (("cause", cause),))
+        quiet.tell()
+        quiet.warn(cause, "refused: %s%s, from %s", cause, why and f" ({why})", peer)
+
+    return Ways(BrokerDoor(), refused)
 
 
 def mqtt_of(broker: Broker, config: Config, counts: Counts) -> Mqtt:

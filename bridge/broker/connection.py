@@ -78,9 +78,10 @@ class Connection(Intake):
         if self._held is not None:
             self._held += frames
             return
+        before = hub.published_in
         self._handle(frames)
-        if self._pace is not None:
-            wait = self._pace.spend(len(frames), len(data), hub.limits)
+        if self._pace is not None and hub.published_in > before:
+            wait = self._pace.spend(hub.published_in - before, len(data), hub.limits)
             if wait:
                 self._slow_down(wait)
         if hub.pressed and self.state == OPEN:

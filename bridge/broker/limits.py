@@ -43,9 +43,10 @@ class Limits(NamedTuple):
     """The same in bytes of topic and payload."""
     queue_total_bytes: int = 256 * MIB
     """The same of all clients together: a fleet that is away while somebody publishes to all of it does not fill the memory."""
-    publish_rate: float = 2_000.0
-    """Packets a second of one client, twice as many at once. A device sends a few; a backend that commands a fleet hundreds."""
-    publish_bytes_rate: float = 4.0 * MIB
+    publish_rate: float = 5_000.0
+    """Publishes a second of one client, twice as many at once; 0 is no bound. A device sends a few, a backend that commands a
+    fleet hundreds; a device gone wild takes no more than an eighth of what the house can do."""
+    publish_bytes_rate: float = 8.0 * MIB
     """Bytes a second of one client, twice as many at once. Who is faster is read more slowly."""
     throttle_s: float = 60.0
     """A client that is too fast for so long is disconnected."""

@@ -10,6 +10,8 @@ from bridge.core.record import Route, Row
 from bridge.counts import Counts
 from bridge.mqtt.tree import TopicTree
 
+OWN = "$SYS/"
+"""The broker's own topics: they take no room from anybody's."""
 DROPPED = "ems_bridge_mqtt_dropped"
 
 
@@ -32,12 +34,13 @@ class Retained:
         self._counts = counts
         self._tree: TopicTree[Kept] = TopicTree()
         self._last_group = 0
+        self._count = 0
         self.size = 0
-        counts.gauge("ems_bridge_mqtt_retained", lambda: len(self._tree), text="Retained messages")
+        counts.gauge("ems_bridge_mqtt_retained", lambda: self._count, text="Retained messages")
         counts.gauge("ems_bridge_mqtt_retained_bytes", lambda: self.size, text="Bytes of retained messages")
 
     def __len__(self) -> int:
-        return len(self._tree)
+        return self._count
 
     def next_group(self) -> int:
         """A fresh number for a message and its twins."""
@@ -105,16 +108,21 @@ class Retained:
             return False
         if self.size + len(kept.topic) + len(kept.payload) > self._limits.retained_bytes:
             return False
-        return kept.topic in self._tree or len(self._tree) < self._limits.retained_messages
+        return kept.topic in self._tree or self._count < self._limits.retained_messages
 
     def _put(self, kept: Kept) -> None:
         old = self._tree.get(kept.topic)
         self._tree.put(kept.topic, kept)
-        self.size += len(kept.topic) + len(kept.payload)
+        self._weigh(kept, 1)
         if old is not None:
-            self.size -= len(old.topic) + len(old.payload)
+            self._weigh(old, -1)
 
     def _remove(self, topic: str) -> None:
         old = self._tree.pop(topic)
         if old is not None:
-            self.size -= len(old.topic) + len(old.payload)
+            self._weigh(old, -1)
+
+    def _weigh(self, kept: Kept, sign: int) -> None:
+        if not kept.topic.startswith(OWN):
+            self._count += sign
+            self.size += sign * (len(kept.topic) + len(kept.payload))

@@ -25,7 +25,6 @@ from bridge.counts import Counts
 from bridge.mqtt import properties
 from bridge.mqtt.properties import Properties
 from bridge.mqtt.topics import TopicNames
-from schemas.topics import Address
 
 log = logging.getLogger(__name__)
 
@@ -49,16 +48,24 @@ class Settings(NamedTuple):
     command_expiry_s: int = 10
 
 
+class Speech(NamedTuple):
+    """What a topic tells: whom its message is believed to come from, since the broker's own access control has let him; the
+    device, the prefix before it, and whether it is a command to it."""
+
+    speaker: Principal
+    device: str
+    prefix: str
+    command: bool
+
+
 class Upstream:
-    """`speaker(address)` names whom a message is believed to come from: the broker's own access control has decided that he
-    may."""
+    """`hear(topic)` says who speaks there; None: nobody that concerns the bridge."""
 
     def __init__(
         self,
         settings: Settings,
         submit: Submit,
-        parse: Callable[[str], Address | None],
-        speaker: Callable[[Address], Principal],
+        hear: Callable[[str], Speech | None],
         counts: Counts,
         reachable: Callable[[str], None] = lambda _uid: None,
         unreachable: Callable[[str], None] = lambda _uid: None,
@@ -66,8 +73,7 @@ class Upstream:
     ) -> None:
         self._settings = settings
         self._submit = submit
-        self._parse = parse
-        self._speaker = speaker
+        self._hear = hear
         self._counts = counts
         self._reachable = reachable
         self._unreachable = unreachable
@@ -165,21 +171,21 @@ class Upstream:
         if (MARK, self._settings.share) in found.get(properties.USER_PROPERTY, ()):
             done(True)
             return
-        address = self._parse(topic)
-        if address is None:  # a subscription of somebody else in the same share
+        speech = self._hear(topic)
+        if speech is None:  # a subscription of somebody else in the same share
             done(True)
             return
-        if address.kind == "command":
+        if speech.command:
             self._carry(topic, payload)
-        self._submit(self._speaker(address), topic, payload, qos, retain, [], done, Source(None, payload))
-        if address.kind != "command":
-            self._hear(address)
+        record = self._submit(speech.speaker, topic, payload, qos, retain, [], done, Source(None, payload))
+        if not speech.command and (record.reject is None or record.reject.reason != "not_authorised"):
+            self._alive(speech)
 
-    def _hear(self, address: Address) -> None:
-        new = address.device not in self._heard
-        self._heard[address.device] = (self._clock(), address.prefix)
+    def _alive(self, speech: Speech) -> None:
+        new = speech.device not in self._heard
+        self._heard[speech.device] = (self._clock(), speech.prefix)
         if new:
-            self._reachable(address.device)
+            self._reachable(speech.device)
 
     def _carry(self, topic: str, payload: bytes) -> None:
         self._carried[topic, payload] = None

@@ -12,6 +12,9 @@ from schemas.topics import Address, CustomPrefix, Topics
 
 VERSIONS = (1, 2)
 
+BROKER = "$SYS/"
+"""What the broker says of itself, to every account."""
+
 
 class Permissions:
     """The rules over one registry and one set of topic prefixes."""
@@ -77,7 +80,7 @@ class Permissions:
             return self._own_topic(principal.name, topic)
         if topic.startswith("bridge/v1/"):
             return self._may_read_bridge(principal, topic)
-        if principal.grants is None:
+        if principal.grants is None or topic.startswith(BROKER):
             return True
         address = self.topics.parse(topic)
         return self.other_topics if address is None else self._granted(principal, address)
@@ -89,7 +92,7 @@ class Permissions:
             return True
         if principal.kind == "device":
             return self._own_topic(principal.name, topic_filter)
-        if principal.grants is None:
+        if principal.grants is None or topic_filter.startswith(BROKER):
             return True
         return self._may_match(principal, topic_filter)
 

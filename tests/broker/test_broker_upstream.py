@@ -12,11 +12,11 @@ from harness.wire import Client
 
 from bridge.broker.line import Remote
 from bridge.broker.seams import Source
-from bridge.broker.upstream import Settings, Upstream
+from bridge.broker.upstream import Settings, Speech, Upstream
 from bridge.core.principal import Principal
 from bridge.core.record import Done, Record, Route, Row
 from bridge.counts import Counts
-from schemas.topics import Address, Topics
+from schemas.topics import Topics
 
 pytestmark = needs_mosquitto
 
@@ -40,12 +40,16 @@ class House:
         remote = Remote("127.0.0.1", port, "bridge")
         self.upstream = Upstream(
             Settings(remote, FILTERS, **settings),  # type: ignore[arg-type]
-            self.submit, Topics().parse, self.speaker, self.counts, self.reached.append, self.lost.append,
+            self.submit, self.hear, self.counts, self.reached.append, self.lost.append,
             lambda: self.now,
         )  # fmt: skip
 
-    def speaker(self, address: Address) -> Principal:
-        return Principal("device", address.device)
+    def hear(self, topic: str) -> Speech | None:
+        address = Topics().parse(topic)
+        if address is None:
+            return None
+        speaker = Principal("device", address.device)
+        return Speech(speaker, address.device, address.prefix, address.kind == "command")
 
     def submit(
         self,
