@@ -62,7 +62,7 @@ class Carrier(Protocol):
         """What the last process has left."""
 
     async def open(self, doors: Doors) -> str | None:
-        """Begin; gives the address of the plain listener. Raises ConfigError."""
+        """Begin; gives the address where MQTT is spoken without TLS, or the other broker's. Raises ConfigError."""
 
     def tasks(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         """What runs as long as the service."""
@@ -131,6 +131,7 @@ class External:
             math.ceil(config.commands.timeout_s),
         )
         hear = partial(_speech, topics, config.broker.allow_anonymous)
+        self._where = f"{settings.remote.host}:{settings.remote.port}"
         self.hub = Upstream(settings, calls.publish, hear, counts, calls.reachable, calls.unreachable)
         self.ways = http_ways(counts)
 
@@ -142,8 +143,10 @@ class External:
     async def restore(self, database: Database) -> None:
         """The other broker keeps what waits for us."""
 
-    async def open(self, doors: Doors) -> None:
-        """Nothing listens for MQTT."""
+    async def open(self, doors: Doors) -> str:
+        """Where the other broker listens; it may be away for now."""
+        _ = doors
+        return self._where
 
     def tasks(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         """The lines."""

@@ -138,7 +138,16 @@ class House:
             self.submit, self._deliver, self._listens, self._command_topics, owners, self.events, self.counts, now_ms
         )
         limits = command_limits(config)
-        self.commands = Commands(self.flow, self.ledger, self.permissions, self.submit, self.counts, now_ms, limits)
+        self.commands = Commands(
+            self.flow,
+            self.ledger,
+            self.permissions,
+            self.submit,
+            self.counts,
+            now_ms,
+            limits,
+            broker.mode == "external",
+        )
         self.presences = Presences(self.submit, owners, self.events, now_ms)
         self.ingest = Ingest(
             self.permissions, self.commands, self.presences, self.events, self.counts, self.submit,

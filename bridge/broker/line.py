@@ -67,13 +67,14 @@ class Arrival(NamedTuple):
 
 
 class Line(asyncio.Protocol):
-    """`arrived` gets every message, `turned` is called when the subscriptions stand and when they are gone; `ready` says
-    which."""
+    """`filters` are subscribed to, `left` are given up if the session has them. `arrived` gets every message, `turned` is called
+    when the subscriptions stand and when they are gone; `ready` says which."""
 
     def __init__(
         self,
         remote: Remote,
         filters: Sequence[str],
+        left: Sequence[str],
         names: TopicNames,
         arrived: Callable[[Arrival], None],
         turned: Callable[[], None],
@@ -83,6 +84,7 @@ class Line(asyncio.Protocol):
         self.trouble = "not connected yet"
         """Why it is not ready."""
         self._filters = filters
+        self._left = left
         self._names = names
         self._arrived = arrived
         self._turned = turned
@@ -111,12 +113,12 @@ class Line(asyncio.Protocol):
             await asyncio.sleep(delay * random.uniform(0.75, 1.25))  # noqa: S311 - no secret
             delay = min(delay * 2, BACKOFF_LAST_S)
 
-    def publish(self, topic: str, payload: bytes, found: Properties) -> bool:
+    def publish(self, topic: str, payload: bytes, found: Properties, *, retain: bool = False) -> bool:
         """Send at QoS 1, now or when there is a connection; False when the queue is full."""
         seconds = found.get(properties.MESSAGE_EXPIRY)
         expires = monotonic() + seconds if seconds is not None else 0
         message = Message(topic, payload, 0, properties.encode(found), int(expires * 1000))
-        delivery = self._out.reserve(message, 1)
+        delivery = self._out.reserve(message, 1, retain=retain)
         if delivery is None:
             return False
         self._out.ready(delivery)
@@ -208,6 +210,8 @@ class Line(asyncio.Protocol):
             self._accepted(body)
         elif first == framing.SUBACK:
             self._subscribed(body)
+        elif first == framing.UNSUBACK:
+            pass  # one way or the other
         elif first == framing.PINGRESP:
             self._waiting_since = 0.0
         elif first == framing.DISCONNECT:
@@ -227,6 +231,8 @@ class Line(asyncio.Protocol):
             for delivery in self._out.waiting:
                 delivery.dup = False
         self._write(packets5.encode_subscribe(1, [(topic_filter, 1) for topic_filter in self._filters]))
+        if present:
+            self._write(packets5.encode_unsubscribe(2, self._left))
 
     def _subscribed(self, body: bytes) -> None:
         codes, _ = packets5.decode_codes(body)
@@ -266,7 +272,7 @@ class Line(asyncio.Protocol):
             if message.expires and message.expires < monotonic() * 1000:
                 self._out.discard(delivery)
                 continue
-            head = 0x32 | delivery.dup << 3
+            head = 0x32 | delivery.dup << 3 | delivery.retain
             body = string(message.topic) + delivery.packet_id.to_bytes(2, "big") + message.properties + message.payload
             self._write(packet(head, body))
 

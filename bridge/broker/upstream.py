@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, NamedTuple
@@ -30,15 +29,14 @@ log = logging.getLogger(__name__)
 
 MARK: Final = "ems-bridge"
 """The user property of everything that the bridge publishes."""
-CARRIED: Final = 10_000
-"""Commands that a platform published on the other broker and that core has not sent yet."""
 DROPPED: Final = "ems_bridge_mqtt_dropped"
 _FULL: Final = (("cause", "queue_full"),)
 
 
 class Settings(NamedTuple):
-    """`filters` are shared by `lines` connections; `command_expiry_s` ends a command that the broker keeps for an
-    absent device."""
+    """`filters` are shared by `lines` connections; a single one subscribes to them as they are, since Mosquitto 2.0 forgets
+    shared subscriptions of absent clients when it starts anew. `command_expiry_s` ends a command that the broker keeps for
+    an absent device."""
 
     remote: Remote
     filters: tuple[str, ...]
@@ -80,13 +78,21 @@ class Upstream:
         self._clock = clock
         self._heard: dict[str, tuple[float, str]] = {}
         """When a device spoke last, and its prefix."""
-        self._carried: OrderedDict[tuple[str, bytes], None] = OrderedDict()
         self._next = 0
         names = TopicNames()
         remote = settings.remote
-        filters = [f"$share/{settings.share}/{each}" for each in settings.filters]
+        wanted, left = list(settings.filters), [f"$share/{settings.share}/{each}" for each in settings.filters]
+        if settings.lines > 1:
+            wanted, left = left, wanted
         self.lines = [
-            Line(remote._replace(client_id=f"{remote.client_id}-{number}"), filters, names, self._arrived, self._turned)
+            Line(
+                remote._replace(client_id=f"{remote.client_id}-{number}"),
+                wanted,
+                left,
+                names,
+                self._arrived,
+                self._turned,
+            )
             for number in range(settings.lines)
         ]
         counts.gauge("ems_bridge_mqtt_upstream", lambda: sum(line.ready for line in self.lines), text="Upstream lines")
@@ -132,15 +138,12 @@ class Upstream:
         for route in record.routes:
             known = isinstance(source, Source) and source.payload is route.payload
             for topic in route.topics[1:] if known else route.topics:
-                self._publish(topic, route.payload, {})
+                self._publish(topic, route.payload, {}, retain=route.retain)
 
     def command(self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None]) -> str | None:
         """Publish a command under the prefix that the device speaks on; gives the topic, None when the device is silent or
         no line is up. `acked` is never called: the other broker does not tell who has received it."""
         _ = acked
-        for topic in topics:
-            if self._carried.pop((topic, payload), self) is None:
-                return topic  # a platform has published it: the device has it from the broker
         if not self.online(uid):
             return None
         _, prefix = self._heard[uid]
@@ -175,8 +178,6 @@ class Upstream:
         if speech is None:  # a subscription of somebody else in the same share
             done(True)
             return
-        if speech.command:
-            self._carry(topic, payload)
         record = self._submit(speech.speaker, topic, payload, qos, retain, [], done, Source(None, payload))
         if not speech.command and (record.reject is None or record.reject.reason != "not_authorised"):
             self._alive(speech)
@@ -187,16 +188,11 @@ class Upstream:
         if new:
             self._reachable(speech.device)
 
-    def _carry(self, topic: str, payload: bytes) -> None:
-        self._carried[topic, payload] = None
-        if len(self._carried) > CARRIED:
-            self._carried.popitem(last=False)
-
-    def _publish(self, topic: str, payload: bytes, found: Properties) -> bool:
+    def _publish(self, topic: str, payload: bytes, found: Properties, *, retain: bool = False) -> bool:
         found = {**found, properties.USER_PROPERTY: [(MARK, self._settings.share)]}
         order: Sequence[Line] = [line for line in self.lines if line.ready] or self.lines
         self._next += 1
-        if order[self._next % len(order)].publish(topic, payload, found):
+        if order[self._next % len(order)].publish(topic, payload, found, retain=retain):
             return True
         self._counts.add(DROPPED, _FULL)
         return False

@@ -172,7 +172,19 @@ class Registry:
         secret = secrets.new_secret()
         hashed = secrets.digest(secret)
         await self._members.put_device(
-            Device(uid, product_key, tenant, name, timezone, signs or {}, hashed, True, _now(), None)
+            Device(
+                uid,
+                product_key,
+                tenant,
+                name,
+                timezone,
+                signs or {},
+                hashed,
+                True,
+                _now(),
+                None,
+                secrets.broker_hash(secret),
+            )
         )
         await self.refresh()
         return secret
@@ -184,7 +196,12 @@ class Registry:
         if device is None:
             raise NotFound("unknown_device", f"there is no device {uid!r}")
         secret = secrets.new_secret()
-        changed = msgspec.structs.replace(device, secret_hash=secrets.digest(secret), rotated_at=_now())
+        changed = msgspec.structs.replace(
+            device,
+            secret_hash=secrets.digest(secret),
+            rotated_at=_now(),
+            broker_hash=secrets.broker_hash(secret),
+        )
         await self._members.put_device(changed)
         await self.refresh()
         return secret
@@ -207,7 +224,8 @@ class Registry:
             raise Conflict("exists", f"{name!r} exists already")
         secret = secrets.new_secret()
         hashed = None if password is None else await secrets.hash_password(password)
-        await self._members.put_account(Account(name, wanted, secrets.digest(secret), hashed, _now()))
+        account = Account(name, wanted, secrets.digest(secret), hashed, _now(), secrets.broker_hash(secret))
+        await self._members.put_account(account)
         await self.refresh()
         return secret
 

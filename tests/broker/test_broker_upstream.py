@@ -156,19 +156,6 @@ async def test_commands_go_out_under_the_prefix_that_the_device_speaks_on(tmp_pa
         assert not made.upstream.online("D1")
 
 
-async def test_a_command_that_a_platform_published_is_not_published_again(tmp_path: Path) -> None:
-    async with mosquitto(tmp_path) as port, house(port) as made, await Client.open(("127.0.0.1", port), "d") as device:
-        await device.subscribe("v1/+/+/D1/+/+/command")
-        await device.stored(POST, b"{}")
-        await made.next()
-        async with await Client.open(("127.0.0.1", port), "platform") as platform:
-            await platform.stored(COMMAND, b"direct")
-        await made.next()
-        assert made.upstream.command("D1", (COMMAND,), b"direct", print) == COMMAND
-        assert made.upstream.command("D1", (COMMAND,), b"second", print) == COMMAND
-        assert [(await device.get()).payload for _ in range(2)] == [b"direct", b"second"]
-
-
 async def test_it_comes_back_when_the_broker_does_and_sends_what_waited(tmp_path: Path) -> None:
     port = free_port()
     async with mosquitto(tmp_path, port=port):
