@@ -133,9 +133,12 @@ class Upstream:
         """Nothing was prepared."""
 
     def deliver(self, record: Record) -> None:
-        """After COMMIT: publish what the other broker has not."""
+        """After COMMIT: publish what the other broker has not. Commands to a device go by `command` alone: here each would reach
+        it once more."""
         source = record.source
         for route in record.routes:
+            if route.skip:
+                continue
             known = isinstance(source, Source) and source.payload is route.payload
             for topic in route.topics[1:] if known else route.topics:
                 self._publish(topic, route.payload, {}, retain=route.retain)
