@@ -117,6 +117,8 @@ def broker_access(
         permissions.may_read,
         config.broker.allow_anonymous,
         registry.certified,
+        registry.recognised,
+        registry.certain,
     )
     if not config.broker.plugins:
         return builtin, None, None
