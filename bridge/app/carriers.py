@@ -94,7 +94,7 @@ class Embedded:
         )  # fmt: skip
         self._broker = Broker(self.hub, Door(door_limits(config)), quiet)
         self.ways = self._broker.ways
-        self.mqtt = mqtt_of(self._broker, config, counts)
+        self.mqtt = mqtt_of(self._broker, config)
 
     async def restore(self, database: Database) -> None:
         """Sessions, queued and retained messages."""

@@ -127,6 +127,8 @@ class Wire(asyncio.Protocol):
 
 
 def peer_of(transport: asyncio.BaseTransport) -> Peer:
-    """Who is at the other end of a socket."""
+    """Who is at the other end of a socket; nobody when he has gone already."""
     name = transport.get_extra_info("peername")
-    return Peer(str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) > 1 else Peer(LOCAL_SOCKET, 0)
+    if isinstance(name, tuple) and len(name) > 1:
+        return Peer(str(name[0]), int(name[1]))
+    return Peer("" if name is None else LOCAL_SOCKET, 0)
