@@ -239,8 +239,8 @@ async def test_dead_letters_are_bounded_by_age_and_number(tmp_path: Path) -> Non
 async def test_a_commit_does_not_wait_for_a_reader_of_a_long_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.store.database.RESTART_BYTES", 1 << 20)
-    monkeypatch.setattr("bridge.store.database.CHECKPOINT_BYTES", 1 << 20)
+    monkeypatch.setattr("bridge.store.database.RESTART_PAGES", 256)
+    monkeypatch.setattr("bridge.store.database.CHECKPOINT_PAGES", 256)
     database = await Database.open(tmp_path / "bridge.db", "bridge")
     reader = sqlite3.connect(tmp_path / "bridge.db", isolation_level=None)
     reader.execute("BEGIN")
@@ -262,6 +262,25 @@ async def test_a_commit_does_not_wait_for_a_reader_of_a_long_log(
         )
     await database.close()
     assert not log.exists()
+
+
+async def test_the_log_begins_anew_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.store.database.RESTART_PAGES", 256)
+    monkeypatch.setattr("bridge.store.database.CHECKPOINT_PAGES", 128)
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+
+    async def write(first: int) -> None:
+        for seq in range(first, first + 500):
+            row = (seq, 0, "D", "t", "s", "m", 1, "x" * 8000)
+            await database.write(
+                lambda connection, row=row: connection.execute(
+                    "INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row
+                )
+            )
+
+    await asyncio.gather(write(0), write(1_000))
+    assert (tmp_path / "bridge.db-wal").stat().st_size < 4_000 * 4096 / 2  # of some 4,000 pages that were written
+    await database.close()
 
 
 async def test_sorts_that_a_device_makes_up_do_not_keep_their_reports_for_ever(tmp_path: Path) -> None:
