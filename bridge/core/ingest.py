@@ -199,8 +199,8 @@ class Ingest:
                 record.rows.append(("outbox", (seq, now, uid, _json.encode(lines).decode())))
             if wanted:
                 record.effects.append(lambda: self._tell_readings(uid, lines))
-        if self._events.wants("message") or (self._events.wants("alarm") and address.feature == "alarm"):
-            record.effects.append(lambda: self._tell_message(place, payload, seq, now))
+        if self._events.wants("message") or (kind.event and self._events.wants(kind.event)):
+            record.effects.append(lambda: self._tell_message(place, kind, payload, seq, now))
 
     def _refuse(
         self,
@@ -286,7 +286,7 @@ class Ingest:
                 "reading", uid, {"device": uid, "asset": asset, "timestamp": timestamp, "values": values}
             )
 
-    def _tell_message(self, place: Place, payload: bytes, seq: int, now: int) -> None:
+    def _tell_message(self, place: Place, kind: Kind, payload: bytes, seq: int, now: int) -> None:
         uid = place.address.device
         data = {
             "seq": seq,
@@ -296,8 +296,8 @@ class Ingest:
             "body": msgspec.Raw(payload),
         }
         self._events.publish("message", uid, data)
-        if place.address.feature == "alarm":
-            self._events.publish("alarm", uid, data)
+        if kind.event:
+            self._events.publish(kind.event, uid, data)
 
 
 def variant(kind: Kind, message: Message) -> str:
