@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from schemas.alarms import AlarmData
 from schemas.charging import (
@@ -241,7 +241,7 @@ def unknown_keys(kind: Kind, payload: bytes) -> tuple[str, ...]:
 
 
 class _Type(Struct):
-    type: Any = None
+    type: Any = UNSET
 
 
 _read_type = msgspec.json.Decoder(_Type).decode
@@ -258,7 +258,8 @@ def _by_type(suffix: str, payload: bytes, kinds: tuple[Kind, ...]) -> tuple[Kind
         raise explain(error, _Type) from None
     chosen = tuple(kind for kind in kinds if found == kind.type or found in kind.aliases)
     if not chosen:
-        raise Invalid("unknown_type", "$.type", f"{str(found)[:80]!r}; expected one of {', '.join(types)}")
+        what = "required, but missing" if found is UNSET else repr(str(found)[:80])
+        raise Invalid("unknown_type", "$.type", f"{what}; expected one of {', '.join(types)}")
     return chosen
 
 

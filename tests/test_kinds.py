@@ -24,6 +24,7 @@ BODIES = json.loads((ROOT / "tests" / "data" / "commands.json").read_text("utf-8
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text("utf-8")
 
 NAMES = {name for kind in kinds.KINDS for name in (kind.feature, kind.suffix, kind.type, *kind.aliases)}
+SCHEMAS = export.jsonschemas()
 PAIRS = {f"{kind.feature}/{kind.action}" for kind in kinds.KINDS}
 
 ALLOWED = {
@@ -74,7 +75,7 @@ def test_a_row_is_documented(kind: Kind) -> None:
     """In the table of docs/protocol.md, and in both contract documents."""
     cells = [line.split("|")[1].split("(")[0].strip() for line in PROTOCOL.splitlines() if line.startswith("| ")]
     assert any(names(cell, kind) for cell in cells), f"{kind} is missing from docs/protocol.md"
-    assert kind.key in export.jsonschemas()
+    assert kind.key in SCHEMAS
 
 
 def names(cell: str, kind: Kind) -> bool:
