@@ -152,7 +152,8 @@ class Ingest:
             reject = self._commands.answer(record, address, kind, message, now)
         if reject is None:
             self._store(record, place, kind, message, payload, now)
-            record.routes.append(Route(place.topics, payload, qos, retain))
+            topics = place.topics if not kind.also else _with_own(place, kind)
+            record.routes.append(Route(topics, payload, qos, retain))
         return reject
 
     def _take_command(
@@ -187,7 +188,7 @@ class Ingest:
         self._presences.uses(device.uid, address.scheme)
         self._seq = seq = self._seq + 1
         form = variant(kind, message)
-        row = (seq, now, device.uid, place.topics[0], place.suffix, message.mid, message.timestamp, form, payload)
+        row = (seq, now, device.uid, place.topics[0], kind.suffix, message.mid, message.timestamp, form, payload)
         record.rows.append(("report", row))
         self._counts.values[_STORED] += 1
         wanted = self._events.wants("reading")
@@ -298,6 +299,12 @@ class Ingest:
         self._events.publish("message", uid, data)
         if kind.event:
             self._events.publish(kind.event, uid, data)
+
+
+def _with_own(place: Place, kind: Kind) -> tuple[str, ...]:
+    """Where a message is heard that may come on another's topic: there, and on its own, where its asker listens."""
+    own = (topic.removesuffix(place.suffix) + kind.suffix for topic in place.topics)
+    return tuple(dict.fromkeys((*place.topics, *own)))
 
 
 def variant(kind: Kind, message: Message) -> str:

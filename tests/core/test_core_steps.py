@@ -17,6 +17,7 @@ from schemas.kind import Kind
 
 DATA = Path(__file__).parents[1] / "data"
 BODIES = json.loads((DATA / "commands.json").read_text("utf-8"))
+PREFIXES = ("v1/wudun/PK", "v2/wudun/PK", "v1/user/T", "v2/user/T")
 COMMANDS = [kind for kind in kinds.KINDS if kind.kind == "command"]
 
 
@@ -141,6 +142,11 @@ async def test_charge_depth_answers_on_its_own_topic_or_the_foreign_one(
     data = json.loads((DATA / "charge-depth__charge_percentage_details_post.json").read_text("utf-8"))["data"]
     await say(house, suffix, "charge_percentage_sync", command.mid if with_reply else None, data)
     assert (await shown(house, command.mid)).answer == data
+    ((heard,),) = ([route.topics for route in house.published if route.topics[0].endswith("/result")],)
+    assert heard[0] == f"v1/user/T/D1/{suffix}"
+    assert {f"{prefix}/D1/charge_percentage/sync/result" for prefix in PREFIXES} <= set(heard)
+    (stored,) = await house.ledger.messages(None, "D1", "charge_percentage/sync/result", 0, 10)
+    assert stored["topic"] == heard[0]
     assert [(await shown(house, each.mid)).state for each in (command, other)] == ["succeeded", "sent"]
 
 
