@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from schemas.errors import at_field
-from schemas.scalars import Maybe, Port, RecordId, Text, Whole, values
+from schemas.scalars import Maybe, Port, Text, Whole, values
 
 BY_DATE = 1
 BY_WEEKDAY = 2
@@ -111,10 +111,12 @@ class ScheduleSent(Struct, kw_only=True, forbid_unknown_fields=True):
     status: Annotated[Literal[0, 1], values(_0="off", _1="on")]
     month: Months
     mode: Annotated[Literal[1, 2], values(_1="month and date", _2="month and weekday")]
-    year: RecordId | UnsetType = UNSET
-    dates: Dates | UnsetType = UNSET
-    week_day: WeekDays | UnsetType = UNSET
-    apply_to_all: bool | UnsetType = UNSET
+    year: Annotated[int, Meta(ge=0, description="required in mode 1")] | UnsetType = UNSET
+    dates: Annotated[Dates, Meta(description="required in mode 1; 0 is the 1st")] | UnsetType = UNSET
+    week_day: Annotated[WeekDays, Meta(description="required in mode 2; 0 is Monday")] | UnsetType = UNSET
+    apply_to_all: Annotated[bool, Meta(description="for every device; else name them by ids or uids")] | UnsetType = (
+        UNSET
+    )
 
     def __post_init__(self) -> None:
         wanted = ("year", "dates") if self.mode == BY_DATE else ("week_day",)
