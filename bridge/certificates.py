@@ -27,6 +27,32 @@ class Files(NamedTuple):
     identity: Field = "cn"
 
 
+class ClientFiles(NamedTuple):
+    """PEM files of a client. Without `ca` the system's own authorities are trusted; `certificate` is shown where asked."""
+
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+
+
+def client_context(files: ClientFiles, where: str) -> ssl.SSLContext:
+    """A context for TLS 1.2 and later that checks the server's name. Raises ConfigError naming the key under `where`."""
+    try:
+        context = ssl.create_default_context(cafile=files.ca or None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"{where}.ca", f"{files.ca} cannot be used: {error}", "a PEM file of certificates") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if files.certificate:
+        try:
+            context.load_cert_chain(files.certificate, files.key or None, password=_no_password)
+        except _EncryptedError:
+            raise ConfigError(f"{where}.key", "is encrypted", "a key without a passphrase") from None
+        except (OSError, ssl.SSLError) as error:
+            what = f"{files.certificate} cannot be used: {error}"
+            raise ConfigError(f"{where}.certificate", what, "PEM files of a certificate and of its key") from None
+    return context
+
+
 def server_context(files: Files, alpn: str) -> ssl.SSLContext:
     """A context for TLS 1.2 and later. Raises ConfigError naming the file."""
     key = files.key or files.certificate
@@ -40,15 +66,15 @@ def server_context(files: Files, alpn: str) -> ssl.SSLContext:
         context.load_cert_chain(files.certificate, key, password=_no_password)
     except _EncryptedError:
         raise ConfigError(key, "is encrypted", "a key without a passphrase, readable by this user alone") from None
-    except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
+    except (OSError, ValueError) as error:
+        if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
             raise ConfigError(key, f"is not the key of {files.certificate}", "the key that belongs to it") from None
         raise ConfigError(files.certificate, f"cannot be used: {_reason(error)}") from None
     if files.client_certificate != "none":
         _has(files.ca, "BEGIN CERTIFICATE", "a PEM file with the certificates that sign clients' certificates")
         try:
             context.load_verify_locations(files.ca)
-        except ssl.SSLError as error:
+        except (OSError, ValueError) as error:
             raise ConfigError(files.ca, f"cannot be used: {_reason(error)}") from None
         context.verify_mode = ssl.CERT_REQUIRED if files.client_certificate == "required" else ssl.CERT_OPTIONAL
     return context
@@ -62,7 +88,10 @@ def validity(context: ssl.SSLContext, files: Files) -> tuple[str, float]:
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trusting.check_hostname = False
     trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    trusting.load_verify_locations(files.certificate)
+    try:
+        trusting.load_verify_locations(files.certificate)
+    except (OSError, ValueError) as error:  # replaced while it is read, or broken behind its first certificate
+        return f"cannot be used: {_reason(error)}", 0.0
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = trusting.wrap_bio(to_client, to_server)
     server = context.wrap_bio(to_server, to_client, server_side=True)
@@ -111,5 +140,5 @@ def _has(path: str, words: str, hint: str) -> None:
         raise ConfigError(path, f"has no {words.removeprefix('BEGIN ').lower()} in PEM", hint)
 
 
-def _reason(error: ssl.SSLError) -> str:
-    return (error.reason or str(error)).replace("_", " ").lower()
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "reason", None) or getattr(error, "strerror", None) or error).replace("_", " ").lower()

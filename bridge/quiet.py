@@ -23,6 +23,9 @@ class Quiet:
         """Log `text % values`, or count it when a line of this sort was written within EVERY_S."""
         now = self._clock()
         seen = self._sorts.get(sort)
+        if seen is not None and now - seen[0] >= EVERY_S:
+            self._due(sort, seen[0], seen[1], now)
+            seen = self._sorts.get(sort)
         if seen is None:
             self._sorts[sort] = [now, 0]
             self._log.warning(text, *values)
@@ -30,13 +33,15 @@ class Quiet:
             seen[1] += 1
 
     def tell(self) -> None:
-        """Write the numbers that are due. Call it every few seconds."""
+        """Write the numbers that are due. Call it every few seconds; without, they come with the next warning of their sort."""
         now = self._clock()
         for sort, (since, more) in tuple(self._sorts.items()):
-            if now - since < EVERY_S:
-                continue
-            if more:
-                self._sorts[sort] = [now, 0]
-                self._log.warning("%s: %d more in the last %d s", sort, more, round(now - since))
-            else:
-                del self._sorts[sort]
+            if now - since >= EVERY_S:
+                self._due(sort, since, more, now)
+
+    def _due(self, sort: str, since: float, more: float, now: float) -> None:
+        if more:
+            self._sorts[sort] = [now, 0]
+            self._log.warning("%s: %d more in the last %d s", sort, more, round(now - since))
+        else:
+            del self._sorts[sort]

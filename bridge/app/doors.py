@@ -9,17 +9,21 @@ from pathlib import Path
 
 from aiohttp import web
 
+from bridge.broker.door import Door as BrokerDoor
 from bridge.broker.entrance import Way
 from bridge.broker.listener import SPARE, Broker
 from bridge.broker.tls import Certificate
 from bridge.broker.ways import Ways
 from bridge.certificates import Files
 from bridge.config import Config, HttpListener, Listener, Tls, parse_address, parse_listen
+from bridge.core.peer import Peer
 from bridge.counts import Counts
 from bridge.errors import ConfigError
 from bridge.http.app import build_mqtt, runner
+from bridge.http.auth import REFUSED
 from bridge.http.door import Door, Lobby
 from bridge.http.mqtt import Mqtt
+from bridge.quiet import Quiet
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +35,7 @@ class Doors:
         self._config = config
         self._counts = counts
         self._ways = ways
+        self._quiet = Quiet(log)
         self._certificates: list[Certificate] = []
         self._runners: list[web.AppRunner] = []
         self._lobbies: list[Lobby] = []
@@ -41,7 +46,7 @@ class Doors:
         """Listen for HTTP everywhere; the address of the plain one. Raises ConfigError."""
         config = self._config.http
         host, port = parse_address(config.listen)
-        door = Door(web_runner, host, port)
+        door = Door(web_runner, host, port, refused=self._refused)
         try:
             await door.start()
         except OSError as error:
@@ -98,7 +103,7 @@ class Doors:
         web_runner = runner(build_mqtt(replace(mqtt, knock=broker.door.full)))
         await web_runner.setup()
         self._runners.append(web_runner)
-        lobby = Lobby(web_runner, self._config.broker.max_connections + SPARE)
+        lobby = Lobby(web_runner, self._config.broker.max_connections + SPARE, refused=self._refused)
         self._lobbies.append(lobby)
         lobby.start()
         way = Way(lobby.open, proxied=proxied, certificate=certificate)
@@ -109,10 +114,15 @@ class Doors:
         try:
             found = await self._ways.open(where, way)
         except OSError as error:
+            self._ways.close()
             raise _taken(f"{key}.listen", listen, error) from None
         url = f"{scheme}+unix://{found}" if isinstance(found, Path) else f"{scheme}://{shown(found)}{path}"
         self.listeners.append(url)
         log.info("listening: %s", url)
+
+    def _refused(self, cause: str, peer: Peer) -> None:
+        self._counts.add(REFUSED, (("cause", cause),))
+        self._quiet.warn(cause, "HTTP refused: %s, from %s", cause, peer)
 
     def _certificate(self, key: str, tls: Tls, alpn: str) -> Certificate | None:
         if not tls.certificate:
@@ -132,12 +142,22 @@ class Doors:
         return certificate
 
 
-def mqtt_of(broker: Broker, config: Config, counts: Counts) -> Mqtt:
+def http_ways(counts: Counts) -> Ways:
+    """Listening sockets where no broker is there to bound them: HTTP has bounds of its own."""
+    quiet = Quiet(log)
+
+    def refused(cause: str, peer: Peer | None, why: str) -> None:
+        counts.add(REFUSED, (("cause", cause),))
+        quiet.tell()
+        quiet.warn(cause, "refused: %s%s, from %s", cause, why and f" ({why})", peer)
+
+    return Ways(BrokerDoor(), refused)
+
+
+def mqtt_of(broker: Broker, config: Config) -> Mqtt:
     """The broker as the HTTP window sees it."""
     section = config.broker
-    return Mqtt(
-        broker.protocol, broker.door.knock, counts, section.max_packet_bytes, same_origin=section.allow_anonymous
-    )
+    return Mqtt(broker.protocol, broker.door.knock, broker.refused, section.max_packet_bytes, section.allow_anonymous)
 
 
 def shown(address: tuple[str, int] | tuple[str, int, int, int]) -> str:

@@ -11,23 +11,17 @@ from time import time
 from typing import Any, NamedTuple, Self
 
 from bridge.app import care
-from bridge.app.doors import Doors, loopback, mqtt_of
+from bridge.app.carriers import Calls, carrier
+from bridge.app.doors import Doors, loopback
 from bridge.app.settings import (
     LOCAL_SINK,
     attempt_limits,
-    broker_access,
-    broker_limits,
     command_limits,
     custom_prefixes,
-    door_limits,
     http_limits,
     open_cloud,
     sinks,
 )
-from bridge.broker.door import Door as BrokerDoor
-from bridge.broker.guarded import Guarded
-from bridge.broker.hub import Hub
-from bridge.broker.listener import Broker
 from bridge.broker.seams import Source
 from bridge.config import Config
 from bridge.core.attempts import Attempts
@@ -47,7 +41,6 @@ from bridge.http.app import build, runner
 from bridge.http.services import Services
 from bridge.mirror.courier import Courier
 from bridge.mirror.rows import decode_row
-from bridge.quiet import Quiet
 from bridge.store import ledger as ledger_store
 from bridge.store import outbox as outbox_store
 from bridge.store import sessions as session_store
@@ -95,6 +88,7 @@ class House:
         self._tasks: list[asyncio.Task[None]] = []
         self._couriers: list[Courier] = []
         self._nameless: set[str] = set()
+        self._nameless_come = config.broker.allow_anonymous or config.broker.mode == "external"
 
     @classmethod
     async def open(cls, config: Config) -> Self:
@@ -119,19 +113,16 @@ class House:
         await self.registry.refresh()
         self.writer = Writer(self.database, STATEMENTS, counts)
         await self._compose_core()
-        quiet = Quiet(log)
-        access, gate, self._plugins = broker_access(config, self.registry, self.permissions)
-        guarded = Guarded(access, self.attempts, counts, lambda: self.registry.revision, quiet)
-        self.hub = Hub(
-            self._publish, self._persist, guarded, counts, broker_limits(config),
-            presence=self._present, reachable=self._reachable, unreachable=self._unreachable, gate=gate,
-        )  # fmt: skip
-        self.broker = Broker(self.hub, BrokerDoor(door_limits(config)), quiet)
+        calls = Calls(self._publish, self._persist, self._present, self._reachable, self._unreachable)
+        self._carrier = carrier(
+            config, self.permissions.topics, self.registry, self.permissions, self.attempts, counts, calls
+        )
+        self.hub = self._carrier.hub
         self.registry.changed = self._members_changed
         self.writer.after_commit = self._committed
         self.writer.after_failure = self.hub.discard
         self.writer.pressure = self.hub.pressure
-        self.hub.restore(await session_store.load(self.database))
+        await self._carrier.restore(self.database)
         self.cloud = await open_cloud(config, self.directory / "series.db", self.registry, counts, self.attempts)
         await self._compose_mirror()
 
@@ -147,13 +138,23 @@ class House:
             self.submit, self._deliver, self._listens, self._command_topics, owners, self.events, self.counts, now_ms
         )
         limits = command_limits(config)
-        self.commands = Commands(self.flow, self.ledger, self.permissions, self.submit, self.counts, now_ms, limits)
+        self.commands = Commands(
+            self.flow,
+            self.ledger,
+            self.permissions,
+            self.submit,
+            self.counts,
+            now_ms,
+            limits,
+            broker.mode == "external",
+        )
         self.presences = Presences(self.submit, owners, self.events, now_ms)
         self.ingest = Ingest(
             self.permissions, self.commands, self.presences, self.events, self.counts, self.submit,
             await self.ledger.last_seq(), mirrored=bool(config.mirror.local or config.mirror.sinks),
             signs=dict(config.devices.signs),
         )  # fmt: skip
+        self._judge = self.ingest.route if config.broker.routing_only else self.ingest.accept
         await self.commands.restore()
 
     async def _compose_mirror(self) -> None:
@@ -173,6 +174,8 @@ class House:
         self._spawn(group, self.flow.run(), "deadlines")
         self._spawn(group, care.trim_forever(self.ledger, self.config, self.counts, now_ms), "retention")
         self._spawn(group, self._keep_outbox(), "outbox")
+        for name, task in self._carrier.tasks():
+            self._spawn(group, task, name)
         mqtt, http = await self._open_doors()
         self.addresses = Addresses(mqtt, http)
         for sink in sinks(self.config, loopback(http), self._token):
@@ -185,10 +188,8 @@ class House:
     async def stop(self) -> None:
         """Close the doors, finish what was begun, end every task."""
         self.services.closing.set()
-        await self.broker.stop()
+        await self._carrier.stop()
         await self.doors.stop()
-        if self._plugins is not None:
-            await self._plugins.close()
         for courier in self._couriers:
             courier.stop()
         await self._runner.cleanup()
@@ -224,10 +225,13 @@ class House:
         done: Done,
         source: Source | None = None,
     ) -> Record:
-        record = self.ingest.accept(principal, topic, payload, qos, retain, now_ms())
+        record = self._judge(principal, topic, payload, qos, retain, now_ms())
         record.rows += extra_rows
         record.source = source
-        self.submit(record, done)
+        if record.reject is not None and not record.rows:  # the caller looks at it first
+            asyncio.get_running_loop().call_soon(self.submit, record, done)
+        else:
+            self.submit(record, done)
         return record
 
     def _persist(self, rows: list[Row], done: Done | None) -> None:
@@ -246,8 +250,8 @@ class House:
             tell(principal.name)
 
     def _reachable(self, uid: str) -> None:
-        """A device is there and listens; on an anonymous broker that is all that tells of its presence."""
-        if self.config.broker.allow_anonymous and not self.presences.get(uid).online:
+        """A device is there and listens; without a login that is all that tells of its presence."""
+        if self._nameless_come and not self.presences.get(uid).online:
             self._nameless.add(uid)
             self.presences.connected(uid)
         self.flow.pump(uid)
@@ -321,15 +325,15 @@ class House:
             counts=self.counts, replay=self._replay, ready=self._checks(),
             allow_anonymous=self.config.broker.allow_anonymous, limits=http_limits(self.config),
         )  # fmt: skip
-        self.doors = Doors(self.config, self.counts, self.broker.ways)
-        mqtt = mqtt_of(self.broker, self.config, self.counts)
-        self._runner = runner(build(self.services, mqtt))
+        self.doors = Doors(self.config, self.counts, self._carrier.ways)
+        self._runner = runner(build(self.services, self._carrier.mqtt))
         await self._runner.setup()
         http = await self.doors.open_http(self._runner)
-        return await self.doors.open_mqtt(self.broker, mqtt), http
+        return await self._carrier.open(self.doors), http
 
     def _checks(self) -> dict[str, Callable[[], str | None]]:
         return {
             "store": lambda: self.writer.failing or None,
             "outbox": lambda: self.outbox.alarm or None,
+            "broker": lambda: self._carrier.trouble,
         }

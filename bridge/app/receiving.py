@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from bridge.app import care
-from bridge.app.doors import Doors, loopback
+from bridge.app.doors import Doors, http_ways, loopback
 from bridge.app.house import Addresses
 from bridge.app.settings import attempt_limits, http_limits, open_cloud
-from bridge.broker.door import Door as BrokerDoor
-from bridge.broker.ways import Ways
 from bridge.config import Config
 from bridge.core.attempts import Attempts
-from bridge.core.peer import Peer
 from bridge.core.registry import Registry
 from bridge.counts import Counts
 from bridge.http.app import build_receiving, runner
-from bridge.http.auth import REFUSED
 from bridge.http.services import Receiving
-from bridge.quiet import Quiet
 from bridge.store.database import Database
-
-log = logging.getLogger(__name__)
 
 
 async def cloud(
@@ -71,8 +62,7 @@ async def _serve(
     )
     web_runner = runner(build_receiving(receiving))
     await web_runner.setup()
-    quiet = Quiet(log)
-    ways = Ways(BrokerDoor(), partial(_refused, counts, quiet))
+    ways = http_ways(counts)
     doors = Doors(config, counts, ways)
     try:
         async with asyncio.TaskGroup() as group:
@@ -89,9 +79,3 @@ async def _serve(
         await web_runner.cleanup()
         await series.close()
         care.remove_address(directory)
-
-
-def _refused(counts: Counts, quiet: Quiet, cause: str, peer: Peer | None, why: str) -> None:
-    counts.add(REFUSED, (("cause", cause),))
-    quiet.tell()
-    quiet.warn(cause, "refused: %s%s, from %s", cause, why and f" ({why})", peer)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 
 from bridge.broker.access import Access, Builtin
 from bridge.broker.door import DoorLimits
 from bridge.broker.limits import Limits as BrokerLimits
+from bridge.broker.line import Remote
+from bridge.certificates import ClientFiles, client_context
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.cloud import Settings as CloudSettings
 from bridge.config import Config
@@ -48,6 +51,36 @@ def broker_limits(config: Config) -> BrokerLimits:
         inflight=broker.inflight,
         queue_messages=broker.queue_messages,
         queue_bytes=broker.queue_bytes,
+        queue_total_bytes=broker.queue_total_bytes,
+        max_sessions=broker.max_sessions,
+        session_expiry_s=broker.session_expiry_s,
+        max_keep_alive_s=broker.max_keep_alive_s,
+        topic_aliases=broker.topic_aliases,
+        subscriptions=broker.max_subscriptions,
+        retained_messages=broker.retained_messages,
+        retained_bytes=broker.retained_bytes,
+        publish_rate=broker.publish_rate,
+        publish_bytes_rate=broker.publish_bytes_rate,
+        throttle_s=broker.throttle_s,
+        sys_interval_s=broker.sys_interval_s,
+    )
+
+
+def remote(config: Config) -> Remote:
+    """[broker.external]. Raises ConfigError for a certificate that cannot be used."""
+    section = config.broker.external
+    parts = urlsplit(section.url)
+    tls = None
+    if parts.scheme == "mqtts":
+        tls = client_context(ClientFiles(section.ca, section.certificate, section.key), "broker.external")
+    return Remote(
+        parts.hostname or "",
+        parts.port or (1883 if tls is None else 8883),
+        section.client_id,
+        section.username or None,
+        section.password.encode() if section.username else None,
+        tls,
+        max_packet_bytes=config.broker.max_packet_bytes,
     )
 
 
@@ -84,6 +117,8 @@ def broker_access(
         permissions.may_read,
         config.broker.allow_anonymous,
         registry.certified,
+        registry.recognised,
+        registry.certain,
     )
     if not config.broker.plugins:
         return builtin, None, None

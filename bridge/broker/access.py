@@ -28,6 +28,9 @@ class Access(Protocol):
         """Who this is; None when the credentials are wrong or missing. Never blocks the loop. `client_id` is the one that
         counts: `connect.client_id` may be empty."""
 
+    def recognise(self, connect: Connect, peer: Peer | None) -> Principal | None:
+        """Who this is, where that is sure and costs nothing: by a certificate or a generated secret, which nobody guesses."""
+
     def resolve(self, kind: str, name: str) -> Principal | None:
         """The principal with its present grants; None when it is gone."""
 
@@ -62,7 +65,7 @@ class Gate(Protocol):
 
 class Builtin(NamedTuple):
     """The device registry and the platform accounts. `login(username, password)` hashes off the loop; `certified(name)` is the
-    device whose verified certificate carries that name."""
+    device whose verified certificate carries that name. `recognised` and `certain` are the parts of both that cost nothing."""
 
     login: Callable[[str, str], Awaitable[Principal | None]]
     find: Callable[[str, str], Principal | None]
@@ -70,6 +73,8 @@ class Builtin(NamedTuple):
     read: Callable[[Principal, str], bool]
     allow_anonymous: bool = False
     certified: Callable[[str], Awaitable[Principal | None]] | None = None
+    recognised: Callable[[str, str], Principal | None] = lambda _username, _password: None
+    certain: Callable[[str], Principal | None] = lambda _name: None
 
     async def authenticate(self, connect: Connect, client_id: str, peer: Peer | None) -> Principal | None:
         """Anonymous only without credentials: wrong ones are refused even where none are needed. Who shows a certificate is whom
@@ -84,11 +89,18 @@ class Builtin(NamedTuple):
                 return device
         if connect.username is None:
             return ANONYMOUS if self.allow_anonymous else None
-        try:
-            password = (connect.password or b"").decode()
-        except UnicodeDecodeError:
+        password = _password(connect)
+        return None if password is None else await self.login(connect.username, password)
+
+    def recognise(self, connect: Connect, peer: Peer | None) -> Principal | None:
+        """See Access."""
+        identity = peer.identity if peer is not None else None
+        if identity is not None:
+            return self.certain(identity) if connect.username in (None, identity) else None
+        password = _password(connect)
+        if connect.username is None or password is None:
             return None
-        return await self.login(connect.username, password)
+        return self.recognised(connect.username, password)
 
     def resolve(self, kind: str, name: str) -> Principal | None:
         """See Access."""
@@ -103,3 +115,10 @@ class Builtin(NamedTuple):
     def may_read(self, principal: Principal, topic: str) -> bool:
         """See Access."""
         return self.read(principal, topic)
+
+
+def _password(connect: Connect) -> str | None:
+    try:
+        return (connect.password or b"").decode()
+    except UnicodeDecodeError:
+        return None

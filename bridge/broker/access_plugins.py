@@ -134,6 +134,10 @@ class PluginAccess:
             return None
         return self.resolve("device", connect.username) or self.resolve("account", connect.username)
 
+    def recognise(self, connect: Connect, peer: Peer | None) -> Principal | None:
+        """See Access. What a plugin knows is never sure."""
+        return self._builtin.recognise(connect, peer)
+
     def resolve(self, kind: str, name: str) -> Principal | None:
         """See Access."""
         found = self._builtin.resolve(kind, name)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 from bridge.broker.dialect import GOODBYES, OLD, V5, Accepted
 from bridge.broker.intake import CLOSED, GREETING, OPEN, OPENING, Intake
 from bridge.broker.login import log_in
+from bridge.broker.pace import Pace
 from bridge.broker.replay import send_next
 from bridge.broker.retained import DROPPED
-from bridge.broker.wire import OPENING_SESSION, PRESSED
+from bridge.broker.wire import OPENING_SESSION, PRESSED, THROTTLED
 from bridge.mqtt import framing, packets, reasons
 from bridge.mqtt.errors import Malformed, TooLarge, Unacceptable
 from bridge.mqtt.flow import RELEASED, Delivery, Message
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 REFUSED: Final = "ems_bridge_mqtt_refused"
 CLOSES: Final = "ems_bridge_mqtt_closed"
+THROTTLES: Final = "ems_bridge_mqtt_throttled"
 SWEEP_S: Final = 0.5
 """How often deadlines are looked at; silence is measured to this grain, never shorter than promised."""
 _SLOW: Final = (("cause", "slow_consumer"),)
@@ -38,13 +40,14 @@ _NO_ID = b""
 class Connection(Intake):
     """The server's end. `principal` is None until the client has proved who it is."""
 
-    __slots__ = ("_framing", "_will", "announced", "client_id", "heard", "patience", "since")
+    __slots__ = ("_framing", "_pace", "_will", "announced", "client_id", "heard", "patience", "since")
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
         self._framing = Framing(hub.limits.connect_packet_bytes, hub.names)
         self._will: packets.Will | None = None
         self.client_id = ""
+        self._pace: Pace | None = None
         self.announced = False
         self.patience = 0.0
         """Seconds of silence after which the client counts as gone; 0 is never."""
@@ -75,7 +78,12 @@ class Connection(Intake):
         if self._held is not None:
             self._held += frames
             return
+        before = hub.published_in
         self._handle(frames)
+        if self._pace is not None and hub.published_in > before:
+            wait = self._pace.spend(hub.published_in - before, len(data), hub.limits)
+            if wait:
+                self._slow_down(wait)
         if hub.pressed and self.state == OPEN:
             self.stop(PRESSED)
             hub.park(self)
@@ -92,6 +100,7 @@ class Connection(Intake):
             return
         parts = self.dialect.delivery(message, 0x31 if retain else 0x30, _NO_ID, identifiers)
         if parts:
+            self._hub.published_out += 1
             self.write(*parts)
         else:
             self._hub.counts.add(DROPPED, _TOO_LARGE)
@@ -164,6 +173,9 @@ class Connection(Intake):
         if self.state != OPENING:
             return
         self.state = OPEN
+        self._hub.accepted += 1
+        if self._hub.limits.publish_rate:
+            self._pace = Pace(self._hub.limits)
         self._will = connect.will
         self._framing.limit = self._hub.limits.max_packet_bytes
         self.patience = what.keep_alive * 1.5 + SWEEP_S if what.keep_alive else 0.0
@@ -184,6 +196,17 @@ class Connection(Intake):
             self.close("refused")
 
     # Packets.
+
+    def _slow_down(self, wait: float) -> None:
+        """The client is too fast: not read for so many seconds; negative: for too long."""
+        if self.state != OPEN:
+            return
+        if wait < 0:
+            self.close("rate_exceeded", why="too many packets or bytes a second, for too long")
+            return
+        self._hub.counts.add(THROTTLES)
+        self.stop(THROTTLED)
+        self._hub.turn.loop.call_later(wait, self.go, THROTTLED)
 
     def _handle(self, frames: list[Frame]) -> None:
         for index, (first, topic, packet_id, body) in enumerate(frames):
@@ -262,6 +285,7 @@ class Connection(Intake):
         first = 0x30 | delivery.dup << 3 | delivery.qos << 1 | delivery.retain
         parts = self.dialect.delivery(message, first, packet_id, delivery.identifiers)
         if parts:
+            self._hub.published_out += 1
             self.write(*parts)
         else:
             self._hub.counts.add(DROPPED, _TOO_LARGE)

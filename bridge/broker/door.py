@@ -7,6 +7,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final, NamedTuple
 
+from bridge.core.crowd import Crowd
 from bridge.core.peer import LOCAL_SOCKET, is_local, place
 
 SHARE: Final = 5
@@ -14,6 +15,8 @@ SHARE: Final = 5
 PER_ADDRESS_RATE: Final = 100.0
 BURST_S: Final = 2.0
 """A bucket holds what comes in so many seconds: after an outage everybody comes at once."""
+HANDSHAKES: Final = 200
+"""TLS handshakes of one address at once: a fifth of a second of work, and no single one holds up those of the others."""
 BUCKETS: Final = 20_000
 """Addresses whose rate is remembered; the oldest go first, and would be full again by then."""
 
@@ -55,23 +58,23 @@ class Door:
     def __init__(self, limits: DoorLimits | None = None, clock: Callable[[], float] = monotonic) -> None:
         self._limits = limits or DoorLimits()
         self._clock = clock
-        self._inside: dict[str, int] = {}
+        self._inside = Crowd()
+        self._shaking = Crowd()
         self._all = Bucket(self._limits.rate, self._limits.rate * BURST_S, clock())
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
     def knock(self, host: str) -> str:
         """Why nobody may come in from `host` just now, or "". Each call is one arrival."""
-        limits = self._limits
         now = self._clock()
-        if limits.rate and not self._all.take(now):
+        refused = self.full(host)
+        if not refused and host != LOCAL_SOCKET:
+            rate = self._limits.rate_per_address or (0.0 if is_local(host) else PER_ADDRESS_RATE)
+            if rate and not self._bucket(place(host), rate, now).take(now):
+                refused = "connect_rate_per_address"
+        # last of all: who is refused for his own sake takes nothing from what all share
+        if not refused and self._limits.rate and not self._all.take(now):
             return "connect_rate"
-        full = self.full(host)
-        if full or host == LOCAL_SOCKET:
-            return full
-        rate = limits.rate_per_address or (0.0 if is_local(host) else PER_ADDRESS_RATE)
-        if rate and not self._bucket(place(host), rate, now).take(now):
-            return "connect_rate_per_address"
-        return ""
+        return refused
 
     def full(self, host: str) -> str:
         """The part of `knock` that counts who is inside."""
@@ -79,21 +82,26 @@ class Door:
         if host == LOCAL_SOCKET:
             return ""
         most = limits.per_address or (0 if is_local(host) else max(1, limits.max_connections // SHARE))
-        return "connections_per_address" if most and self._inside.get(place(host), 0) >= most else ""
+        return "connections_per_address" if most and self._inside.of(host) >= most else ""
 
     def enter(self, host: str) -> None:
         """One more from `host` is inside."""
-        at = place(host)
-        self._inside[at] = self._inside.get(at, 0) + 1
+        self._inside.enter(host)
 
     def leave(self, host: str) -> None:
         """One of those has gone."""
-        at = place(host)
-        left = self._inside.get(at, 0) - 1
-        if left > 0:
-            self._inside[at] = left
-        else:
-            self._inside.pop(at, None)
+        self._inside.leave(host)
+
+    def shake(self, host: str) -> str:
+        """Why no TLS handshake may begin with `host` just now; "" when one has begun, which `shaken` ends."""
+        if not is_local(host) and self._shaking.of(host) >= HANDSHAKES:
+            return "handshakes_per_address"
+        self._shaking.enter(host)
+        return ""
+
+    def shaken(self, host: str) -> None:
+        """A handshake has ended, well or not."""
+        self._shaking.leave(host)
 
     def _bucket(self, at: str, rate: float, now: float) -> Bucket:
         bucket = self._buckets.get(at)

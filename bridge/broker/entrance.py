@@ -52,7 +52,7 @@ async def enter(sock: socket.socket, way: Way, door: Door) -> None:
             _knock(door, peer)
             with_inside = True
             door.enter(peer.host)  # until the broker counts it itself
-        await _begin(sock, way, peer)
+        await (_begin(sock, way, peer) if way.certificate is None else _shake(sock, way, peer, door))
     except BaseException:
         sock.close()
         raise
@@ -86,18 +86,27 @@ async def _header(sock: socket.socket, peer: Peer) -> Peer:
 
 
 async def _begin(sock: socket.socket, way: Way, peer: Peer) -> None:
-    loop = asyncio.get_running_loop()
-    certificate = way.certificate
     try:
-        if certificate is None:
-            await loop.connect_accepted_socket(lambda: _Threshold(way, peer), sock)
-        else:
-            await loop.connect_accepted_socket(
-                lambda: _Threshold(way, peer), sock, ssl=certificate.context, ssl_handshake_timeout=HANDSHAKE_S
-            )
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: _Threshold(way, peer), sock)
+    except OSError as error:
+        raise RefusedError("lost", peer, str(error)) from None
+
+
+async def _shake(sock: socket.socket, way: Way, peer: Peer, door: Door) -> None:
+    assert way.certificate is not None  # noqa: S101 - asked by the caller
+    context = way.certificate.context
+    cause = door.shake(peer.host)
+    if cause:
+        raise RefusedError(cause, peer)
+    try:
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: _Threshold(way, peer), sock, ssl=context, ssl_handshake_timeout=HANDSHAKE_S
+        )
     except (OSError, TimeoutError) as error:
         why = getattr(error, "reason", None) or str(error) or type(error).__name__
-        raise RefusedError("tls_handshake" if certificate else "lost", peer, why) from None
+        raise RefusedError("tls_handshake", peer, why) from None
+    finally:
+        door.shaken(peer.host)
 
 
 def _peer_of(sock: socket.socket) -> Peer:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bridge.broker.access import Access, Peer
-from bridge.core.attempts import Attempts
+from bridge.core.attempts import NAME, Attempts
 from bridge.core.principal import Principal
 from bridge.counts import Counts
-from bridge.errors import Denied
+from bridge.errors import Denied, Exhausted
 from bridge.mqtt.packets import Connect
 from bridge.quiet import Quiet
 
@@ -17,8 +17,8 @@ BANS = "ems_bridge_bans"
 
 
 class Guarded:
-    """Access that lets nobody try who has failed too often. `revision()` changes with every change of credentials; `quiet` is the
-    broker's, which tells what it has counted."""
+    """Access that lets nobody guess who has failed too often. `revision()` changes with every change of credentials; `quiet` is
+    the broker's, which tells what it has counted."""
 
     def __init__(
         self, access: Access, attempts: Attempts, counts: Counts, revision: Callable[[], int], quiet: Quiet
@@ -29,6 +29,7 @@ class Guarded:
         self._revision = revision
         self._seen = revision()
         self._quiet = quiet
+        self.recognise = access.recognise
         self.resolve = access.resolve
         self.may_subscribe = access.may_subscribe
         self.may_read = access.may_read
@@ -44,12 +45,17 @@ class Guarded:
             self._attempts.credentials_changed()
         scope = self._attempts.banned(peer.host, name)
         if scope:
-            self._counts.add(FAILURES, (("cause", f"banned_{scope}"),))
-            raise Denied("banned", "too many logins have failed; try again later")
+            return self._banned(scope, connect, peer, name)
         try:
             found = await self._access.authenticate(connect, client_id, peer)
         except Denied:
             self._failed(peer, name, "wrong_identity")
+            raise
+        except Exhausted:
+            self._counts.add(FAILURES, (("cause", "busy"),))
+            self._quiet.warn(
+                "busy", "login put off: too many passwords of %r wait for their check, from %s", name[:NAME], peer
+            )
             raise
         if found is None:
             self._failed(peer, name, "unknown_certificate" if connect.username is None else "wrong_credentials")
@@ -57,14 +63,27 @@ class Guarded:
             self._attempts.succeeded(peer.host, name)
         return found
 
+    def _banned(self, scope: str, connect: Connect, peer: Peer, name: str) -> Principal:
+        """A ban keeps out guesses: not a certificate, and an address's not who shows what nobody guesses. Raises Denied."""
+        if scope == "address" or peer.identity is not None:
+            found = self._access.recognise(connect, peer)
+            if found is not None:
+                if scope == "address":
+                    self._attempts.succeeded(peer.host, name)
+                return found
+        cause = f"banned_{scope}"
+        self._counts.add(FAILURES, (("cause", cause),))
+        self._quiet.warn(cause, "login refused: %s, %r from %s", cause, name[:NAME], peer)
+        raise Denied("banned", "too many logins have failed; try again later")
+
     def _failed(self, peer: Peer, name: str, cause: str) -> None:
         self._counts.add(FAILURES, (("cause", cause),))
-        self._quiet.warn(cause, "login failed: %s, %r from %s", cause, name, peer)
+        self._quiet.warn(cause, "login failed: %s, %r from %s", cause, name[:NAME], peer)
         scope = self._attempts.failed(peer.host, name)
         if scope:
             self._counts.add(BANS, (("scope", scope),))
             who = (
-                f"{name!r} from {peer.host}"
+                f"{name[:NAME]!r} from {peer.host}"
                 if scope == "user"
                 else f"{peer.host}, for who has not logged in from there"
             )

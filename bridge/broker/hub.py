@@ -18,6 +18,7 @@ from bridge.broker.seams import Persist, Source, Submit
 from bridge.broker.session import NEVER, Session
 from bridge.broker.sessions import Saved, Sessions, release
 from bridge.broker.shared import Handover
+from bridge.broker.system import System
 from bridge.broker.timers import Timers
 from bridge.broker.turn import Turn
 from bridge.core.principal import Principal
@@ -63,8 +64,11 @@ class Hub:
         self.connections: set[Connection] = set()
         self.pressed = False
         self.packets_in = self.bytes_in = self.packets_out = self.bytes_out = 0
+        self.published_in = self.published_out = self.accepted = 0
+        """Messages that came and that went out, connections that were accepted, since the process began."""
         self.turn = Turn(persist)
         self.timers = Timers()
+        self.system = System(self)
         self.sessions = Sessions(self.limits, counts, self._may_read)
         self.retained = Retained(self.limits, counts)
         self._handover = Handover(self.sessions, self.turn)

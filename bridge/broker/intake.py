@@ -78,6 +78,7 @@ class Intake(Wire):
         """A PUBLISH of an accepted client. Raises Malformed."""
         hub, qos, source, body = self._hub, first >> 1 & 3, None, payload
         assert self.principal is not None  # noqa: S101 - it has a session
+        hub.published_in += 1
         if isinstance(self.dialect, V5):
             topic, payload, found = self.dialect.received(topic, payload)
             source = _source(session, payload, found)

@@ -41,6 +41,17 @@ class Limits(NamedTuple):
     was queued stays promised, and the loss is one stretch at the end."""
     queue_bytes: int = 16 * MIB
     """The same in bytes of topic and payload."""
+    queue_total_bytes: int = 256 * MIB
+    """The same of all clients together: a fleet that is away while somebody publishes to all of it does not fill the memory."""
+    publish_rate: float = 5_000.0
+    """Publishes a second of one client, twice as many at once; 0 is no bound. A device sends a few, a backend that commands a
+    fleet hundreds; a device gone wild takes no more than an eighth of what the house can do."""
+    publish_bytes_rate: float = 8.0 * MIB
+    """Bytes a second of one client, twice as many at once. Who is faster is read more slowly."""
+    throttle_s: float = 60.0
+    """A client that is too fast for so long is disconnected."""
+    sys_interval_s: float = 10.0
+    """Between two updates of `$SYS`; 0 is none."""
     inbound: int = 1_000
     """Publishes of one client that wait for COMMIT: above it the socket is not read. And QoS 2 packet ids that it has not
     released: above it the connection is closed. MQTT 5 is told so (receive maximum); who sends more is disconnected."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, cast
@@ -38,6 +39,7 @@ class Broker:
         self._servers: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
+        self._told = -math.inf
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen; port 0 takes a free one. Gives the address. Raises OSError when it cannot be had."""
@@ -80,6 +82,9 @@ class Broker:
             if amount:
                 setattr(hub, name, 0)
                 hub.counts.add(f"ems_bridge_mqtt_{name}", amount=amount)
+        if hub.limits.sys_interval_s and now >= self._told + hub.limits.sys_interval_s:
+            self._told = now
+            hub.system.publish()
         self.quiet.tell()
 
     async def stop(self) -> None:

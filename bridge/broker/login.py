@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge.broker.dialect import V5, Accepted, session_expiry
-from bridge.errors import BridgeError, Denied
+from bridge.errors import BridgeError, Denied, Exhausted
 from bridge.mqtt import properties, reasons
 
 if TYPE_CHECKING:
@@ -57,8 +57,10 @@ async def _authenticate(connection: Connection, hub: Hub, connect: Connect, clie
     try:
         async with asyncio.timeout(hub.limits.login_timeout_s):
             principal = await hub.access.authenticate(connect, client_id, connection.peer)
-    except Denied:
-        return reasons.NOT_AUTHORISED
+    except Denied as error:
+        return reasons.BANNED if error.code == "banned" else reasons.NOT_AUTHORISED
+    except Exhausted:  # told by who counts it
+        return reasons.SERVER_UNAVAILABLE
     except (TimeoutError, BridgeError) as error:
         log.warning("%s %r: cannot be authenticated: %s", connection.peer, client_id, error or "no answer in time")
         return reasons.SERVER_UNAVAILABLE

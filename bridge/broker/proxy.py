@@ -59,9 +59,9 @@ def _version_2(data: bytes) -> Peer | None:
     if len(body) < _SIZES.get(family, 0):
         raise ProxyError("addresses cut short")
     if family == _TCP4:
-        return Peer(str(ipaddress.IPv4Address(body[:4])), int.from_bytes(body[8:10], "big"))
+        return Peer(_shown(ipaddress.IPv4Address(body[:4])), int.from_bytes(body[8:10], "big"))
     if family == _TCP6:
-        return Peer(str(ipaddress.IPv6Address(body[:16])), int.from_bytes(body[32:34], "big"))
+        return Peer(_shown(ipaddress.IPv6Address(body[:16])), int.from_bytes(body[32:34], "big"))
     if family in (0, _UNIX):
         return None
     raise ProxyError(f"address family 0x{family:02x}")
@@ -75,9 +75,14 @@ def _version_1(data: bytes) -> Peer | None:
         raise ProxyError("a line that is none of version 1")
     host, port = words[2], words[4]
     try:
-        address = ipaddress.ip_address(host)
+        address = ipaddress.ip_address("" if "%" in host else host)
     except ValueError:
         raise ProxyError("no address") from None
     if address.version != int(words[1][3]) or not (port.isascii() and port.isdigit() and int(port) <= 65_535):
         raise ProxyError("no address")
-    return Peer(str(address), int(port))
+    return Peer(_shown(address), int(port))
+
+
+def _shown(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)

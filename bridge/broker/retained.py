@@ -10,6 +10,8 @@ from bridge.core.record import Route, Row
 from bridge.counts import Counts
 from bridge.mqtt.tree import TopicTree
 
+OWN = "$SYS/"
+"""The broker's own topics: they take no room from anybody's."""
 DROPPED = "ems_bridge_mqtt_dropped"
 
 
@@ -32,9 +34,18 @@ class Retained:
         self._counts = counts
         self._tree: TopicTree[Kept] = TopicTree()
         self._last_group = 0
+        self._count = 0
         self.size = 0
-        counts.gauge("ems_bridge_mqtt_retained", lambda: len(self._tree), text="Retained messages")
+        counts.gauge("ems_bridge_mqtt_retained", lambda: self._count, text="Retained messages")
         counts.gauge("ems_bridge_mqtt_retained_bytes", lambda: self.size, text="Bytes of retained messages")
+
+    def __len__(self) -> int:
+        return self._count
+
+    def next_group(self) -> int:
+        """A fresh number for a message and its twins."""
+        self._last_group += 1
+        return self._last_group
 
     def restore(self, rows: Iterable[tuple[str, int, int, bytes, bytes, int]]) -> None:
         """Take in what was on disk: (topic, group, qos, payload, properties, expires)."""
@@ -45,11 +56,11 @@ class Retained:
     def prepare(self, route: Route, properties: bytes = b"", expires: int = 0) -> tuple[list[Kept], list[Row]]:
         """What a retained message changes, as entries for `apply` and as rows to commit before it. An entry without payload
         removes its topic [MQTT-3.3.1-10] [MQTT-3.3.1-11]; what does not fit is dropped and counted."""
-        self._last_group += 1
+        group = self.next_group()
         changes: list[Kept] = []
         rows: list[Row] = []
         for topic in route.topics:
-            kept = Kept(topic, self._last_group, route.qos, route.payload, properties, expires)
+            kept = Kept(topic, group, route.qos, route.payload, properties, expires)
             if not route.payload:
                 rows.append(("mqtt_unretain", (topic,)))
             elif self._fits(kept):
@@ -97,16 +108,21 @@ class Retained:
             return False
         if self.size + len(kept.topic) + len(kept.payload) > self._limits.retained_bytes:
             return False
-        return kept.topic in self._tree or len(self._tree) < self._limits.retained_messages
+        return kept.topic in self._tree or self._count < self._limits.retained_messages
 
     def _put(self, kept: Kept) -> None:
         old = self._tree.get(kept.topic)
         self._tree.put(kept.topic, kept)
-        self.size += len(kept.topic) + len(kept.payload)
+        self._weigh(kept, 1)
         if old is not None:
-            self.size -= len(old.topic) + len(old.payload)
+            self._weigh(old, -1)
 
     def _remove(self, topic: str) -> None:
         old = self._tree.pop(topic)
         if old is not None:
-            self.size -= len(old.topic) + len(old.payload)
+            self._weigh(old, -1)
+
+    def _weigh(self, kept: Kept, sign: int) -> None:
+        if not kept.topic.startswith(OWN):
+            self._count += sign
+            self.size += sign * (len(kept.topic) + len(kept.payload))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bridge.broker.limits import Limits
 from bridge.broker.replay import Replay
 from bridge.core.principal import Principal
-from bridge.mqtt.flow import Delivery, Outbound
+from bridge.mqtt.flow import Budget, Delivery, Outbound
 from bridge.mqtt.packets import Will
 from bridge.mqtt.packets5 import SHARED
 from bridge.mqtt.topics import matches
@@ -42,7 +42,9 @@ class Session:
         "will",
     )
 
-    def __init__(self, principal: Principal, client_id: str, session_id: int, limits: Limits) -> None:
+    def __init__(
+        self, principal: Principal, client_id: str, session_id: int, limits: Limits, budget: Budget | None = None
+    ) -> None:
         self.principal = principal
         self.client_id = client_id
         self.id = session_id
@@ -55,7 +57,7 @@ class Session:
         self.connection: Connection | None = None
         self.subscriptions: dict[str, int] = {}
         """Options of each filter, with its identifier above them, as in Subscriptions."""
-        self.out = Outbound(limits.inflight, limits.queue_messages, limits.queue_bytes)
+        self.out = Outbound(limits.inflight, limits.queue_messages, limits.queue_bytes, budget)
         self.inbound: dict[int, bool] = {}
         """QoS 2 packet ids that the client has not released; True after COMMIT."""
         self.replay = Replay()

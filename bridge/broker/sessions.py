@@ -12,7 +12,7 @@ from bridge.broker.session import Key, Session
 from bridge.core.principal import Principal
 from bridge.core.record import Row
 from bridge.counts import Counts
-from bridge.mqtt.flow import RELEASED, Delivery, Message
+from bridge.mqtt.flow import RELEASED, Budget, Delivery, Message
 from bridge.mqtt.trie import Subscriptions
 
 
@@ -43,11 +43,15 @@ class Sessions:
         self._message_ids = count(1)
         self._queue_ids = count(1)
         self._durable = 0
+        self._budget = Budget(limits.queue_total_bytes)
         self.subscriptions: Subscriptions[Session] = Subscriptions(allow)
         counts.gauge("ems_bridge_mqtt_sessions", lambda: len(self._by_key), text="Sessions, connected or not")
         counts.gauge("ems_bridge_mqtt_subscriptions", lambda: self.subscriptions.count, text="Subscriptions")
         counts.gauge("ems_bridge_mqtt_queued", lambda: self._sum("messages"), text="Unfinished messages to clients")
         counts.gauge("ems_bridge_mqtt_queued_bytes", lambda: self._sum("bytes"), text="Bytes of them")
+
+    def __len__(self) -> int:
+        return len(self._by_key)
 
     def get(self, key: Key) -> Session | None:
         """The session of a key."""
@@ -68,7 +72,7 @@ class Sessions:
         if old is not None and not clean:
             old.expiry = expiry
             return old, True, []  # [MQTT-3.1.2-4]
-        session = Session(principal, client_id, next(self._session_ids) if expiry else 0, self._limits)
+        session = Session(principal, client_id, next(self._session_ids) if expiry else 0, self._limits, self._budget)
         session.expiry = expiry
         self._by_key[key] = session
         if not session.durable:
@@ -87,6 +91,7 @@ class Sessions:
             self.subscriptions.remove(topic_filter, session)
         if self._by_key.get(session.key) is session:
             del self._by_key[session.key]
+        session.out.end()
         if not session.durable:
             return []
         self._durable -= 1
@@ -148,7 +153,7 @@ class Sessions:
         by_id: dict[int, Session] = {}
         for session_id, kind, name, client_id, expiry, _ in saved.sessions:
             principal = Principal(kind, name)  # type: ignore[arg-type]  # written from a Principal
-            session = by_id[session_id] = Session(principal, client_id, session_id, self._limits)
+            session = by_id[session_id] = Session(principal, client_id, session_id, self._limits, self._budget)
             session.expiry = expiry
             self._by_key[session.key] = session
         for session_id, topic_filter, options in saved.subscriptions:

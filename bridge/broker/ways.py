@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ BACKLOG: Final = 4_096
 ACCEPTS: Final = 64
 """Streams accepted in one turn of the event loop."""
 ENTERING: Final = 1_000
-"""Streams with a header or handshake under way, in all: a handshake costs a millisecond and 50 KiB."""
+"""Streams of one listener with a header or handshake under way: a handshake costs a millisecond and 50 KiB."""
 AGAIN_S: Final = 1.0
 """After the system had no file left for a stream."""
 SOCKET_MODE: Final = 0o660
@@ -39,7 +40,6 @@ class Ways:
         self._sockets: list[socket.socket] = []
         self._files: list[tuple[Path, int]] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._entering = 0
 
     async def open(self, where: tuple[str, int] | Path, way: Way) -> tuple[str, int] | Path:
         """Listen on an address or a UNIX socket; port 0 takes a free one. Gives the address. Raises OSError."""
@@ -73,35 +73,37 @@ class Ways:
 
     async def _accept(self, listening: socket.socket, way: Way) -> None:
         loop = asyncio.get_running_loop()
+        entering: set[socket.socket] = set()
         while True:
             try:
-                self._begin((await loop.sock_accept(listening))[0], way)
+                self._begin((await loop.sock_accept(listening))[0], way, entering)
                 for _ in range(ACCEPTS):
-                    self._begin(listening.accept()[0], way)
+                    self._begin(listening.accept()[0], way, entering)
             except (BlockingIOError, ConnectionAbortedError):
                 continue
             except OSError as error:
                 log.warning("no stream can be accepted for %g s: %s", AGAIN_S, error)
                 await asyncio.sleep(AGAIN_S)
 
-    def _begin(self, sock: socket.socket, way: Way) -> None:
-        if self._entering >= ENTERING:
+    def _begin(self, sock: socket.socket, way: Way, entering: set[socket.socket]) -> None:
+        if len(entering) >= ENTERING:
             sock.close()
             self._refused("too_many_handshakes", None, "")
             return
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._entering += 1
-        self._spawn(self._enter(sock, way), "entrance")
+            with suppress(OSError):  # gone already, as some systems tell
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        entering.add(sock)
+        self._spawn(self._enter(sock, way, entering), "entrance")
 
-    async def _enter(self, sock: socket.socket, way: Way) -> None:
+    async def _enter(self, sock: socket.socket, way: Way, entering: set[socket.socket]) -> None:
         try:
             await enter(sock, way, self._door)
         except RefusedError as error:
             self._refused(error.cause, error.peer, error.why)
         finally:
-            self._entering -= 1
+            entering.discard(sock)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

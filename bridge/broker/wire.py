@@ -15,7 +15,9 @@ OPENING_SESSION: Final = 1
 PENDING: Final = 2
 PRESSED: Final = 4
 ASKING: Final = 8
-"""Why a connection is not read: its login runs; too much of it waits for COMMIT; the writer is behind; a plugin is asked."""
+THROTTLED: Final = 16
+"""Why a connection is not read: its login runs; too much of it waits for COMMIT; the writer is behind; a plugin is asked; it is
+too fast."""
 
 
 class Wire(asyncio.Protocol):
@@ -125,6 +127,8 @@ class Wire(asyncio.Protocol):
 
 
 def peer_of(transport: asyncio.BaseTransport) -> Peer:
-    """Who is at the other end of a socket."""
+    """Who is at the other end of a socket; nobody when he has gone already."""
     name = transport.get_extra_info("peername")
-    return Peer(str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) > 1 else Peer(LOCAL_SOCKET, 0)
+    if isinstance(name, tuple) and len(name) > 1:
+        return Peer(str(name[0]), int(name[1]))
+    return Peer("" if name is None else LOCAL_SOCKET, 0)

@@ -21,6 +21,7 @@ COMMANDS = {
     "check": ("check", "what is wrong in a configuration, or the effective one"),
     "device": ("provision", "provision devices"),
     "account": ("provision", "provision platform accounts and their API keys"),
+    "mosquitto": ("mosquitto", "password file and access control list for an external Mosquitto"),
     "send": ("send", "send a command to a device and print the outcome"),
     "watch": ("watch", "follow the traffic, one line a message"),
     "dead": ("dead", "dead letters: list, show, replay, purge"),

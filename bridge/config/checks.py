@@ -23,6 +23,7 @@ LOCAL_SINK = "local"
 def check(config: Config, report: Report) -> None:
     """Report everything that is wrong between or inside well-typed settings."""
     _listeners(config, report)
+    _external(config, report)
     _commands(config, report)
     _topics(config, report)
     _devices(config, report)
@@ -103,6 +104,27 @@ def _further(config: Config) -> list[tuple[Path, str, Listener | HttpListener]]:
     ]
 
 
+def _external(config: Config, report: Report) -> None:
+    broker, at = config.broker, ("broker", "external")
+    external = broker.external
+    if broker.mode == "external" and not external.url:
+        report(
+            ("broker", "mode"), 'broker.mode is "external"', "broker.external.url as well: mqtt://HOST or mqtts://HOST"
+        )
+    elif external.url and not _is_url(external.url, ("mqtt", "mqtts")):
+        what = f'broker.external.url is "{external.url}"'
+        report((*at, "url"), what, "mqtt:// or mqtts:// with a host; user name and password have keys of their own")
+    if external.password and not external.username:
+        report((*at, "password"), "broker.external has a password and no user name", "broker.external.username as well")
+    if external.key and not external.certificate:
+        report((*at, "key"), "broker.external has a key and no certificate", "broker.external.certificate as well")
+    if broker.mode == "external":
+        for name in ("listeners", "plugins"):
+            if getattr(broker, name):
+                what = f'broker.{name} and broker.mode = "external" are both there'
+                report(("broker", name), what, "the other broker listens, and decides who may come in")
+
+
 def _commands(config: Config, report: Report) -> None:
     commands = config.commands
     if commands.hold_s > commands.max_hold_s:
@@ -151,15 +173,15 @@ def _sinks(config: Config, report: Report) -> None:
             hint = "`local` is [mirror] local's own" if sink.name == LOCAL_SINK else "each name once"
             report((*at, "name"), f'mirror.sinks[{index}].name is "{sink.name}" again', hint)
         seen.add(sink.name)
-        if not _is_http(sink.url):
+        if not _is_url(sink.url, ("http", "https")):
             what = f'mirror.sinks[{index}].url is "{sink.url}"'
             report((*at, "url"), what, "http:// or https:// with a host; secrets go to token")
 
 
-def _is_http(url: str) -> bool:
+def _is_url(url: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0 and parts.username is None
+    return parts.scheme in schemes and bool(parts.hostname) and port != 0 and parts.username is None

@@ -54,6 +54,30 @@ class HttpListener(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     tls: Tls = Tls()
 
 
+class External(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The broker that there is already, with mode = "external"."""
+
+    url: Annotated[
+        str, Meta(description="mqtt://HOST[:1883] or mqtts://HOST[:8883] of a broker that speaks MQTT 5")
+    ] = ""
+    username: Annotated[str, Meta(description="the bridge's user name there; empty for none")] = ""
+    password: Annotated[str, Meta(description="its password; better from the environment", extra={"secret": True})] = ""
+    ca: Annotated[str, Meta(description="PEM file of the certificates to trust; empty for the system's")] = ""
+    certificate: Annotated[str, Meta(description="PEM file of the bridge's own certificate, where it needs one")] = ""
+    key: Annotated[str, Meta(description="PEM file of its key; empty when it stands in the same file")] = ""
+    client_id: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+            description="its name there: sessions are NAME-0, NAME-1, …, the shared subscription is $share/NAME; keep it",
+        ),
+    ] = "ems-bridge"
+    lines: Annotated[int, Meta(ge=1, le=64, description="connections that share the messages")] = 1
+    silent_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="a device that has said nothing for so long counts as gone")
+    ] = 300.0
+
+
 class Broker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The MQTT door."""
 
@@ -61,7 +85,17 @@ class Broker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str, Meta(description="HOST:PORT of the plain MQTT listener; port 0 takes a free one, empty is none")
     ] = "0.0.0.0:1883"
     listeners: Annotated[tuple[Listener, ...], Meta(description="further ways in: TLS, WebSocket, UNIX sockets")] = ()
-    mode: Annotated[Literal["embedded"], Meta(description="`embedded`: the bridge is the broker")] = "embedded"
+    mode: Annotated[
+        Literal["embedded", "external"],
+        Meta(
+            description="`embedded`: the bridge is the broker; `external`: it is a client of the one in broker.external"
+        ),
+    ] = "embedded"
+    external: External = External()
+    routing_only: Annotated[
+        bool,
+        Meta(description="a plain broker: permissions hold, but nothing is validated, stored, mirrored or answered"),
+    ] = False
     allow_anonymous: Annotated[
         bool, Meta(description="let clients in without a password or key; all listeners must then be loopback")
     ] = False
@@ -110,6 +144,34 @@ class Broker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     queue_bytes: Annotated[int, Meta(ge=1 * KIB, description="bytes kept for one client that is offline or slow")] = (
         16 * MIB
     )
+    queue_total_bytes: Annotated[int, Meta(ge=1 * MIB, description="the same of all clients together")] = 256 * MIB
+    max_sessions: Annotated[int, Meta(ge=1, description="sessions kept for clients that are away")] = 100_000
+    session_expiry_s: Annotated[
+        int, Meta(ge=1, le=0xFFFF_FFFF, description="longest that a session is kept for a client that is away")
+    ] = 30 * 86_400
+    max_keep_alive_s: Annotated[
+        int, Meta(ge=1, le=65_535, description="MQTT 5: clients with a longer keep-alive, or none, get this one")
+    ] = 65_535
+    topic_aliases: Annotated[
+        int, Meta(ge=0, le=65_535, description="MQTT 5: topic aliases of each direction of a connection")
+    ] = 64
+    max_subscriptions: Annotated[int, Meta(ge=1, description="subscriptions of one session")] = 1_000
+    retained_messages: Annotated[int, Meta(ge=0, description="retained messages in all")] = 100_000
+    retained_bytes: Annotated[int, Meta(ge=0, description="their bytes in all")] = 64 * MIB
+    publish_rate: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="publishes a second of one client, twice as many at once; then it is read more slowly; 0 is no bound",
+        ),
+    ] = 5_000.0
+    publish_bytes_rate: Annotated[
+        float, Meta(gt=0, description="their bytes a second, twice as many at once; holds where publish_rate is not 0")
+    ] = 8.0 * MIB
+    throttle_s: Annotated[
+        float, Meta(gt=0, description="a client that is too fast for so long without a pause is disconnected")
+    ] = 60.0
+    sys_interval_s: Annotated[float, Meta(ge=0, description="between two updates of the $SYS topics; 0 is none")] = 10.0
     plugins: Annotated[
         dict[str, dict[str, Any]],
         Meta(

@@ -14,7 +14,9 @@ WINDOW_S: Final = 60.0
 CALM_S: Final = 3_600.0
 """After as long without a new ban the next one is a first one."""
 REMEMBERED: Final = 20_000
-"""Pairs, addresses and good logins remembered, each; the oldest go first. Some 4 MiB when all are full."""
+"""Pairs, addresses and good logins remembered, each; the oldest go first. Some 20 MiB when all are full of long names."""
+NAME: Final = 128
+"""Characters of a name that are told apart: ours have no more, and who guesses could send 64 KiB."""
 PER_ADDRESS: Final = 100
 PER_ADDRESS_LOCAL: Final = 1_000
 """Behind the loopback address of a box stand all its programs, or the whole world behind a reverse proxy."""
@@ -45,7 +47,9 @@ class _Tally:
         self.until = 0.0
 
     def fail(self, now: float, most: int, limits: AttemptLimits) -> bool:
-        """Count a failure; whether it begins a ban."""
+        """Count a failure; whether it begins a ban. What was under way when one began does not lengthen it."""
+        if self.until > now:
+            return False
         if self.bans and now - self.until > CALM_S:
             self.bans = 0
         if now - self.since > WINDOW_S:
@@ -77,10 +81,11 @@ class Attempts:
         """Why `name` (None: a key without a name) may not try from `host` at the moment, or ""."""
         now, at = self._clock(), place(host)
         if name is not None:
-            pair = self._pairs.get((at, name))
+            key = (at, name[:NAME])
+            pair = self._pairs.get(key)
             if pair is not None and pair.until > now:
                 return "user"
-            if (at, name) in self._good:
+            if key in self._good:
                 return ""
         tally = self._places.get(at)
         return "address" if tally is not None and tally.until > now else ""
@@ -89,7 +94,7 @@ class Attempts:
         """Count a failure; the scope whose ban it begins, or ""."""
         now, at, begun = self._clock(), place(host), False
         if name is not None:
-            begun = _tally(self._pairs, (at, name), now).fail(now, self._limits.per_user, self._limits)
+            begun = _tally(self._pairs, (at, name[:NAME]), now).fail(now, self._limits.per_user, self._limits)
         if at != LOCAL_SOCKET:
             most = self._limits.per_address or (PER_ADDRESS_LOCAL if is_local(host) else PER_ADDRESS)
             if _tally(self._places, at, now).fail(now, most, self._limits):
@@ -98,7 +103,7 @@ class Attempts:
 
     def succeeded(self, host: str, name: str) -> None:
         """A login: earlier failures of the pair are forgotten."""
-        pair = (place(host), name)
+        pair = (place(host), name[:NAME])
         self._pairs.pop(pair, None)
         self._good[pair] = None
         self._good.move_to_end(pair)

@@ -42,7 +42,8 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Commands:
-    """Every command of the bridge."""
+    """Every command of the bridge. With `carried` a command that is published reaches its device by another broker: it is sent
+    when it is seen."""
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class Commands:
         counts: Counts,
         now: Callable[[], int],
         limits: Limits,
+        carried: bool = False,
     ) -> None:
         self.flow = flow
         self._ledger = ledger
@@ -62,6 +64,7 @@ class Commands:
         self._now = now
         self._counts = counts
         self._limits = limits
+        self._carried = carried
         self._number = 0
 
     async def restore(self) -> None:
@@ -234,6 +237,7 @@ class Commands:
         usual = self._limits.timeout_s if kind.timeout_s == TIMEOUT_S else kind.timeout_s
         seconds = usual if timeout_s is None else timeout_s
         held = self._limits.hold_s if hold_s is None else hold_s
+        sent = self._carried and via == "mqtt"
         return StoredCommand(
             mid=message.mid,
             device=uid,
@@ -246,7 +250,7 @@ class Commands:
             payload=payload,
             sender=f"{principal.kind}:{principal.name}",
             via=via,
-            state="accepted",
+            state="sent" if sent else "accepted",
             cause="",
             code=None,
             msg="",
@@ -255,9 +259,9 @@ class Commands:
             timeout_ms=int(seconds * 1000),
             created_at=now,
             hold_until=now + int(held * 1000),
-            sent_at=None,
+            sent_at=now if sent else None,
             delivered_at=None,
-            deadline=None,
+            deadline=now + int(seconds * 1000) if sent else None,
             settled_at=None,
             number=self._number,
         )
@@ -265,8 +269,8 @@ class Commands:
     def _put(self, record: Record, stored: StoredCommand, told: Callable[[Reject | None], None]) -> None:
         row = (
             stored.mid, stored.device, stored.suffix, stored.prefix, stored.sub_device, stored.changes, stored.immediate,
-            stored.digest, stored.payload, stored.sender, stored.via, stored.timeout_ms, stored.created_at,
-            stored.hold_until, stored.created_at, stored.number,
+            stored.digest, stored.payload, stored.sender, stored.via, stored.state, stored.timeout_ms, stored.created_at,
+            stored.hold_until, stored.created_at, stored.number, stored.sent_at, stored.deadline,
         )  # fmt: skip
         record.rows.append(("command_put", row))
         record.rows.append(("command_same", (stored.mid, stored.digest)))

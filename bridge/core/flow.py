@@ -90,7 +90,8 @@ class Flow:
     # Coming in.
 
     def take(self, stored: StoredCommand, announce: bool = True) -> None:
-        """A command was committed (or found at start): hold it, and send it when its turn comes."""
+        """A command was committed (or found at start): hold it, and send it when its turn comes; one that is sent has to be
+        answered."""
         command = Open(stored)
         self.open[command.mid] = command
         _add(self._by_device, command)
@@ -105,6 +106,8 @@ class Flow:
             if command.changes:
                 self._changing[command.device] = command.mid
             self._arm(command, self._moment(stored.deadline or 0))
+            if announce:
+                self._announce(command.mid, command.device, command.state, None, "")
 
     def take_late(self, stored: StoredCommand) -> None:
         """A command that timed out before this process began."""

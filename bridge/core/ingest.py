@@ -96,6 +96,23 @@ class Ingest:
             return self._refuse(record, principal, topic, payload, place, reject, now)
         return record
 
+    def route(self, principal: Principal, topic: str, payload: bytes, qos: int, retain: bool, now: int) -> Record:  # noqa: ARG002
+        """A PUBLISH of a broker that only routes: who may publish where holds, the payload is anybody's. Nothing is stored, a
+        command is one message among others; what is refused is told to the sender alone."""
+        self._counts.values[_RECEIVED] += 1
+        record = Record()
+        place = self._place(topic)
+        if place is not None and self._permissions.may_publish(principal, place.address, place.device):
+            record.routes.append(Route(place.topics, payload, qos, retain))
+        elif place is None and self._other(principal, topic):
+            record.routes.append(Route((topic,), payload, qos, retain))
+        else:
+            record.reject = Reject("not_authorised", "", f"{principal.kind} {principal.name} may not publish here")
+            self._counts.add("ems_bridge_messages_rejected", (("reason", "not_authorised"),))
+            return record
+        self._counts.values[_ROUTED] += 1
+        return record
+
     def replay(self, principal: Principal, number: int, topic: str, payload: bytes, now: int) -> Record:
         """A dead letter once more, as `principal` sent it. If it is still refused, `record.reject` says why and no second
         letter is written; that another command has its mid shows only after COMMIT."""

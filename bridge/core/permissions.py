@@ -6,11 +6,14 @@ by flag) everything. A subscription of an account that is wider than its grants 
 
 from __future__ import annotations
 
-from bridge.core.principal import Principal
+from bridge.core.principal import Grant, Principal
 from bridge.core.registry import Device, Registry
-from schemas.topics import Address, CustomPrefix, Topics
+from schemas.topics import SCHEMES, Address, CustomPrefix, Topics
 
 VERSIONS = (1, 2)
+
+BROKER = "$SYS/"
+"""What the broker says of itself, to every account."""
 
 
 class Permissions:
@@ -21,7 +24,7 @@ class Permissions:
     ) -> None:
         self.registry = registry
         self.topics = topics
-        self._custom = custom
+        self.custom = custom
         self.other_topics = other_topics
 
     def prefixes(self, device: Device, versions: tuple[int, ...] = VERSIONS) -> tuple[str, ...]:
@@ -32,9 +35,15 @@ class Permissions:
             for scheme, owner in device.owners
         ]
         owners = {owner for _, owner in device.owners}
-        custom = (entry for entry in self._custom if entry.owner in owners and entry.version in versions)
+        custom = (entry for entry in self.custom if entry.owner in owners and entry.version in versions)
         found += [f"{entry.prefix.rstrip('/')}/{device.uid}" for entry in custom]
         return tuple(dict.fromkeys(found))
+
+    def granted_prefixes(self, grant: Grant) -> tuple[str, ...]:
+        """The prefixes before a device that a grant opens."""
+        scheme, owner = grant
+        fixed = [self.topics.prefix(scheme, version, owner) for version in VERSIONS] if scheme in SCHEMES else []
+        return (*fixed, *(each.prefix.rstrip("/") for each in self.custom if (each.scheme, each.owner) == grant))
 
     def device_prefixes(self, uid: str) -> tuple[str, ...]:
         """The same by uid; empty when there is no such device."""
@@ -77,7 +86,7 @@ class Permissions:
             return self._own_topic(principal.name, topic)
         if topic.startswith("bridge/v1/"):
             return self._may_read_bridge(principal, topic)
-        if principal.grants is None:
+        if principal.grants is None or topic.startswith(BROKER):
             return True
         address = self.topics.parse(topic)
         return self.other_topics if address is None else self._granted(principal, address)
@@ -89,7 +98,7 @@ class Permissions:
             return True
         if principal.kind == "device":
             return self._own_topic(principal.name, topic_filter)
-        if principal.grants is None:
+        if principal.grants is None or topic_filter.startswith(BROKER):
             return True
         return self._may_match(principal, topic_filter)
 
@@ -119,7 +128,7 @@ class Permissions:
             return levels[2] in {"+", "#"} | {owner for _, owner in grants}
         if len(levels) > 2 and levels[1] in ("wudun", "user", "+") and levels[2] not in ("+", "#"):
             schemes = ("wudun", "user") if levels[1] == "+" else (levels[1],)
-            return any((scheme, levels[2]) in grants for scheme in schemes) or bool(self._custom)
+            return any((scheme, levels[2]) in grants for scheme in schemes) or bool(self.custom)
         return True
 
     def _granted(self, principal: Principal, address: Address) -> bool:

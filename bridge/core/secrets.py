@@ -10,10 +10,12 @@ import asyncio
 import hashlib
 import hmac
 import secrets
+from base64 import b64encode
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
+BROKER_SALT, BROKER_ROUNDS = 12, 101
 _hasher = PasswordHasher()
 
 
@@ -30,6 +32,13 @@ def digest(secret: str) -> bytes:
 def matches(secret: str, stored: bytes) -> bool:
     """Whether `secret` is the random secret that was stored, in constant time."""
     return hmac.compare_digest(digest(secret), stored)
+
+
+def broker_hash(secret: str) -> str:
+    """A random secret as Mosquitto 2's password file has it: PBKDF2 with SHA-512, as often as mosquitto_passwd does."""
+    salt = secrets.token_bytes(BROKER_SALT)
+    key = hashlib.pbkdf2_hmac("sha512", secret.encode(), salt, BROKER_ROUNDS)
+    return f"$7${BROKER_ROUNDS}${b64encode(salt).decode()}${b64encode(key).decode()}"
 
 
 async def hash_password(password: str) -> str:

@@ -16,8 +16,7 @@ from urllib.parse import urlsplit
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from bridge.core.peer import Peer, is_local
-from bridge.counts import Counts
-from bridge.http.door import UPGRADED, peer_of
+from bridge.http.door import peer_of, upgraded
 from bridge.http.errors import begin, problem
 
 log = logging.getLogger(__name__)
@@ -31,16 +30,16 @@ OVERHEAD: Final = 64 * 1024
 """A client's frame may hold its largest packet and as much of others."""
 CLOSE_S: Final = 5.0
 """How long a client has to answer our closing."""
-REFUSED: Final = "ems_bridge_mqtt_refused"
 
 
 @dataclass(slots=True, frozen=True)
 class Mqtt:
-    """The broker as the window sees it. `protocol(peer)` speaks MQTT; `knock(host)` says why nobody may come in from there."""
+    """The broker as the window sees it. `protocol(peer)` speaks MQTT; `knock(host)` says why nobody may come in from there;
+    `refused(cause, peer, why)` is told of who has not come in."""
 
     protocol: Callable[[Peer], asyncio.Protocol]
     knock: Callable[[str], str]
-    counts: Counts
+    refused: Callable[[str, Peer, str], None]
     max_packet_bytes: int
     same_origin: bool = False
     """Whether pages of other sites are kept out: where nobody has to log in."""
@@ -58,41 +57,38 @@ def add_route(app: web.Application, mqtt: Mqtt, *paths: str) -> None:
 
 async def serve(request: web.Request) -> web.StreamResponse:
     """One WebSocket, from its upgrade to its end."""
-    mqtt = request.app[MQTT]
-    refusal = _refusal(request, mqtt)
+    mqtt, peer = request.app[MQTT], peer_of(request)
+    refusal = _refusal(request, mqtt, peer)
     if refusal is not None:
+        refusal.force_close()  # nobody stays here without speaking MQTT
         return refusal
-    peer = peer_of(request)
-    cause = mqtt.knock(peer.host)
-    if cause:
-        mqtt.counts.add(REFUSED, (("cause", cause),))
-        return problem(429, "too_many_connections", f"refused for now: {cause}")
     response = web.WebSocketResponse(
         protocols=PROTOCOLS, compress=False, max_msg_size=mqtt.max_packet_bytes + OVERHEAD, timeout=CLOSE_S
     )
     await begin(request, response)
-    request.app[UPGRADED].add(request.protocol)
-    try:
+    with upgraded(request):
         if request.transport is not None:
             await _carry(response, request.transport, mqtt.protocol(peer), peer)
-    finally:
-        request.app[UPGRADED].discard(request.protocol)
     return response
 
 
-def _refusal(request: web.Request, mqtt: Mqtt) -> web.Response | None:
+def _refusal(request: web.Request, mqtt: Mqtt, peer: Peer) -> web.Response | None:
     if request.headers.get("Upgrade", "").lower() != "websocket":
         answer = problem(426, "upgrade_required", "MQTT over WebSocket: Upgrade: websocket")
         answer.headers["Upgrade"] = "websocket"
         return answer
     offered = {each.strip() for each in request.headers.get("Sec-WebSocket-Protocol", "").split(",")}
     if not offered & set(PROTOCOLS):
-        mqtt.counts.add(REFUSED, (("cause", "websocket_subprotocol"),))
+        mqtt.refused("websocket_subprotocol", peer, "")
         return problem(400, "wrong_subprotocol", "Sec-WebSocket-Protocol: mqtt is needed")
     origin = request.headers.get("Origin")
     if mqtt.same_origin and origin is not None and not _ours(origin, request.host):
-        mqtt.counts.add(REFUSED, (("cause", "websocket_origin"),))
+        mqtt.refused("websocket_origin", peer, "")
         return problem(403, "wrong_origin", "without passwords, pages of other sites are kept out")
+    cause = mqtt.knock(peer.host)
+    if cause:
+        mqtt.refused(cause, peer, "")
+        return problem(429, "too_many_connections", f"refused for now: {cause}")
     return None
 
 

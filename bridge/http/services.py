@@ -15,7 +15,7 @@ from bridge.core.presence import Presence
 from bridge.core.principal import Principal
 from bridge.core.registry import Registry
 from bridge.counts import Counts
-from bridge.http.auth import may_read
+from bridge.http.auth import Authorise, authoriser, may_read
 from bridge.store.ledger import Ledger
 
 Check = Callable[[], "str | None"]
@@ -49,6 +49,11 @@ class Receiving:
     allow_anonymous: bool = False
     limits: Limits = field(default_factory=Limits)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    authorise: Authorise = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Who asks is asked in one place."""
+        self.authorise = authoriser(self.registry, self.allow_anonymous, self.attempts, self.counts)
 
     def may_read(self, principal: Principal, uid: str | None) -> bool:
         """Whether `principal` may see what belongs to device `uid`."""

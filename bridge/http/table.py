@@ -12,7 +12,7 @@ from bridge.cloud.body import read
 from bridge.cloud.routes import key_of
 from bridge.core.principal import Principal
 from bridge.errors import Exhausted
-from bridge.http.auth import REFUSED, authoriser
+from bridge.http.auth import REFUSED
 from bridge.http.bodies import decode, query
 from bridge.http.errors import problem
 from bridge.http.services import Receiving, Services
@@ -105,9 +105,8 @@ def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
 
 
 async def _principal(request: web.Request, receiving: Receiving, route: Route) -> Principal | None:
-    authorise = authoriser(receiving.registry, receiving.allow_anonymous, receiving.attempts, receiving.counts)
     try:
-        return await authorise(request, key_of(request))
+        return await receiving.authorise(request, key_of(request))
     except Exhausted:
         if route.open:
             return None

@@ -74,12 +74,24 @@ class Delivery:
         return len(self.message.topic) + len(self.message.payload)
 
 
+class Budget:
+    """Bytes that all clients together may have yet to receive."""
+
+    __slots__ = ("max_bytes", "size")
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.size = 0
+
+
 class Outbound:
-    """What one client has yet to receive. `window` bounds the unacknowledged, `max_messages` and `max_bytes` everything."""
+    """What one client has yet to receive. `window` bounds the unacknowledged, `max_messages` and `max_bytes` everything, `budget`
+    everything of all clients."""
 
-    __slots__ = ("_last_id", "entries", "inflight", "max_bytes", "max_messages", "size", "waiting", "window")
+    __slots__ = ("_last_id", "budget", "entries", "inflight", "max_bytes", "max_messages", "size", "waiting", "window")
 
-    def __init__(self, window: int, max_messages: int, max_bytes: int) -> None:
+    def __init__(self, window: int, max_messages: int, max_bytes: int, budget: Budget | None = None) -> None:
+        self.budget = budget or Budget(max_bytes)
         self.window = window
         self.max_messages = min(max_messages, PACKET_IDS - 1)
         self.max_bytes = max_bytes
@@ -105,6 +117,8 @@ class Outbound:
         size = len(message.topic) + len(message.payload)
         if len(self.entries) >= self.max_messages or (self.entries and self.size + size > self.max_bytes):
             return None
+        if self.budget.size + size > self.budget.max_bytes and self.budget.size:
+            return None
         packet_id = self._last_id
         while True:
             packet_id = packet_id % PACKET_IDS + 1
@@ -114,6 +128,7 @@ class Outbound:
         delivery = Delivery(packet_id, message, qos, retain=retain, row=row, identifiers=identifiers, shared=shared)
         self.entries[packet_id] = delivery
         self.size += size
+        self.budget.size += size
         return delivery
 
     @property
@@ -125,6 +140,7 @@ class Outbound:
         """Take in what a server that stopped has left; it may have been sent before, so DUP is set."""
         self.entries[delivery.packet_id] = delivery
         self.size += delivery.size
+        self.budget.size += delivery.size
         self._last_id = delivery.packet_id
         delivery.dup = True
         if delivery.state == RESERVED:
@@ -182,7 +198,7 @@ class Outbound:
         elif delivery.state >= SENT:
             self.inflight -= 1
         del self.entries[delivery.packet_id]
-        self.size -= delivery.size
+        self._forget(delivery)
 
     def resume(self) -> None:
         """A new connection of the same session: everything unfinished is sent again, in its order and with its packet ids
@@ -196,6 +212,16 @@ class Outbound:
 
     def _finish(self, delivery: Delivery) -> Delivery:
         del self.entries[delivery.packet_id]
-        self.size -= delivery.size
+        self._forget(delivery)
         self.inflight -= 1
         return delivery
+
+    def _forget(self, delivery: Delivery) -> None:
+        size = delivery.size
+        self.size -= size
+        self.budget.size -= size
+
+    def end(self) -> None:
+        """The session is over: give its bytes back."""
+        self.budget.size -= self.size
+        self.budget = Budget(self.max_bytes)

@@ -125,6 +125,11 @@ class Subscriptions(Generic[S]):
         """The group of a shared subscription."""
         return self._groups.get(topic_filter)
 
+    @property
+    def shared(self) -> int:
+        """How many shared subscriptions there are."""
+        return len(self._groups)
+
     def forget_routes(self) -> None:
         """Ask `allow` anew from now on."""
         self._cache.clear()

@@ -38,8 +38,8 @@ _COMMAND_COLUMNS = (
 )
 _COMMAND_PUT = """
 INSERT INTO commands (mid, device, suffix, prefix, sub_device, changes, immediate, digest, payload, sender, via, state,
-  timeout_ms, created_at, hold_until, changed_at, number)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'accepted', ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING mid
+  timeout_ms, created_at, hold_until, changed_at, number, sent_at, deadline)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING mid
 """
 _COMMAND_MOVE = """
 UPDATE commands SET state = ?2, changed_at = ?3, cause = ?4,

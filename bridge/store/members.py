@@ -26,6 +26,8 @@ class Device(msgspec.Struct, frozen=True):
     enabled: bool
     created_at: int
     rotated_at: int | None
+    broker_hash: str | None = None
+    """The secret as Mosquitto's password file has it; None for those made before there was such a column."""
 
     @property
     def owners(self) -> tuple[Owner, ...]:
@@ -42,6 +44,7 @@ class Account(msgspec.Struct, frozen=True):
     key_hash: bytes
     password_hash: str | None
     created_at: int
+    broker_hash: str | None = None
 
 
 class Members:
@@ -62,7 +65,7 @@ class Members:
     async def put_device(self, device: Device) -> None:
         """Insert or replace a device."""
         row = (*_columns(device)[:5], _json(device.signs), *_columns(device)[6:])
-        await self._write("INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        await self._write("INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     async def delete_device(self, uid: str) -> bool:
         """Whether there was one."""
@@ -71,8 +74,8 @@ class Members:
     async def put_account(self, account: Account) -> None:
         """Insert an account."""
         grants = None if account.grants is None else _json(sorted(account.grants))
-        row = (account.name, grants, account.key_hash, account.password_hash, account.created_at)
-        await self._write("INSERT INTO accounts VALUES (?, ?, ?, ?, ?)", row)
+        row = (account.name, grants, account.key_hash, account.password_hash, account.created_at, account.broker_hash)
+        await self._write("INSERT INTO accounts VALUES (?, ?, ?, ?, ?, ?)", row)
 
     async def delete_account(self, name: str) -> bool:
         """Whether there was one."""

@@ -28,7 +28,13 @@ WRONG = [
     ("[commands]\ntimeout_s = nan", 2, "commands.timeout_s is nan", "a number above 0"),
     ("[commands]\ntimeout_s = true", 2, "commands.timeout_s is true", "a number above 0"),
     ("[commands]\nhold_s = 9\nmax_hold_s = 5", 2, "commands.hold_s is 9", "at most commands.max_hold_s, 5"),
-    ("[broker]\nmode = 'external'", 2, 'broker.mode is "external"', 'one of "embedded"'),
+    ("[broker]\nmode = 'extern'", 2, 'broker.mode is "extern"', 'one of "embedded", "external"'),
+    ("[broker]\nmode = 'external'", 2, 'broker.mode is "external"', "broker.external.url as well"),
+    ("[broker.external]\nurl = 'tcp://x'", 2, 'broker.external.url is "tcp://x"', "mqtt:// or mqtts://"),
+    ("[broker.external]\nurl = 'mqtt://u:p@x'", 2, "broker.external.url is", "keys of their own"),
+    ("[broker.external]\npassword = 'x'", 2, "has a password and no user name", "broker.external.username"),
+    ("[broker.external]\nkey = 'x'", 2, "has a key and no certificate", "broker.external.certificate"),
+    ("[broker.external]\nclient_id = 'a/b'", 2, 'broker.external.client_id is "a/b"', ""),
     ("broker = 3", 1, "broker is 3", "a table"),
     ("[broker]\nlisten = '1883'", 2, "has no port", "HOST:PORT"),
     ("[http]\nlisten = 'localhost:99999'", 2, "'99999' is no port number", "HOST:PORT"),
@@ -254,10 +260,7 @@ def rows() -> list[str]:
     """docs/configuration.md's rows: | `section.key` | default | what is right | meaning |"""
     found = []
     for section, part in settings(Config).items():
-        for name, setting in settings(part.type).items():
-            found.append(_row(f"{section}.{name}", setting))
-            if setting.item:
-                found += _items(f"{section}.{name}[]", setting.item)
+        found += _items(section, part.type)
     return found
 
 
@@ -268,6 +271,8 @@ def _items(path: str, kind: type[msgspec.Struct]) -> list[str]:
             found += _items(f"{path}.{name}", setting.type)
         else:
             found.append(_row(f"{path}.{name}", setting))
+            if setting.item:
+                found += _items(f"{path}.{name}[]", setting.item)
     return found
 
 
