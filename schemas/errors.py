@@ -26,5 +26,10 @@ class Invalid(ValueError):
         self.detail = detail
 
 
+def at_field(name: str, detail: str) -> ValueError:
+    """What a Struct's `__post_init__` raises when one of its fields is wrong: explain.py points at that field."""
+    return ValueError(f"field {name!r} {detail}")
+
+
 def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -35,6 +35,7 @@ def depth(path: str) -> int:
 
 _PARTS = re.compile(r"(?s)(.*?)(?: - at `(key in )?(\$.*)`)?")
 _FIELD = re.compile(r"(?s)Object (missing required|contains unknown) field `(.*)`")
+_POINTED = re.compile(r"(?s)field '(\w+)' (.*)")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 _REASONS: dict[str, Reason] = {"$.timestamp": "bad_timestamp", "$.type": "unknown_type"}
 
@@ -46,6 +47,8 @@ def _wrong_value(text: str, model: Any, root: str) -> Invalid:
         missing = field[1] == "missing required"
         detail = "required, but missing" if missing else f"unknown key; known are {_known(model, path)}"
         path = f"{path}.{field[2]}"
+    elif pointed := _POINTED.fullmatch(detail):
+        path, detail = f"{path}.{pointed[1]}", pointed[2]
     elif detail.startswith(("Invalid enum value", "Invalid value")):
         detail += f"; expected {_allowed(model, path)}"
     path = root + path[1:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 from msgspec import Struct
@@ -20,11 +20,20 @@ class Nothing(Struct, forbid_unknown_fields=True):
     """The data of a request that carries none: `{}` at most."""
 
 
+class Verdict(NamedTuple):
+    """What an answer's data says of its command. `progress`: another answer follows, and the deadline is for that one."""
+
+    outcome: Literal["progress", "succeeded", "rejected"]
+    text: str
+
+
 class Kind:
     """A row of the table of kinds. Never changed after it was built.
 
     `type` is the envelope's type, `aliases` its other spellings; `data` the type of the body or None; `also` further topic
-    suffixes on which it may come; `changes` whether it changes the device; `answers` the suffix of a command's result.
+    suffixes on which it may come; `changes` whether it changes the device; `answers` the suffix of a command's result;
+    `timeout_s` how long its final answer may take; `verdict(data)` what a result's data says of the command where the code says
+    nothing (None: only the code counts); `event` the sort of event that listeners are told of.
     Several kinds on one suffix and type are told apart by `fits(data)`; `loose` reads a body that `data` refuses from plain
     JSON values (unknown entries of a report).
     """
@@ -39,6 +48,7 @@ class Kind:
         "answers",
         "changes",
         "data",
+        "event",
         "feature",
         "fits",
         "key",
@@ -50,6 +60,7 @@ class Kind:
         "suffix",
         "timeout_s",
         "type",
+        "verdict",
     )
 
     def __init__(
@@ -67,6 +78,8 @@ class Kind:
         variant: str = "",
         fits: Callable[[Any], bool] | None = None,
         loose: Callable[[Any], Any] | None = None,
+        verdict: Callable[[Any], Verdict | None] | None = None,
+        event: str = "",
     ) -> None:
         self.feature, self.action, self.kind = feature, action, kind
         self.suffix = f"{feature}/{action}/{kind}"
@@ -77,6 +90,7 @@ class Kind:
         self.answers = f"{feature}/{action}/result" if kind == "command" else None
         self.changes, self.timeout_s = changes, timeout_s
         self.fits, self.loose = fits, loose
+        self.verdict, self.event = verdict, event
         body = Any if data is None else data
         self.model = self._model(body, strict=False)
         self.strict_model = self._model(Nothing if data is None else data, strict=True)

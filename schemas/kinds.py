@@ -8,17 +8,34 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from schemas.alarms import AlarmData
+from schemas.charging import (
+    ChargeByNode,
+    ChargeCreate,
+    ChargeDetail,
+    ChargeUpdate,
+    PailChargeCreate,
+    PailChargeDetail,
+    PailChargeUpdate,
+    PhotovoltaicChargeCreate,
+    PhotovoltaicChargeDetail,
+    PhotovoltaicChargeUpdate,
+    PolicyDelete,
+)
+from schemas.controls import BmsControl, BmsSet, CoolingControl, CoolingSet, PcsControl, PcsSet
 from schemas.devices import DeviceInfo
 from schemas.emu import EmuReportRegular, is_emu
+from schemas.emu_schedule import EmuChargeSetting
 from schemas.envelope import Message, encode
 from schemas.errors import Invalid
 from schemas.explain import FAILURES, depth, explain
 from schemas.kind import Kind, many
 from schemas.merge import merge, unknown
 from schemas.meters import EleMeter
+from schemas.nodes import PowerNode
+from schemas.ota import EmuUpgrade, EmuUpgradeDownload, EmuVersion, OtaUpgrade, OtaUpgradeStatus, downloaded, upgraded
 from schemas.overdemand import (
     OverDemandCreate,
     OverDemandDelete,
@@ -27,13 +44,27 @@ from schemas.overdemand import (
     StreamingOverDemand,
     StreamingOverDemandCreated,
 )
+from schemas.protection import ChargePercentage, SafetyPolicy
+from schemas.regulation import GridFmReceive
 from schemas.reports_v1 import ReportV1, is_v1
 from schemas.reports_v2 import ReportV2, is_v2, loose_v2
+from schemas.schedules import PolicyCreated
 
 __all__ = ["KINDS", "Kind", "Message", "command", "encode", "find", "resolve", "result_of", "roundtrip", "unknown_keys"]
 
 _OVERDEMAND = "streaming_overdemand"
+_PHOTOVOLTAIC = "charge_photovoltaic"
+_PAIL = "charge_pail"
 _ALARM = ("alarms_details",)
+_PHOTOVOLTAIC_CREATE = ("charge_photovoltaic_create",)
+_PHOTOVOLTAIC_DELETE = ("charge_delete",)
+_PAIL_CREATE = ("pail_charge_list",)
+_FOREIGN = ("device_info/sync/result",)
+
+UPGRADE_S = 1_800.0
+"""An EMS fetches an image, prepares, restarts and says what became of it; until then it takes no other change."""
+DOWNLOAD_S = 300.0
+"""An EMS fetches and unpacks the image for an EMU before it answers."""
 
 KINDS: tuple[Kind, ...] = (
     # sub-device
@@ -48,6 +79,67 @@ KINDS: tuple[Kind, ...] = (
     Kind("elemeter_info", "sync", "result", "elemeter_info_sync", many(EleMeter)),
     Kind("elemeter_info", "list", "command", "elemeter_info_list"),
     Kind("elemeter_info", "list", "result", "elemeter_info_list", many(EleMeter)),
+    # charge-strategy
+    Kind("charge", "list", "post", "charge_list", many(ChargeDetail)),
+    Kind("charge", "sync", "command", "charge_sync"),
+    Kind("charge", "sync", "result", "charge_sync", many(ChargeDetail)),
+    Kind("charge", "create", "command", "charge_create", ChargeCreate, changes=True),
+    Kind("charge", "create", "result", "charge_create", PolicyCreated),
+    Kind("charge", "update", "command", "charge_update", ChargeUpdate, changes=True),
+    Kind("charge", "update", "result", "charge_update"),
+    Kind("charge", "delete", "command", "charge_delete", PolicyDelete, changes=True),
+    Kind("charge", "delete", "result", "charge_delete"),
+    Kind("charge", "update_all", "command", "charge_update_all", list[ChargeCreate], changes=True),
+    Kind("charge", "update_all", "result", "charge_update_all"),
+    Kind("charge", "by_node", "command", "charge_by_node", ChargeByNode, changes=True),
+    Kind("charge", "by_node", "result", "charge_by_node", PolicyCreated),
+    # photovoltaic_charge-strategy
+    Kind(_PHOTOVOLTAIC, "list", "post", "photovoltaic_charge_list", many(PhotovoltaicChargeDetail)),
+    Kind(_PHOTOVOLTAIC, "sync", "command", "photovoltaic_charge_sync"),
+    Kind(_PHOTOVOLTAIC, "sync", "result", "photovoltaic_charge_sync", many(PhotovoltaicChargeDetail)),
+    Kind(
+        _PHOTOVOLTAIC,
+        "create",
+        "command",
+        "photovoltaic_charge_create",
+        PhotovoltaicChargeCreate,
+        changes=True,
+        aliases=_PHOTOVOLTAIC_CREATE,
+    ),
+    Kind(_PHOTOVOLTAIC, "create", "result", "photovoltaic_charge_create", PolicyCreated, aliases=_PHOTOVOLTAIC_CREATE),
+    Kind(_PHOTOVOLTAIC, "update", "command", "photovoltaic_charge_update", PhotovoltaicChargeUpdate, changes=True),
+    Kind(_PHOTOVOLTAIC, "update", "result", "photovoltaic_charge_update"),
+    Kind(
+        _PHOTOVOLTAIC,
+        "delete",
+        "command",
+        "photovoltaic_charge_delete",
+        PolicyDelete,
+        changes=True,
+        aliases=_PHOTOVOLTAIC_DELETE,
+    ),
+    Kind(_PHOTOVOLTAIC, "delete", "result", "photovoltaic_charge_delete", aliases=_PHOTOVOLTAIC_DELETE),
+    Kind(
+        _PHOTOVOLTAIC,
+        "update_all",
+        "command",
+        "photovoltaic_charge_update_all",
+        list[PhotovoltaicChargeCreate],
+        changes=True,
+    ),
+    Kind(_PHOTOVOLTAIC, "update_all", "result", "photovoltaic_charge_update_all"),
+    # photovoltaic_charge-strategy-1: charging piles
+    Kind(_PAIL, "list", "post", "pail_charge_list", many(PailChargeDetail)),
+    Kind(_PAIL, "sync", "command", "pail_charge_sync"),
+    Kind(_PAIL, "sync", "result", "pail_charge_sync", many(PailChargeDetail)),
+    Kind(_PAIL, "create", "command", "pail_charge_create", PailChargeCreate, changes=True, aliases=_PAIL_CREATE),
+    Kind(_PAIL, "create", "result", "pail_charge_create", PolicyCreated, aliases=_PAIL_CREATE),
+    Kind(_PAIL, "update", "command", "pail_charge_update", PailChargeUpdate, changes=True),
+    Kind(_PAIL, "update", "result", "pail_charge_update"),
+    Kind(_PAIL, "delete", "command", "pail_charge_delete", PolicyDelete, changes=True),
+    Kind(_PAIL, "delete", "result", "pail_charge_delete"),
+    Kind(_PAIL, "update_all", "command", "pail_charge_update_all", list[PailChargeCreate], changes=True),
+    Kind(_PAIL, "update_all", "result", "pail_charge_update_all"),
     # overdemand
     Kind(_OVERDEMAND, "list", "post", "streaming_overdemand_list", many(StreamingOverDemand)),
     Kind(_OVERDEMAND, "sync", "command", "streaming_overdemand_sync"),
@@ -62,12 +154,52 @@ KINDS: tuple[Kind, ...] = (
         _OVERDEMAND, "update_all", "command", "streaming_overdemand_update_all", list[OverDemandReplace], changes=True
     ),
     Kind(_OVERDEMAND, "update_all", "result", "streaming_overdemand_update_all"),
+    # charge-depth: the vendor prints device_info/sync for the result
+    Kind("charge_percentage", "details", "post", "charge_percentage_details", ChargePercentage),
+    Kind("charge_percentage", "sync", "command", "charge_percentage_sync"),
+    Kind("charge_percentage", "sync", "result", "charge_percentage_sync", ChargePercentage, also=_FOREIGN),
+    # safety
+    Kind("safety", "details", "post", "safety_details", SafetyPolicy),
+    Kind("safety", "sync", "command", "safety_sync"),
+    Kind("safety", "sync", "result", "safety_sync", SafetyPolicy),
+    # pcs-control, bms-control, condition-control
+    Kind("pcs_control", "set", "command", "pcs_set", PcsSet, changes=True),
+    Kind("pcs_control", "set", "result", "pcs_set"),
+    Kind("pcs_control", "sync", "command", "pcs_sync"),
+    Kind("pcs_control", "sync", "result", "pcs_sync", PcsControl),
+    Kind("bms_control", "set", "command", "bms_set", BmsSet, changes=True),
+    Kind("bms_control", "set", "result", "bms_set"),
+    Kind("bms_control", "sync", "command", "bms_sync"),
+    Kind("bms_control", "sync", "result", "bms_sync", BmsControl),
+    Kind("condition_control", "set", "command", "condition_set", CoolingSet, changes=True),
+    Kind("condition_control", "set", "result", "condition_set"),
+    Kind("condition_control", "sync", "command", "condition_sync"),
+    Kind("condition_control", "sync", "result", "condition_sync", CoolingControl),
+    # power-node
+    Kind("power_node", "list", "post", "power_node_list", many(PowerNode)),
+    Kind("power_node", "sync", "command", "power_node_sync"),
+    Kind("power_node", "sync", "result", "power_node_sync", many(PowerNode)),
     # device-event: V2, V1 and EMU on one topic and type
     Kind("report", "regular", "post", "report_regular", ReportV2, variant="v2", fits=is_v2, loose=loose_v2),
     Kind("report", "regular", "post", "report_regular", ReportV1, variant="v1", fits=is_v1),
     Kind("report", "regular", "post", "report_regular", EmuReportRegular, variant="emu", fits=is_emu),
     # fault-alarm
-    Kind("alarm", "details", "post", "alarm_details", many(AlarmData), aliases=_ALARM),
+    Kind("alarm", "details", "post", "alarm_details", many(AlarmData), aliases=_ALARM, event="alarm"),
+    # ota
+    Kind("ota", "upgrade", "command", "ota_upgrade", OtaUpgrade, changes=True, timeout_s=UPGRADE_S),
+    Kind("ota", "upgrade", "result", "ota_upgrade", OtaUpgradeStatus, verdict=upgraded),
+    # ota-emu
+    Kind("ota", "emu_version", "command", "emu_version"),
+    Kind("ota", "emu_version", "result", "emu_version", many(EmuVersion)),
+    Kind("ota", "emu_upgrade", "command", "emu_upgrade", EmuUpgrade, changes=True, timeout_s=DOWNLOAD_S),
+    Kind("ota", "emu_upgrade", "result", "emu_upgrade", EmuUpgradeDownload, verdict=downloaded),
+    Kind("ota", "emu_upgrade_result", "command", "emu_upgrade_result"),
+    Kind("ota", "emu_upgrade_result", "result", "emu_upgrade_result", EmuVersion),
+    # grid-fm-passively
+    Kind("grid_fm", "receive", "post", "grid_fm_receive", GridFmReceive),
+    # emu-charge-policy
+    Kind("charge", "setting", "command", "charge_setting", EmuChargeSetting, changes=True),
+    Kind("charge", "setting", "result", "charge_setting"),
 )
 
 
@@ -109,7 +241,7 @@ def unknown_keys(kind: Kind, payload: bytes) -> tuple[str, ...]:
 
 
 class _Type(Struct):
-    type: Any = None
+    type: Any = UNSET
 
 
 _read_type = msgspec.json.Decoder(_Type).decode
@@ -126,7 +258,8 @@ def _by_type(suffix: str, payload: bytes, kinds: tuple[Kind, ...]) -> tuple[Kind
         raise explain(error, _Type) from None
     chosen = tuple(kind for kind in kinds if found == kind.type or found in kind.aliases)
     if not chosen:
-        raise Invalid("unknown_type", "$.type", f"{str(found)[:80]!r}; expected one of {', '.join(types)}")
+        what = "required, but missing" if found is UNSET else repr(str(found)[:80])
+        raise Invalid("unknown_type", "$.type", f"{what}; expected one of {', '.join(types)}")
     return chosen
 
 

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 FAMILIES = (
     "ems",
     *("branch", "meter", "pcs", "battery", "rack", "mppt", "cooling"),
-    *("pv_meter", "inverter", "pile_meter", "pile_ac", "pile_dc"),
+    *("pv_meter", "inverter", "pile_meter", "pile_ac", "pile_dc", "regulation"),
 )
 """What the parts of a device are called (schemas/readings.py); `ems` is the device itself."""
 
@@ -140,5 +140,7 @@ _PILE = [
     _energy("current_electric_energy", "energy of the present session"),
 ]
 
-POINTS: dict[str, Point] = {point.name: point for point in (*_METER, *_PCS, *_STORAGE, *_PV, *_PILE)}
+_GRID = [_power("regulation_power", "set-point of the grid's frequency regulation")]
+
+POINTS: dict[str, Point] = {point.name: point for point in (*_METER, *_PCS, *_STORAGE, *_PV, *_PILE, *_GRID)}
 """Every point by its name, which means the same in all Structs."""

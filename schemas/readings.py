@@ -5,7 +5,7 @@ Parts, and the families that `signs` speaks of (the word before the first dot; `
     ""  ems total                          branch.<ele_meter_id>     meter.<id>
     pcs.<sub_device_id>.<index>            battery.<…>.<index>       mppt.<…>.<index>     cooling.<…>.<index>
     pv_meter.<sub_device_id>.<index>       inverter.<…>.<index>      pile_meter, pile_ac, pile_dc likewise
-    pcs, battery, rack.<n>                 of an EMU itself
+    pcs, battery, rack.<n>                 of an EMU itself       regulation.<sub_device_id>
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from schemas.meters_v2 import (
     SubEleMeterDataV2,
 )
 from schemas.points import POINTS, Point
+from schemas.regulation import POWER, GridFmReceive
 from schemas.reports_v1 import (
     EMSDataStatisticsV1,
     EMSDataTotalV1,
@@ -157,6 +158,11 @@ def _emu(report: Any, message: Message) -> Found:  # noqa: ARG001
     return found
 
 
+def _set_point(instruction: Any, message: Message) -> Found:
+    """A start or a stop is no power."""
+    return [(f"regulation.{_sub_device(message)}", instruction)] if instruction.type == POWER else []
+
+
 def _sub_device(message: Message, uid: Any = None) -> str:
     """The sub-device's id; else its uid; else 0."""
     number = message.sub_device_id
@@ -191,6 +197,7 @@ _PARTS: dict[type, Callable[[Any, Message], Found]] = {
     AlternatingPailEntry: _behind_sub_device("pile_ac"),
     DirectPailEntry: _behind_sub_device("pile_dc"),
     EmuReportRegular: _emu,
+    GridFmReceive: _set_point,
 }
 
 _KWH_PER_UNIT = {"kWh": 1, "hWh": 10}
@@ -247,7 +254,8 @@ class _Reader(NamedTuple):
 def _reader(struct: type[Struct]) -> _Reader:
     names = tuple(name for name in struct.__struct_fields__ if name in POINTS)
     signed = frozenset(name for name in names if POINTS[name].signed)
-    return _Reader(names, attrgetter(*names), signed, _WORDS.get(struct, ()))
+    read = attrgetter(*names)
+    return _Reader(names, read if len(names) > 1 else lambda source: (read(source),), signed, _WORDS.get(struct, ()))
 
 
 _READERS: dict[type, _Reader] = {
@@ -262,6 +270,7 @@ _READERS: dict[type, _Reader] = {
         EmuBatteryArrayData,
         EmuBatteryRackData,
         EmuPcsData,
+        GridFmReceive,
         PhotovoltaicInverterData,
         RegularReportBMSV1,
         RegularReportPCSV1,
@@ -273,4 +282,4 @@ _READERS: dict[type, _Reader] = {
         SubEleMeterDataV2,
     )
 }
-"""By Struct: all have two points or more, so that attrgetter gives a tuple."""
+"""By Struct."""

@@ -1,14 +1,13 @@
 """A simulated EMS or EMU, sans-io: messages in, messages out, `now` is an argument (epoch seconds of the simulated clock).
 
-An EMS (level 2: a site with its meters, PV and storage cabinets) posts its devices, meters and strategies when it starts, reports
-at its interval, alarms when something is up, and answers every command. An EMU (one cabinet) reports; the commands that the
-vendor lists for it are none of those served so far, so it refuses them all with code 400.
+An EMS (level 2: a site with its meters, PV and storage cabinets) posts its devices, meters, branches, protection and strategies
+when it starts, reports at its interval, alarms when something is up, and answers every command of an EMS. An EMU (one cabinet)
+reports, and answers the one command that the vendor lists for it; the rest it refuses with code 400.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from hashlib import blake2b
 
 import msgspec
@@ -18,12 +17,15 @@ from schemas.envelope import CODE_INVALID, Message, encode
 from schemas.errors import Invalid
 from simulator import cards
 from simulator.alarms import Alarms
+from simulator.answers import addressed, work_of
 from simulator.emu import report_emu
 from simulator.identity import METER_IDS, DeviceSpec, Identity, SubDevice, device_seed
 from simulator.profile import unit
+from simulator.readouts import Fields
+from simulator.regulation import instruction
 from simulator.reports import Body, report_v1, report_v2
 from simulator.site import GATEWAY, Plan, Spec, advance, begin, replan
-from simulator.strategies import BY_FEATURE, STRATEGIES, VERBS, Answer, Shelf, list_type, listing, refuse
+from simulator.strategies import BY_FEATURE, STRATEGIES, Answer, Shelf, list_type, listing, refuse
 
 REMEMBERED = 32
 """Answers kept for commands that come twice: a bridge has one changing command in flight to a device."""
@@ -50,6 +52,7 @@ class Device:
         "next_due",
         "prefix",
         "report_prefix",
+        "settings",
         "shelves",
         "site",
         "spec",
@@ -63,6 +66,7 @@ class Device:
         self.report_prefix = topic_prefix(spec, 2 if spec.version == "v2" else 1)
         self.site = begin(site, start, soc=0.2 + 0.6 * unit(site.seed, 1))
         self.shelves = {row.feature: Shelf() for row in STRATEGIES}
+        self.settings: dict[tuple[str, int], Fields] = {}
         self.next_due = start
         self._interval_s = interval_s
         self._alarms = Alarms()
@@ -97,10 +101,13 @@ class Device:
             first = self.identity.cabinets[0]
             for alarm in self._alarms.look(self.site):
                 posts.append(self._post(self.prefix, "alarm/details/post", alarm, now, first))
+            order = instruction(self.site, self._interval_s)
+            if order is not None:
+                posts.append(self._post(self.prefix, "grid_fm/receive/post", order, now, first))
         return posts
 
     def handle(self, topic: str, payload: bytes, now: float) -> list[Post]:
-        """The answer to a command, and the list that follows a change. Nothing for what is no command or carries no mid."""
+        """The answers to a command, and the list that follows a change. Nothing for what is no command or carries no mid."""
         head = _head(payload)
         parts = topic.rsplit("/", 3)
         if head is None or len(parts) != 4 or parts[3] != "command":
@@ -112,7 +119,9 @@ class Device:
         posts = [self._result(parts, head, message, answer, now)]
         if len(self._answered) >= REMEMBERED:
             del self._answered[next(iter(self._answered))]
-        self._answered[head.mid] = posts[:1]
+        if answer.then is not None:
+            posts.append(self._result(parts, head, message, answer._replace(data=answer.then), now))
+        self._answered[head.mid] = posts.copy()
         if answer.post is not None:
             posts.append(self.post_list(answer.post, now))
         return posts
@@ -136,14 +145,14 @@ class Device:
 
     def _decide(self, feature: str, action: str, payload: bytes, now: float) -> tuple[Answer, Message | None]:
         kind = kinds.command(feature, action)
-        work = None if self.spec.version == "emu" else _work(feature, action)
+        work = work_of(self, feature, action)
         if kind is None or work is None:
             return refuse(f"unknown command {feature}/{action}"), None
         try:
             message = kind.decode(payload)
         except Invalid as wrong:
             return refuse(f"{wrong.path}: {wrong.detail}"), None
-        if not _sub_device(self, message)[1]:
+        if not addressed(self, message)[1]:
             return refuse(f"no sub-device {message.sub_device_uid or message.sub_device_id}"), message
         return work(self, message, now), message
 
@@ -184,6 +193,10 @@ class Device:
             self._post(self.prefix, "elemeter_info/details/post", cards.meter_info(me, place), now)
             for place in range(len(METER_IDS))
         ]
+        posts.append(self._post(self.prefix, "power_node/list/post", cards.power_nodes(me), now))
+        for sub in me.cabinets:
+            posts.append(self._post(self.prefix, "charge_percentage/details/post", cards.charge_depth(), now, sub))
+            posts.append(self._post(self.prefix, "safety/details/post", cards.safety(), now, sub))
         return posts + [self.post_list(row.feature, now) for row in STRATEGIES]
 
     def _post(
@@ -238,50 +251,5 @@ def _head(payload: bytes) -> _Head | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
-
-Work = Callable[[Device, Message, float], Answer]
-
-
-def _work(feature: str, action: str) -> Work | None:
-    row, verb = BY_FEATURE.get(feature), VERBS.get(action)
-    if row is not None and verb is not None:
-        return lambda device, message, now: verb(device, row, message, now)
-    return _LOOKUPS.get((feature, action))
-
-
-def _device_sync(device: Device, message: Message, _now: float) -> Answer:
-    return Answer(data=cards.device_info(device.identity, _sub_device(device, message)[0]))
-
-
-def _device_list(device: Device, _message: Message, _now: float) -> Answer:
-    return Answer(data=[cards.device_info(device.identity, sub) for sub in device.identity.cabinets])
-
-
-def _meter_sync(device: Device, _message: Message, _now: float) -> Answer:
-    """The command names no meter: the gateway meter is told."""
-    return Answer(data=cards.meter_info(device.identity, GATEWAY))
-
-
-def _meter_list(device: Device, _message: Message, _now: float) -> Answer:
-    return Answer(data=[cards.meter_info(device.identity, place) for place in range(len(METER_IDS))])
-
-
-def _sub_device(device: Device, message: Message) -> tuple[SubDevice | None, bool]:
-    """The cabinet that a command speaks of (None: the EMS itself), and whether there is such a one."""
-    uid, key = message.sub_device_uid, message.sub_device_id
-    if uid in (None, "", device.spec.uid) and key in (None, "", 0):
-        return None, True
-    for sub in device.identity.cabinets:
-        if uid in (None, "", sub.uid) and (key in (None, "", 0) or str(key) in (str(sub.id), sub.uid)):
-            return sub, True
-    return None, False
-
-
-_LOOKUPS: dict[tuple[str, str], Work] = {
-    ("device_info", "sync"): _device_sync,
-    ("device_info", "list"): _device_list,
-    ("elemeter_info", "sync"): _meter_sync,
-    ("elemeter_info", "list"): _meter_list,
-}
 
 _read_head = msgspec.json.Decoder(_Head).decode

@@ -60,11 +60,36 @@ class Spec(msgspec.Struct, frozen=True):
     power_factor: float = 0.95
 
 
+class Order(msgspec.Struct, frozen=True):
+    """A slot of a schedule: from minute `start` to minute `end` of the days that it is for, the storage runs at `kw` (positive:
+    charge). Months, weekdays (0 = Monday) and dates count from 0; None is any."""
+
+    start: int
+    end: int
+    kw: float
+    months: frozenset[int]
+    week_days: frozenset[int] | None = None
+    dates: frozenset[int] | None = None
+    year: int | None = None
+
+    def holds(self, local: datetime) -> bool:
+        """Whether it is for this moment."""
+        return (
+            self.start <= local.hour * 60 + local.minute < self.end
+            and local.month - 1 in self.months
+            and (self.week_days is None or local.weekday() in self.week_days)
+            and (self.dates is None or local.day - 1 in self.dates)
+            and self.year in (None, local.year)
+        )
+
+
 class Plan(msgspec.Struct, frozen=True):
-    """What the EMS was told. `demand_kw` are twelve monthly import limits, January first; `export_kw` bounds what flows back."""
+    """What the EMS was told. `demand_kw` are twelve monthly import limits, January first; `export_kw` bounds what flows back;
+    the first of `orders` that holds says what the storage does, within those limits."""
 
     demand_kw: tuple[float, ...] | None = None
     export_kw: float | None = None
+    orders: tuple[Order, ...] = ()
 
 
 class Meter(msgspec.Struct, frozen=True):
@@ -152,7 +177,7 @@ def step(state: State, dt: float) -> State:
     load = load_kw(spec.seed, middle, spec.utc_offset_s, spec.base_kw, spec.swing_kw)
     sun = irradiance(middle, spec.latitude, spec.longitude) * cloudiness(spec.seed, middle)
     pv = spec.pv_peak_kw * _PV_LOSSES * sun / 1000.0
-    storage = _settle(state, _wish(state.plan, battery, local.month, period, load, pv), dt)
+    storage = _settle(state, _wish(state.plan, battery, local, period, load, pv), dt)
     export = state.plan.export_kw
     if export is not None:
         pv = min(pv, max(0.0, load + storage + export))
@@ -186,19 +211,22 @@ def _local(spec: Spec, at: float) -> datetime:
     return datetime.fromtimestamp(at + spec.utc_offset_s, UTC)
 
 
-def _wish(plan: Plan, battery: Battery, month: int, period: int, load: float, pv: float) -> float:
-    """What the EMS asks of the storage, kW: charge in the valley and from surplus sun, serve the load at the peak, and keep
-    the gateway between the export and the demand limit."""
+def _wish(plan: Plan, battery: Battery, local: datetime, period: int, load: float, pv: float) -> float:
+    """What the EMS asks of the storage, kW: what its schedule says; else charge in the valley and from surplus sun, and serve the
+    load at the peak. Either way it keeps the gateway between the export and the demand limit."""
     net = load - pv
     wish = 0.0
-    if period == VALLEY:
+    order = next((order for order in plan.orders if order.holds(local)), None) if plan.orders else None
+    if order is not None:
+        wish = order.kw
+    elif period == VALLEY:
         wish = 0.6 * battery.power_kw
     elif period in (SHARP, PEAK):
         wish = -min(battery.power_kw, max(net, 0.0))
-    if net < 0:
+    if net < 0 and order is None:
         wish = max(wish, -net)
     if plan.demand_kw is not None:
-        wish = min(wish, plan.demand_kw[month - 1] - net)
+        wish = min(wish, plan.demand_kw[local.month - 1] - net)
     if plan.export_kw is not None:
         wish = max(wish, -plan.export_kw - net)
     return wish

@@ -1,8 +1,8 @@
 """Strategies that a platform may set on a device: one generic store, and one row for each kind of strategy.
 
 A row says how many there may be, what a good one is, how it is shown and what it does to the site. Create, update, delete,
-update_all, sync and the list that a device posts after a change are the same for every row (page overdemand; the other strategy
-pages have the same verbs).
+update_all, sync and the list that a device posts after a change are the same for every row (pages overdemand and the three charge
+strategies).
 """
 
 from __future__ import annotations
@@ -14,28 +14,30 @@ import msgspec
 
 from schemas import kinds
 from schemas.envelope import CODE_ACCEPTED, CODE_INVALID, Message
-from simulator import cards
+from simulator import cards, charging
 from simulator.identity import METER_IDS
 from simulator.readouts import Fields
-from simulator.site import GATEWAY, Plan
+from simulator.site import GATEWAY
 
 if TYPE_CHECKING:
     from simulator.device import Device
 
 ENABLED = 1
-OVERDEMAND_LIMIT = 8
-"""Strategies of one kind that a device takes; the vendor states no number for this page."""
+STRATEGY_LIMIT = 8
+"""Strategies of one kind that a device takes; the vendor states no number."""
 
 UPDATED_BY = "user: 1-platform"
 
 
 class Answer(NamedTuple):
-    """What a device says to a command. `post` names a strategy kind whose list the device posts because it changed."""
+    """What a device says to a command. `post` names a strategy kind whose list the device posts because it changed; `then` is the
+    data of a second answer."""
 
     code: int = CODE_ACCEPTED
     msg: str = ""
     data: object = None
     post: str | None = None
+    then: object = None
 
 
 class Shelf:
@@ -56,13 +58,16 @@ class Shelf:
 
 
 class Strategy(NamedTuple):
-    """One kind of strategy. `check` gives what is wrong with the fields or None; `act` makes the site follow what is kept."""
+    """One kind of strategy. `check` gives what is wrong with the fields or None; `act` makes the site follow what is kept;
+    `made` is what a created one's id is called in the answer, `merges` whether an update keeps what it does not name."""
 
     feature: str
-    limit: int
-    check: Callable[[Fields], str | None]
+    check: Callable[[Device, Fields], str | None]
     show: Callable[[Device, int, Fields, float], Fields]
     act: Callable[[Device, float], None]
+    made: str = "policy_id"
+    merges: bool = False
+    limit: int = STRATEGY_LIMIT
     post: str = "list"
 
 
@@ -88,11 +93,26 @@ def _create(device: Device, row: Strategy, message: Message, now: float) -> Answ
     fields = _fields(message.data)
     if len(shelf.items) >= row.limit:
         return refuse(f"at most {row.limit} strategies of {row.feature}")
-    if wrong := row.check(fields):
+    if wrong := row.check(device, fields):
         return refuse(wrong)
     made = shelf.add(_stamped(fields, {}, now))
     row.act(device, now)
-    return Answer(data={"id": made}, post=row.feature)
+    return Answer(data={row.made: made}, post=row.feature)
+
+
+def _by_node(device: Device, row: Strategy, message: Message, now: float) -> Answer:
+    """The strategy of a branch: made if there is none, else changed. The branch itself is checked by the row."""
+    shelf = device.shelves[row.feature]
+    fields = _fields(message.data)
+    known = (key for key, old in shelf.items.items() if old.get(charging.NODE) == fields[charging.NODE])
+    key = next(known, None)
+    if key is None:
+        return _create(device, row, message, now)
+    if wrong := row.check(device, fields):
+        return refuse(wrong)
+    shelf.items[key] = _stamped(fields, shelf.items[key], now)
+    row.act(device, now)
+    return Answer(data={row.made: key}, post=row.feature)
 
 
 def _update(device: Device, row: Strategy, message: Message, now: float) -> Answer:
@@ -102,8 +122,8 @@ def _update(device: Device, row: Strategy, message: Message, now: float) -> Answ
     old = shelf.items.get(key) if isinstance(key, int) else None
     if old is None:
         return refuse(f"no strategy with id {key} in {row.feature}")
-    fields = old | fields
-    if wrong := row.check(fields):
+    fields = old | fields if row.merges else fields
+    if wrong := row.check(device, fields):
         return refuse(wrong)
     shelf.items[fields["id"]] = _stamped(fields, old, now)
     row.act(device, now)
@@ -130,7 +150,7 @@ def _update_all(device: Device, row: Strategy, message: Message, now: float) -> 
         key = fields.get("id")
         if key is not None and (key not in shelf.items or key in seen):
             return refuse(f"data[{n}]: no strategy with id {key} in {row.feature}, or it is named twice")
-        if wrong := row.check(fields):
+        if wrong := row.check(device, fields):
             return refuse(f"data[{n}]: {wrong}")
         if key is not None:
             seen.add(key)
@@ -157,7 +177,7 @@ def _stamped(fields: Fields, old: Fields, now: float) -> Fields:
     return fields
 
 
-def _overdemand_wrong(fields: Fields) -> str | None:
+def _overdemand_wrong(_device: Device, fields: Fields) -> str | None:
     limits = fields.get("over_demand_condition")
     if not isinstance(limits, list) or len(limits) != 12 or any(limit < 0 for limit in limits):
         return "over_demand_condition needs twelve limits of 0 kW or more, January first"
@@ -208,11 +228,15 @@ def _overdemand_acts(device: Device, now: float) -> None:
     demands = [x["over_demand_condition"] for x in mine if x.get("over_demand_status") == ENABLED]
     exports = [float(x.get("streaming_condition", 0)) for x in mine if x.get("streaming_status") == ENABLED]
     demand = tuple(float(min(month)) for month in zip(*demands, strict=True)) if demands else None
-    device.follow(Plan(demand, min(exports) if exports else None), now)
+    export = min(exports) if exports else None
+    device.follow(msgspec.structs.replace(device.site.plan, demand_kw=demand, export_kw=export), now)
 
 
 STRATEGIES: tuple[Strategy, ...] = (
-    Strategy("streaming_overdemand", OVERDEMAND_LIMIT, _overdemand_wrong, _overdemand_shown, _overdemand_acts),
+    Strategy("streaming_overdemand", _overdemand_wrong, _overdemand_shown, _overdemand_acts, "id", merges=True),
+    Strategy("charge", charging.charge_wrong, charging.charge_shown, charging.charge_acts),
+    Strategy("charge_photovoltaic", charging.photovoltaic_wrong, charging.photovoltaic_shown, charging.keeps),
+    Strategy("charge_pail", charging.pail_wrong, charging.pail_shown, charging.keeps),
 )
 """A further kind of strategy is a row here."""
 
@@ -224,6 +248,7 @@ VERBS: dict[str, Handler] = {
     "update": _update,
     "delete": _delete,
     "update_all": _update_all,
+    "by_node": _by_node,
 }
 
 

@@ -21,9 +21,9 @@ from bridge.counts import Counts
 from bridge.errors import Conflict, Exhausted, NotFound, StoreError, Unprocessable
 from bridge.store.ledger import Ledger, StoredCommand
 from schemas import kinds
-from schemas.envelope import Message
+from schemas.envelope import CODE_ACCEPTED, Message
 from schemas.errors import Invalid
-from schemas.kind import TIMEOUT_S
+from schemas.kind import TIMEOUT_S, Verdict
 from schemas.kinds import Kind
 from schemas.topics import Address
 
@@ -97,25 +97,29 @@ class Commands:
         return None
 
     def answer(self, record: Record, address: Address, kind: Kind, message: Message, now: int) -> Reject | None:
-        """A device answered: the row that settles the command, if there is one. A result that names another device's command
-        is refused."""
+        """A device answered: the row that settles the command, if there is one, or says how far it has come. A result that
+        names another device's command is refused."""
         mids, wrong = self._asked(address.device, kind, message)
         if wrong:
             return Reject("wrong_device", "$.reply", f"command {mids[0]} was sent to another device")
         if not mids:
             record.effects.append(lambda: self._counts.add("ems_bridge_results_unsolicited"))
             return None
-        code, msg = message.code, message.msg or ""
-        outcome = "succeeded" if code in (None, 200) else "rejected"
+        verdict = _verdict(kind, message)
+        code, msg = message.code, message.msg or verdict.text
         body = _ordered.encode(message.data).decode() if message.data is not None else None
-        asked = _ordered.encode(mids).decode()
-        record.rows.append(
-            ("command_answer", (asked, address.device, now, code, msg, body, "the device answered", outcome))
-        )
+        said = (_ordered.encode(mids).decode(), address.device, now, code, msg, body)
+        if verdict.outcome == "progress":
+            record.rows.append(("command_progress", (*said, "the device answered in between")))
+        else:
+            record.rows.append(("command_answer", (*said, "the device answered", verdict.outcome)))
 
         def after() -> None:
+            progress = record.results.get("command_progress")
             found = record.results.get("command_answer")
-            if found is None:
+            if progress is not None:
+                self.flow.progressed(str(progress[0]), code, msg)
+            elif found is None:
                 self._counts.add("ems_bridge_results_unsolicited")
             elif found[2] == 1:
                 self.flow.settled(str(found[0]), str(found[1]), code, msg)
@@ -310,6 +314,16 @@ _FULL = f"the device has {OPEN_KEPT} open commands; wait until some have an outc
 def digest(uid: str, kind: Kind, message: Message) -> bytes:
     """What makes two commands the same: device, sort, sub-device and data; not when or on which topic they were sent."""
     return hashlib.sha256(_ordered.encode([uid, kind.suffix, _sub_device(message), message.data])).digest()
+
+
+def _verdict(kind: Kind, message: Message) -> Verdict:
+    """What a result says of its command: a code that refuses, else its data where its kind reads that, else the code."""
+    if message.code not in (None, CODE_ACCEPTED):
+        return Verdict("rejected", "")
+    said = kind.verdict(message.data) if kind.verdict is not None else None
+    if said is not None:
+        return said
+    return Verdict("succeeded" if kind.verdict is None or message.code is not None else "progress", "")
 
 
 def _sub_device(message: Message) -> str:

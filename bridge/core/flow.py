@@ -264,6 +264,13 @@ class Flow:
         self._release(command)
         self._next(command.device)
 
+    def progressed(self, mid: str, code: int | None, msg: str) -> None:
+        """After COMMIT: the device answered, and will again. Its deadline stays."""
+        command = self.open.get(mid)
+        if command is not None:
+            command.state = "delivered"
+            self._announce(mid, command.device, "delivered", code, msg)
+
     async def outcome(self, mid: str, seconds: float) -> None:
         """Wait until the command settles, at most `seconds`."""
         bell: asyncio.Future[None] = asyncio.get_running_loop().create_future()

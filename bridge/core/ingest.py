@@ -169,7 +169,8 @@ class Ingest:
             reject = self._commands.answer(record, address, kind, message, now)
         if reject is None:
             self._store(record, place, kind, message, payload, now)
-            record.routes.append(Route(place.topics, payload, qos, retain))
+            topics = place.topics if not kind.also else _with_own(place, kind)
+            record.routes.append(Route(topics, payload, qos, retain))
         return reject
 
     def _take_command(
@@ -204,7 +205,7 @@ class Ingest:
         self._presences.uses(device.uid, address.scheme)
         self._seq = seq = self._seq + 1
         form = variant(kind, message)
-        row = (seq, now, device.uid, place.topics[0], place.suffix, message.mid, message.timestamp, form, payload)
+        row = (seq, now, device.uid, place.topics[0], kind.suffix, message.mid, message.timestamp, form, payload)
         record.rows.append(("report", row))
         self._counts.values[_STORED] += 1
         wanted = self._events.wants("reading")
@@ -216,8 +217,8 @@ class Ingest:
                 record.rows.append(("outbox", (seq, now, uid, _json.encode(lines).decode())))
             if wanted:
                 record.effects.append(lambda: self._tell_readings(uid, lines))
-        if self._events.wants("message") or (self._events.wants("alarm") and address.feature == "alarm"):
-            record.effects.append(lambda: self._tell_message(place, payload, seq, now))
+        if self._events.wants("message") or (kind.event and self._events.wants(kind.event)):
+            record.effects.append(lambda: self._tell_message(place, kind, payload, seq, now))
 
     def _refuse(
         self,
@@ -303,7 +304,7 @@ class Ingest:
                 "reading", uid, {"device": uid, "asset": asset, "timestamp": timestamp, "values": values}
             )
 
-    def _tell_message(self, place: Place, payload: bytes, seq: int, now: int) -> None:
+    def _tell_message(self, place: Place, kind: Kind, payload: bytes, seq: int, now: int) -> None:
         uid = place.address.device
         data = {
             "seq": seq,
@@ -313,8 +314,14 @@ class Ingest:
             "body": msgspec.Raw(payload),
         }
         self._events.publish("message", uid, data)
-        if place.address.feature == "alarm":
-            self._events.publish("alarm", uid, data)
+        if kind.event:
+            self._events.publish(kind.event, uid, data)
+
+
+def _with_own(place: Place, kind: Kind) -> tuple[str, ...]:
+    """Where a message is heard that may come on another's topic: there, and on its own, where its asker listens."""
+    own = (topic.removesuffix(place.suffix) + kind.suffix for topic in place.topics)
+    return tuple(dict.fromkeys((*place.topics, *own)))
 
 
 def variant(kind: Kind, message: Message) -> str:

@@ -64,6 +64,14 @@ WHERE mid = (
   ORDER BY asked.answers > 0, asked.state = 'timed_out', each.key LIMIT 1
 ) RETURNING mid, state, answers
 """
+_COMMAND_PROGRESS = """
+UPDATE commands SET state = 'delivered', changed_at = ?3, delivered_at = coalesce(delivered_at, ?3),
+  code = ?4, msg = ?5, answer = ?6, cause = ?7
+WHERE mid = (
+  SELECT asked.mid FROM json_each(?1) AS each CROSS JOIN commands AS asked ON asked.mid = each.value
+  WHERE asked.device = ?2 AND asked.state IN ('sent', 'delivered') ORDER BY each.key LIMIT 1
+) RETURNING mid
+"""
 
 STATEMENTS: dict[str, Statement] = {
     "report": Statement(_REPORT, INSERTS, bulk=True, body=True, also=_LATEST),
@@ -83,10 +91,12 @@ STATEMENTS: dict[str, Statement] = {
     "command_same": Statement("SELECT digest = ?2 FROM commands WHERE mid = ?1", ORDERED),
     "command_move": Statement(_COMMAND_MOVE, ORDERED),
     "command_answer": Statement(_COMMAND_ANSWER, ORDERED),
+    "command_progress": Statement(_COMMAND_PROGRESS, ORDERED),
 }
 """Rows of `command_move`: (mid, state, at, cause, terminal, JSON list of states it may leave); of `command_answer`:
 (JSON list of the mids that may be meant, device, at, code, msg, answer, cause, 'succeeded' | 'rejected'); it gives (mid, state,
-answers), and only where answers is 1 has it changed more than that count."""
+answers), and only where answers is 1 has it changed more than that count. `command_progress` takes the first seven of these and
+gives (mid)."""
 
 
 class StoredCommand(msgspec.Struct, frozen=True):

@@ -28,6 +28,9 @@ def vendor_samples() -> list[VendorSample]:
     return found
 
 
+COMMAND_DATA: dict[str, Any] = json.loads((DATA / "commands.json").read_text("utf-8"))
+"""A good body for every command that carries one, by `feature/action`."""
+
 MID = "ee2e8f09-b280-4e4d-bcb9-1529b703cfed"
 NOW = 1_705_980_251_899
 

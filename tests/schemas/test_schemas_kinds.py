@@ -17,7 +17,7 @@ from schemas.kind import Kind
 from schemas.kinds import KINDS, command, encode, find, resolve, result_of, roundtrip, unknown_keys
 
 COMMANDS = [kind for kind in KINDS if kind.kind == "command"]
-CHANGING = {"create", "update", "delete", "update_all"}
+CHANGING = {"create", "update", "delete", "update_all", "by_node", "set", "setting", "upgrade", "emu_upgrade"}
 
 
 def test_keys_suffixes_and_types_name_one_kind_each() -> None:

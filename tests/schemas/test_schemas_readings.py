@@ -165,6 +165,17 @@ def test_nothing_measured_gives_nothing(data: Any) -> None:
     assert samples(data) == {}
 
 
+@pytest.mark.parametrize(("sub", "part"), [({"sub_device_id": 2}, "regulation.2"), ({}, "regulation.0")])
+def test_a_set_point_of_the_grid_is_a_power_and_a_start_is_none(sub: dict[str, Any], part: str) -> None:
+    def read(instruction: dict[str, Any], signs: dict[str, float] | None = None) -> list[Sample]:
+        body = message("grid_fm_receive", instruction | {"receive_time": NOW}, **sub)
+        return extract(*resolve("grid_fm/receive/post", json.dumps(body).encode()), signs)
+
+    assert read({"type": "power", "value": -100.5}) == [Sample(part, NOW, {"regulation_power": -100.5})]
+    assert read({"type": "power", "value": 7}, {"regulation": -1.0})[0].values == {"regulation_power": -7}
+    assert read({"type": "status", "value": 1}) == []
+
+
 TEXT = st.text(max_size=80)
 
 
@@ -189,9 +200,10 @@ def test_points_agree_with_the_tables_units() -> None:
     checked = 0
     for struct, reader in _READERS.items():
         properties = msgspec.json.schema(struct)["$defs"][struct.__name__]["properties"]
+        encoded = {field.name: field.encode_name for field in msgspec.structs.fields(struct)}
         for name in reader.names:
-            point = POINTS[name]
-            (unit,) = {option.get("x-unit") for option in properties[name]["anyOf"] if option["type"] == "number"}
+            point, shown = POINTS[name], properties[encoded[name]]
+            (unit,) = {option.get("x-unit") for option in shown.get("anyOf", [shown]) if option["type"] == "number"}
             assert unit in {point.unit, None} or (name, unit) == ("total_apparent_power", "kVar"), (struct, name)
             checked += 1
     assert checked > 150

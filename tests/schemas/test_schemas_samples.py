@@ -17,7 +17,7 @@ VARIANTS = {"device-event": ":v1", "device-event-1": ":v2", "emu-device-event": 
 
 
 def test_there_are_samples_of_every_page() -> None:
-    assert len(SAMPLES) == 31
+    assert len(SAMPLES) == 84
     assert {sample.suffix for sample in SAMPLES} <= {kind.suffix for kind in KINDS}
 
 
@@ -78,4 +78,4 @@ def test_reports_give_readings_and_nothing_else_does() -> None:
         kind, message = resolve(sample.suffix, sample.payload)
         has = bool(extract(kind, message))
         climate_only = sample.file == "device-event-1__report_regular_post_1.json"
-        assert has == (kind.feature == "report" and not climate_only), sample.file
+        assert has == (kind.feature in {"report", "grid_fm"} and not climate_only), sample.file

@@ -13,19 +13,30 @@ from schemas import kinds
 from schemas.kind import Kind
 from simulator.device import REMEMBERED, Device
 from simulator.identity import Identities, Version, device_specs, with_credentials
-from simulator.strategies import OVERDEMAND_LIMIT
+from simulator.strategies import STRATEGY_LIMIT
 
 START = 1_750_003_200.0
 SAMPLES = Path(__file__).parents[1] / "data"
 COMMANDS = [kind for kind in kinds.KINDS if kind.kind == "command"]
 GOOD = {"over_demand_status": 1, "streaming_status": 2, "individual_phase_streaming_status": 2, "ele_meter_id": 9}
 GOOD |= {"over_demand_condition": [300] * 12, "dynamic_demand_percentage": 80, "dynamic_demand_status": 2}
-OVERDEMAND = {
-    "create": GOOD,
-    "update": GOOD | {"id": 1},
-    "delete": {"id": 1},
-    "update_all": [GOOD | {"device_type": 2}],
-}
+DATA: dict[str, Any] = msgspec.json.decode((SAMPLES / "commands.json").read_bytes())
+EMU_ONLY = {("charge", "setting")}
+
+
+def good(kind: Kind) -> Any:
+    return DATA.get(f"{kind.feature}/{kind.action}")
+
+
+def owner(kind: Kind) -> Device:
+    """A device that serves the command; strategy 1 of its kind exists."""
+    if (kind.feature, kind.action) in EMU_ONLY:
+        return make("emu")
+    device = make("v2")
+    create = kinds.command(kind.feature, "create")
+    if create is not None and not device.shelves[kind.feature].items:
+        assert answer_of(device, create, command(create, good(create)), START)["code"] == 200
+    return device
 
 
 @pytest.fixture
@@ -64,51 +75,66 @@ def answer_of(device: Device, kind: Kind, payload: bytes, now: float = START + 5
 
 
 @pytest.mark.parametrize("kind", COMMANDS, ids=lambda kind: kind.key)
-def test_every_command_is_answered_as_its_result_kind(ems: Device, kind: Kind) -> None:
-    data = OVERDEMAND[kind.action] if kind.needs_data else None
-    payload = command(kind, data)
-    posts = ems.handle(f"v1/wudun/PK1/EMS00002/{kind.suffix}", payload, START + 5)
+def test_every_command_is_answered_as_its_result_kind(kind: Kind) -> None:
+    device = owner(kind)
+    topic, payload = f"v1/wudun/PK1/{device.spec.uid}/", command(kind, good(kind))
+    posts = device.handle(topic + kind.suffix, payload, START + 5)
     result = kinds.result_of(kind)
     assert result is not None
-    suffix, message = posts[0][0].split("/", 4)[4], result.decode(posts[0][1])
-    assert suffix == result.suffix
-    assert (message.code, message.msg, message.device_uid) == (200, "", "EMS00002")
-    assert message.reply == msgspec.json.decode(payload)["mid"] != message.mid
-    assert message.timestamp == (START + 5) * 1000
-    assert kinds.unknown_keys(result, posts[0][1]) == ()
-    assert (message.data is not None) == (result.data is not None)
-    lists = [topic for topic, _ in posts[1:]]
-    assert lists == ([f"v1/wudun/PK1/EMS00002/{kind.feature}/list/post"] if kind.changes else [])
+    answers = [body for where, body in posts if where == topic + result.suffix]
+    for body in answers:
+        message = result.decode(body)
+        assert (message.code, message.msg, message.device_uid) == (200, "", device.spec.uid)
+        assert message.reply == msgspec.json.decode(payload)["mid"] != message.mid
+        assert message.timestamp == (START + 5) * 1000
+        assert kinds.unknown_keys(result, body) == ()
+        assert (message.data is not None) == (result.data is not None)
+    changed = kind.changes and kind.feature in device.shelves and device.spec.version != "emu"
+    lists = posts[len(answers) :]
+    assert [where for where, _ in lists] == ([f"{topic}{kind.feature}/list/post"] if changed else [])
+    for where, body in lists:
+        (listing,) = kinds.find(where.removeprefix(topic))
+        assert kinds.unknown_keys(listing, body) == ()
+    assert device.handle(topic + kind.suffix, payload, START + 9) == posts[: len(answers)]
 
 
 @pytest.mark.parametrize("kind", COMMANDS, ids=lambda kind: kind.key)
-def test_every_command_with_a_wrong_value_gets_400(ems: Device, kind: Kind) -> None:
-    before = ems.shelves["streaming_overdemand"].items.copy()
-    answer = answer_of(ems, kind, command(kind, sub_device_id=[1]))
+def test_every_command_with_a_wrong_value_gets_400(kind: Kind) -> None:
+    device = owner(kind)
+    before = kept(device)
+    answer = answer_of(device, kind, command(kind, good(kind), sub_device_id=[1]))
     assert answer["code"] == 400
     assert "sub_device_id" in answer["msg"]
+    assert answer_of(device, kind, command(kind, good(kind), sub_device_id=44))["code"] == 400
     if kind.needs_data:
-        assert answer_of(ems, kind, command(kind, "?"))["code"] == 400
-        assert answer_of(ems, kind, command(kind))["code"] == 400
-    assert ems.shelves["streaming_overdemand"].items == before
+        assert answer_of(device, kind, command(kind, "?"))["code"] == 400
+        assert answer_of(device, kind, command(kind))["code"] == 400
+    assert kept(device) == before
+
+
+def kept(device: Device) -> Any:
+    return (
+        {name: shelf.items.copy() for name, shelf in device.shelves.items()},
+        device.settings.copy(),
+        device.site.plan,
+    )
 
 
 @pytest.mark.parametrize("kind", COMMANDS, ids=lambda kind: kind.key)
-def test_an_emu_refuses_what_is_not_its_own(kind: Kind) -> None:
-    emu = make("emu")
-    answer = answer_of(emu, kind, command(kind, OVERDEMAND.get(kind.action)))
+def test_a_device_refuses_what_is_not_its_own(kind: Kind) -> None:
+    other = make("v2" if (kind.feature, kind.action) in EMU_ONLY else "emu")
+    answer = answer_of(other, kind, command(kind, good(kind)))
     assert (answer["code"], answer["msg"]) == (400, f"unknown command {kind.feature}/{kind.action}")
 
 
 @pytest.mark.parametrize("kind", COMMANDS, ids=lambda kind: kind.key)
-def test_rejecting_does_nothing(ems: Device, kind: Kind) -> None:
-    before = ems.shelves["streaming_overdemand"].items.copy()
-    ((topic, payload),) = ems.reject(
-        f"v1/wudun/PK1/EMS00002/{kind.suffix}", command(kind, OVERDEMAND.get(kind.action)), START
-    )
+def test_rejecting_does_nothing(kind: Kind) -> None:
+    device = owner(kind)
+    before = kept(device)
+    ((topic, payload),) = device.reject(f"v1/wudun/PK1/EMS00002/{kind.suffix}", command(kind, good(kind)), START)
     assert topic.endswith("/result")
     assert msgspec.json.decode(payload)["code"] == 400
-    assert ems.shelves["streaming_overdemand"].items == before
+    assert kept(device) == before
 
 
 @pytest.mark.parametrize("action", ["create", "update", "delete", "update_all", "sync"])
@@ -152,7 +178,7 @@ def test_strategies_are_created_changed_and_deleted(ems: Device) -> None:
         ("create", {name: value for name, value in GOOD.items() if name != "over_demand_status"}, "over_demand_status"),
         ("update_all", [GOOD, GOOD | {"ele_meter_id": 4}], "data[1]"),
         ("update_all", [GOOD | {"id": 1}, GOOD | {"id": 1}], "data[1]"),
-        ("update_all", [GOOD] * (OVERDEMAND_LIMIT + 1), "at most"),
+        ("update_all", [GOOD] * (STRATEGY_LIMIT + 1), "at most"),
     ],
 )
 def test_a_wrong_id_or_value_is_refused_and_changes_nothing(ems: Device, action: str, data: object, said: str) -> None:
@@ -164,9 +190,9 @@ def test_a_wrong_id_or_value_is_refused_and_changes_nothing(ems: Device, action:
 
 
 def test_only_so_many_strategies_are_taken(ems: Device) -> None:
-    codes = [ask(ems, "create", GOOD)["code"] for _ in range(OVERDEMAND_LIMIT + 1)]
-    assert codes == [200] * (OVERDEMAND_LIMIT - 1) + [400] * 2
-    assert len(ems.shelves["streaming_overdemand"].items) == OVERDEMAND_LIMIT
+    codes = [ask(ems, "create", GOOD)["code"] for _ in range(STRATEGY_LIMIT + 1)]
+    assert codes == [200] * (STRATEGY_LIMIT - 1) + [400] * 2
+    assert len(ems.shelves["streaming_overdemand"].items) == STRATEGY_LIMIT
 
 
 def test_the_same_mid_is_executed_once(ems: Device) -> None:
@@ -261,7 +287,9 @@ def test_a_device_greets_then_reports_at_its_interval() -> None:
     assert greetings == [
         *["device_info/details/post"] * (1 + cabinets),
         *["elemeter_info/details/post"] * 4,
-        "streaming_overdemand/list/post",
+        "power_node/list/post",
+        *["charge_percentage/details/post", "safety/details/post"] * cabinets,
+        *[f"{name}/list/post" for name in ("streaming_overdemand", "charge", "charge_photovoltaic", "charge_pail")],
     ]
     assert START <= device.next_due < START + 60
     assert device.due(device.next_due - 0.001) == []

@@ -1,0 +1,195 @@
+"""What a simulated device does for each command that is no strategy's: tell what is so, take settings, update itself.
+
+An EMS serves the pages of the level-2 EMS, an EMU its own schedule (page emu-charge-policy).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from schemas.envelope import Message
+from simulator import cards, charging
+from simulator.identity import METER_IDS, SubDevice
+from simulator.readouts import Fields
+from simulator.site import GATEWAY
+from simulator.strategies import BY_FEATURE, VERBS, Answer, refuse
+
+if TYPE_CHECKING:
+    from simulator.device import Device
+
+Work = Callable[["Device", Message, float], Answer]
+
+CONTROLS: dict[str, Fields] = {
+    "pcs_control": {
+        "pcs_fault_reset": 0,
+        "pcs_device_startup": 1,
+        "pcs_device_stop": 0,
+        "pcs_remote_emergency_stop": 0,
+        "pcs_reset_cumulative_charge": 0,
+        "pcs_reset_cumulative_discharge": 0,
+        "pcs_remote_local_setting": 1,
+    },
+    "bms_control": {"battery_system_reset": 0, "high_voltage_command": 1},
+    "condition_control": {"power_on": 1, "target_heating_point": 15.0, "target_cooling_point": 25.0},
+}
+"""Feature -> what a cabinet was set to at the works. Settings are kept and told; the site does not follow them."""
+
+UPGRADED = 0b110000001
+"""`emu_upgrade_success` after an update: transferred, the EMU done, everything done."""
+
+_EMU = 3
+_DONE = 5
+
+
+def work_of(device: Device, feature: str, action: str) -> Work | None:
+    """What the device does for a command; None for one that is not its own."""
+    if device.spec.version == "emu":
+        return _EMU_WORK.get((feature, action))
+    row, verb = BY_FEATURE.get(feature), VERBS.get(action)
+    if row is not None and verb is not None:
+        return lambda device, message, now: verb(device, row, message, now)
+    return _EMS_WORK.get((feature, action))
+
+
+def addressed(device: Device, message: Message) -> tuple[SubDevice | None, bool]:
+    """The cabinet that a command speaks of (None: the EMS itself), and whether there is such a one."""
+    uid, key = message.sub_device_uid, message.sub_device_id
+    if uid in (None, "", device.spec.uid) and key in (None, "", 0):
+        return None, True
+    for sub in device.identity.cabinets:
+        if uid in (None, "", sub.uid) and (key in (None, "", 0) or str(key) in (str(sub.id), sub.uid)):
+            return sub, True
+    return None, False
+
+
+def _device_sync(device: Device, message: Message, _now: float) -> Answer:
+    return Answer(data=cards.device_info(device.identity, addressed(device, message)[0]))
+
+
+def _device_list(device: Device, _message: Message, _now: float) -> Answer:
+    return Answer(data=[cards.device_info(device.identity, sub) for sub in device.identity.cabinets])
+
+
+def _meter_sync(device: Device, _message: Message, _now: float) -> Answer:
+    """The command names no meter: the gateway meter is told."""
+    return Answer(data=cards.meter_info(device.identity, GATEWAY))
+
+
+def _meter_list(device: Device, _message: Message, _now: float) -> Answer:
+    return Answer(data=[cards.meter_info(device.identity, place) for place in range(len(METER_IDS))])
+
+
+def _node_sync(device: Device, _message: Message, _now: float) -> Answer:
+    return Answer(data=cards.power_nodes(device.identity))
+
+
+def _depth_sync(_device: Device, _message: Message, _now: float) -> Answer:
+    return Answer(data=cards.charge_depth())
+
+
+def _safety_sync(_device: Device, _message: Message, _now: float) -> Answer:
+    return Answer(data=cards.safety())
+
+
+def _control_set(feature: str) -> Work:
+    """What a command names is set, of one cabinet or, without a sub-device, of all."""
+
+    def work(device: Device, message: Message, _now: float) -> Answer:
+        wanted: Fields = msgspec.to_builtins(message.data)
+        sub, _ = addressed(device, message)
+        for each in device.identity.cabinets if sub is None else (sub,):
+            kept = device.settings.setdefault((feature, each.id), dict(CONTROLS[feature]))
+            kept.update(wanted)
+        return Answer()
+
+    return work
+
+
+def _control_sync(feature: str) -> Work:
+    """The settings of one cabinet; without a sub-device, of the first."""
+
+    def work(device: Device, message: Message, _now: float) -> Answer:
+        sub = addressed(device, message)[0] or device.identity.cabinets[0]
+        return Answer(data=dict(device.settings.get((feature, sub.id), CONTROLS[feature])))
+
+    return work
+
+
+def _upgrade(device: Device, message: Message, _now: float) -> Answer:
+    """Every image is a good one: prepared (2), then updated (4)."""
+    old, new = _version(device, 0), _version(device, 0, 1)
+    commit = message.data.md5_code[:12]
+    begun = {"source": message.data.source, "version": old, "target_version": new, "target_commit_sha": commit}
+    return Answer(
+        data=begun | {"status": 2},
+        then=begun | {"version": new, "final_version": new, "final_commit_sha": commit, "status": 4},
+    )
+
+
+def _emu_version(device: Device, _message: Message, _now: float) -> Answer:
+    return Answer(data=[_emu(device, sub) for sub in device.identity.cabinets])
+
+
+def _emu_upgrade(device: Device, message: Message, _now: float) -> Answer:
+    """The order goes to the EMU, which is done at once."""
+    sub = addressed(device, message)[0] or device.identity.cabinets[0]
+    _version(device, sub.id, 1)
+    return Answer(data={"device_id": sub.id, "download_status": 1})
+
+
+def _emu_upgrade_result(device: Device, message: Message, _now: float) -> Answer:
+    return Answer(data=_emu(device, addressed(device, message)[0] or device.identity.cabinets[0]))
+
+
+def _emu(device: Device, sub: SubDevice) -> Fields:
+    done = ("ota", sub.id) in device.settings
+    return {
+        "device_id": sub.id,
+        "status": 1,
+        "emu_upgrade_success": UPGRADED if done else 0,
+        "emu_upgrade_device": _EMU if done else None,
+        "emu_upgrade_status": _DONE if done else None,
+        "emu_upgrade_content": 100 if done else None,
+        "emu_product_sn": f"emu-{_version(device, sub.id)}",
+    }
+
+
+def _version(device: Device, number: int, more: int = 0) -> str:
+    """What runs on a cabinet's EMU, or on the EMS itself (0), after `more` updates."""
+    if more:
+        kept = device.settings.setdefault(("ota", number), {"updates": 0})
+        kept["updates"] += more
+    return f"v1.{device.settings.get(('ota', number), {}).get('updates', 0)}.0"
+
+
+def _schedule(device: Device, message: Message, now: float) -> Answer:
+    """An EMU's schedule replaces the one before."""
+    fields: Fields = msgspec.to_builtins(message.data)
+    if wrong := charging.slots_wrong(fields):
+        return refuse(wrong)
+    device.settings["charge", 0] = fields
+    orders = tuple(charging.orders_of(fields, device.site.spec.battery.cabinets))
+    device.follow(msgspec.structs.replace(device.site.plan, orders=orders), now)
+    return Answer()
+
+
+_EMS_WORK: dict[tuple[str, str], Work] = {
+    ("device_info", "sync"): _device_sync,
+    ("device_info", "list"): _device_list,
+    ("elemeter_info", "sync"): _meter_sync,
+    ("elemeter_info", "list"): _meter_list,
+    ("power_node", "sync"): _node_sync,
+    ("charge_percentage", "sync"): _depth_sync,
+    ("safety", "sync"): _safety_sync,
+    **{(feature, "set"): _control_set(feature) for feature in CONTROLS},
+    **{(feature, "sync"): _control_sync(feature) for feature in CONTROLS},
+    ("ota", "upgrade"): _upgrade,
+    ("ota", "emu_version"): _emu_version,
+    ("ota", "emu_upgrade"): _emu_upgrade,
+    ("ota", "emu_upgrade_result"): _emu_upgrade_result,
+}
+
+_EMU_WORK: dict[tuple[str, str], Work] = {("charge", "setting"): _schedule}

@@ -1,0 +1,140 @@
+"""Timed strategies of a site: what a good one is, how it is shown, what the storage does under it (the charge-strategy pages).
+
+The storage follows its schedules; those of photovoltaics and charging piles are kept and shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from simulator import cards
+from simulator.identity import Identity
+from simulator.readouts import Fields
+from simulator.site import Order
+
+if TYPE_CHECKING:
+    from simulator.device import Device
+
+NODE = "node_id"
+"""Kept of a strategy that was set for a branch; the vendor's list has no field for it."""
+
+_BY_DATE = 1
+_CHARGE, _DISCHARGE = 1, 2
+_FILLER = 21
+_SHOWN = (
+    *("charge_type", "status", "year", "month", "week_day", "dates", "mode"),
+    *("apply_to_all", "settings"),
+)
+
+
+def charge_wrong(device: Device, fields: Fields) -> str | None:
+    """What is wrong with a storage strategy."""
+    known = {sub.id for sub in device.identity.cabinets} | {sub.uid for sub in device.identity.cabinets}
+    asked = (*fields.get("ems_device_ids", ()), *fields.get("ems_device_uids", ()))
+    return slots_wrong(fields) or _strangers(asked, known) or _node_wrong(device.identity, fields)
+
+
+def photovoltaic_wrong(_device: Device, fields: Fields) -> str | None:
+    """What is wrong with a photovoltaic strategy."""
+    return slots_wrong(fields) or _strangers(fields.get("device_ids", ()), {cards.PHOTOVOLTAIC_ID})
+
+
+def pail_wrong(_device: Device, fields: Fields) -> str | None:
+    """What is wrong with a charging-pile strategy."""
+    return slots_wrong(fields) or _strangers(fields.get("device_ids", ()), {cards.PILE_ID})
+
+
+def charge_shown(device: Device, key: int, fields: Fields, _now: float) -> Fields:
+    """A storage strategy as the device lists it."""
+    me = device.identity
+    return _shown(key, fields) | {
+        "ems_devices": [cards.device_info(me, me.cabinets[at]) for at in _covered(me, fields)]
+    }
+
+
+def photovoltaic_shown(device: Device, key: int, fields: Fields, _now: float) -> Fields:
+    """A photovoltaic strategy as the device lists it."""
+    return _shown(key, fields) | {"devices": [cards.photovoltaic(device.identity)]}
+
+
+def pail_shown(device: Device, key: int, fields: Fields, _now: float) -> Fields:
+    """A charging-pile strategy as the device lists it."""
+    return _shown(key, fields) | {"devices": [cards.pile(device.identity)]}
+
+
+def charge_acts(device: Device, now: float) -> None:
+    """The storage follows the strategies that are on, the oldest first; a slot's power is each covered cabinet's."""
+    orders: list[Order] = []
+    for fields in device.shelves["charge"].items.values():
+        orders += orders_of(fields, len(_covered(device.identity, fields)))
+    device.follow(msgspec.structs.replace(device.site.plan, orders=tuple(orders)), now)
+
+
+def keeps(_device: Device, _now: float) -> None:
+    """Kept and shown; the site does not change."""
+
+
+def orders_of(fields: Fields, cabinets: int) -> list[Order]:
+    """What a schedule asks of the storage; nothing while it is off."""
+    if fields["status"] != 1:
+        return []
+    by_date = fields.get("mode") == _BY_DATE
+    months = frozenset(fields["month"])
+    week_days = None if by_date else frozenset(fields["week_day"])
+    dates, year = (frozenset(fields["dates"]), fields["year"]) if by_date else (None, None)
+    found = []
+    for slot in fields["settings"]:
+        start, end = _minutes(slot)
+        sign = {_CHARGE: 1.0, _DISCHARGE: -1.0}.get(slot["cdc_enable_mode"], 0.0)
+        if slot["cdc_enable_mode"] != _FILLER and start < end:
+            found.append(Order(start, end, sign * slot["run_power"] * cabinets + 0.0, months, week_days, dates, year))
+    return found
+
+
+def slots_wrong(fields: Fields) -> str | None:
+    """What is wrong with the slots of a schedule."""
+    for n, slot in enumerate(fields["settings"]):
+        start, end = _minutes(slot)
+        if end < start:
+            return f"settings[{n}] ends before it begins"
+    return None
+
+
+def _shown(key: int, fields: Fields) -> Fields:
+    return {"id": key, "apply_to_all": False, **{name: fields[name] for name in _SHOWN if name in fields}}
+
+
+def _covered(identity: Identity, fields: Fields) -> list[int]:
+    """Places of the cabinets that a strategy is for: those it names, the one of its node, else all."""
+    ids, uids, node = fields.get("ems_device_ids"), fields.get("ems_device_uids"), fields.get(NODE, 0)
+    if ids or uids:
+        return [at for at, sub in enumerate(identity.cabinets) if sub.id in (ids or ()) or sub.uid in (uids or ())]
+    meters = len(cards.METER_NODES)
+    return [at for at in range(len(identity.cabinets)) if node <= meters or node == meters + 1 + at]
+
+
+def _minutes(slot: Fields) -> tuple[int, int]:
+    """Start and end in minutes of the day; an end of 00:00 after a later start is the next midnight."""
+    start = slot["start_hour"] * 60 + slot["start_minute"]
+    end = slot["end_hour"] * 60 + slot["end_minute"]
+    return start, 1440 if end == 0 and start > 0 else end
+
+
+def _strangers(asked: Iterable[Any], known: set[Any]) -> str | None:
+    strange = [str(each) for each in asked if each not in known]
+    return f"no device {', '.join(strange)}; there are {', '.join(sorted(map(str, known)))}" if strange else None
+
+
+def _node_wrong(identity: Identity, fields: Fields) -> str | None:
+    number = fields.get(NODE)
+    if number is None:
+        return None
+    nodes = cards.power_nodes(identity)
+    if all(node["id"] != number for node in nodes):
+        return f"no power node {number}; there are 1 to {len(nodes)}"
+    if not any(node["type"] == 2 and (node["id"] == number or f"-{number}-" in node["path"]) for node in nodes):
+        return f"no storage below power node {number}"
+    return None
