@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import Window
-from harness.wire import Client
+from harness.wire import Client, connect
 
 from bridge.http.auth import MAX_KEY, authoriser
+
+if TYPE_CHECKING:
+    from .conftest import Window
 
 
 @pytest.fixture
@@ -56,8 +58,6 @@ async def test_a_device_with_its_secret_logs_in_while_keys_are_put_off(window: W
     host, _, port = (window.house.addresses.mqtt or "").rpartition(":")
     stranger = await Client.raw((host, int(port)))
     async with stranger:
-        from harness.wire import connect
-
         stranger.send(connect("c", "guess", "guess"))
         assert await asyncio.wait_for(stranger.connected, 20) == 5
 
