@@ -25,8 +25,8 @@ def new_secret() -> str:
 
 
 def digest(secret: str) -> bytes:
-    """SHA-256 of a random secret."""
-    return hashlib.sha256(secret.encode()).digest()
+    """SHA-256 of a random secret; of anything that somebody sends in its place, too."""
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
 
 
 def matches(secret: str, stored: bytes) -> bool:

@@ -14,7 +14,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 from bridge.cloud.routes import add_routes
 from bridge.http import commands, contracts, dead, described, devices, events, health, messages, readings
 from bridge.http.door import guard
-from bridge.http.errors import errors
+from bridge.http.errors import Handler, errors
 from bridge.http.mqtt import Mqtt, add_route
 from bridge.http.openapi import openapi
 from bridge.http.services import Receiving, Services
@@ -59,7 +59,7 @@ def build(services: Services, mqtt: Mqtt | None = None) -> web.Application:
 
 def build_mqtt(mqtt: Mqtt) -> web.Application:
     """MQTT over WebSocket alone, at /mqtt and at /. Serve it with `runner`."""
-    app = web.Application(middlewares=[errors])
+    app = web.Application(middlewares=[_once, errors])
     add_route(app, mqtt, "/")
     return app
 
@@ -117,6 +117,15 @@ class _NoTracebacks(logging.Filter):
             return True
         log.debug("not HTTP: %s", error.message)
         return False
+
+
+@web.middleware
+async def _once(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Nobody stays at a port for MQTT without speaking it: the broker does not count him."""
+    answer = await handler(request)
+    if not isinstance(answer, web.WebSocketResponse):
+        answer.force_close()
+    return answer
 
 
 async def _close(app: web.Application) -> None:

@@ -60,7 +60,6 @@ async def serve(request: web.Request) -> web.StreamResponse:
     mqtt, peer = request.app[MQTT], peer_of(request)
     refusal = _refusal(request, mqtt, peer)
     if refusal is not None:
-        refusal.force_close()  # nobody stays here without speaking MQTT
         return refusal
     response = web.WebSocketResponse(
         protocols=PROTOCOLS, compress=False, max_msg_size=mqtt.max_packet_bytes + OVERHEAD, timeout=CLOSE_S
