@@ -23,7 +23,8 @@ BACKLOG: Final = 4_096
 ACCEPTS: Final = 64
 """Streams accepted in one turn of the event loop."""
 ENTERING: Final = 1_000
-"""Streams of one listener with a header or handshake under way: a handshake costs a millisecond and 50 KiB."""
+"""Streams of one listener with a header or handshake under way, a millisecond and 50 KiB each. More wait in the system's queue:
+a fleet that comes back at once is served in turn."""
 AGAIN_S: Final = 1.0
 """After the system had no file left for a stream."""
 SOCKET_MODE: Final = 0o660
@@ -73,37 +74,37 @@ class Ways:
 
     async def _accept(self, listening: socket.socket, way: Way) -> None:
         loop = asyncio.get_running_loop()
-        entering: set[socket.socket] = set()
+        room = asyncio.Semaphore(ENTERING)
         while True:
+            async with room:
+                pass
             try:
-                self._begin((await loop.sock_accept(listening))[0], way, entering)
+                await self._begin((await loop.sock_accept(listening))[0], way, room)
                 for _ in range(ACCEPTS):
-                    self._begin(listening.accept()[0], way, entering)
+                    if room.locked():
+                        break
+                    await self._begin(listening.accept()[0], way, room)
             except (BlockingIOError, ConnectionAbortedError):
                 continue
             except OSError as error:
                 log.warning("no stream can be accepted for %g s: %s", AGAIN_S, error)
                 await asyncio.sleep(AGAIN_S)
 
-    def _begin(self, sock: socket.socket, way: Way, entering: set[socket.socket]) -> None:
-        if len(entering) >= ENTERING:
-            sock.close()
-            self._refused("too_many_handshakes", None, "")
-            return
+    async def _begin(self, sock: socket.socket, way: Way, room: asyncio.Semaphore) -> None:
+        await room.acquire()  # at once: nobody else takes
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             with suppress(OSError):  # gone already, as some systems tell
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        entering.add(sock)
-        self._spawn(self._enter(sock, way, entering), "entrance")
+        self._spawn(self._enter(sock, way, room), "entrance")
 
-    async def _enter(self, sock: socket.socket, way: Way, entering: set[socket.socket]) -> None:
+    async def _enter(self, sock: socket.socket, way: Way, room: asyncio.Semaphore) -> None:
         try:
             await enter(sock, way, self._door)
         except RefusedError as error:
             self._refused(error.cause, error.peer, error.why)
         finally:
-            entering.discard(sock)
+            room.release()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

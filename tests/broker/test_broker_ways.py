@@ -132,13 +132,36 @@ async def test_silent_streams_of_one_listener_hold_up_no_other(
     behind = await hall.open(Way(Greeter, proxied=True))
     plain = await hall.open(Way(Greeter, certificate=certificate(pki)))
     async with AsyncExitStack() as stack:
-        streams = [await stack.enter_async_context(dial(behind)) for _ in range(4)]
-        assert await hall.cause() == ("too_many_handshakes", "")
-        assert await ended(streams[3][0])
+        streams = [await stack.enter_async_context(dial(behind)) for _ in range(3)]
+        waiting, _ = await stack.enter_async_context(dial(behind, proxied("203.0.113.2")))
         assert await hello_over_tls(pki, plain, b"") == b"127.0.0.1 None\n"
         streams[0][1].write(proxied("203.0.113.1"))
         assert await line(streams[0][0]) == b"203.0.113.1 None\n"
-        assert await line((await stack.enter_async_context(dial(behind, proxied("203.0.113.2"))))[0])
+        assert await line(waiting) == b"203.0.113.2 None\n"
+        assert hall.refused.empty()
+
+
+async def test_more_than_there_is_room_for_come_in_by_turns(
+    hall: Hall, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.broker.ways.ENTERING", 5)
+    where = await hall.open(Way(Greeter, certificate=certificate(pki)))
+    found = await asyncio.gather(*(hello_over_tls(pki, where, b"") for _ in range(200)))
+    assert found == [b"127.0.0.1 None\n"] * 200
+    assert hall.refused.empty()
+    assert hall.door.full("127.0.0.1") == ""
+    assert len(hall.ways._tasks) == 1, "who accepts"
+    assert len(hall.door._inside) == len(hall.door._shaking) == 0
+
+
+async def test_version_6(hall: Hall) -> None:
+    try:
+        where = await hall.ways.open(("::1", 0), Way(Greeter))
+    except OSError:
+        pytest.skip("there is no IPv6")
+    assert isinstance(where, tuple)
+    async with dial(where) as (reader, _):
+        assert await line(reader) == b"::1 None\n"
 
 
 async def test_a_handshake_or_header_that_is_never_ended_is_cut_off(

@@ -4,106 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
-import queue
 import shutil
-import signal
 import socket
 import ssl
-import struct
 import subprocess
-import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
-import paho.mqtt.client as paho
 import pytest
 from harness.api import Api
+from harness.doors import (
+    HTTPS,
+    MUTUAL,
+    PROXY,
+    PROXY_TLS,
+    PROXY_WS,
+    SAN,
+    SECONDS,
+    TLS,
+    V2,
+    WS,
+    WSS,
+    House,
+    Paho,
+    dial,
+    hang_up,
+    raw,
+    serial,
+    v2,
+)
 from harness.pki import Pki
 from harness.process import Bridge, Secret
 from harness.wire import Client, connect
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 needs_mosquitto = pytest.mark.skipif(shutil.which("mosquitto_pub") is None, reason="needs mosquitto-clients")
-
-SECONDS = 20
-TOPIC = "v1/wudun/PK001/EMS001/anything"
-
-CONFIG = """
-[broker]
-other_topics = true
-login_failures = 3
-login_ban_s = 600
-
-[[broker.listeners]]
-listen = "127.0.0.1:0"
-tls = {{ certificate = "{server}", key = "{key}" }}
-
-[[broker.listeners]]
-listen = "127.0.0.1:0"
-tls = {{ certificate = "{server}", key = "{key}", ca = "{ca}", client_certificate = "required" }}
-
-[[broker.listeners]]
-listen = "127.0.0.1:0"
-tls = {{ certificate = "{server}", key = "{key}", ca = "{ca}", client_certificate = "optional", identity = "san" }}
-
-[[broker.listeners]]
-listen = "127.0.0.1:0"
-transport = "websocket"
-
-[[broker.listeners]]
-listen = "127.0.0.1:0"
-transport = "websocket"
-tls = {{ certificate = "{server}", key = "{key}", ca = "{ca}", client_certificate = "optional" }}
-
-[[broker.listeners]]
-listen = "127.0.0.1:0"
-proxy_protocol = true
-
-[[broker.listeners]]
-listen = "127.0.0.1:0"
-proxy_protocol = true
-tls = {{ certificate = "{server}", key = "{key}" }}
-
-[[broker.listeners]]
-listen = "127.0.0.1:0"
-transport = "websocket"
-proxy_protocol = true
-
-[[broker.listeners]]
-listen = "unix:{socket}"
-
-[[http.listeners]]
-listen = "127.0.0.1:0"
-tls = {{ certificate = "{server}", key = "{key}" }}
-"""
-HTTPS, TLS, MUTUAL, SAN, WS, WSS, PROXY, PROXY_TLS, PROXY_WS, UNIX = range(10)
-
-
-class House:
-    """One running service for all tests of this file that change nothing for the others."""
-
-    def __init__(self, folder: Path) -> None:
-        self.pki = Pki(folder)
-        server, key = self.pki.server()
-        self.socket = folder / "mqtt.sock"
-        home = folder / "bridge"
-        home.mkdir()
-        text = CONFIG.format(server=server, key=key, ca=self.pki.ca, socket=self.socket)
-        self.bridge = Bridge(home, text).start()
-        self.listeners = json.loads((self.bridge.data / "local.json").read_text(encoding="utf-8"))["listeners"]
-        self.account = self.bridge.account("backend")
-        self.devices = {uid: self.bridge.device(uid) for uid in ("EMS001", "EMS002", "ems3.example")}
-
-    def port(self, listener: int) -> int:
-        port = urlsplit(self.listeners[listener]).port
-        assert port is not None
-        return port
 
 
 @pytest.fixture(scope="module")
@@ -115,67 +54,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         assert made.bridge.stop() == 0, made.bridge.tail()
         assert not made.socket.exists()
         assert "Traceback" not in made.bridge.tail(1_000_000)
-
-
-class Paho:
-    """paho-mqtt in its own thread; `code` is its CONNACK."""
-
-    def __init__(
-        self,
-        house: House,
-        listener: int,
-        secret: Secret | None = None,
-        *,
-        pair: tuple[Path, Path] | None = None,
-        tls: bool = True,
-        transport: Any = "tcp",
-        client_id: str = "paho",
-        version: int = 4,
-        port: int = 0,
-    ) -> None:
-        self.client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2,
-            client_id,
-            transport=transport,
-            protocol=paho.MQTTProtocolVersion(version),
-            reconnect_on_failure=False,
-        )
-        if secret is not None:
-            self.client.username_pw_set(*secret)
-        if tls:
-            self.client.tls_set_context(house.pki.client(pair))
-        self.codes: queue.Queue[str] = queue.Queue()
-        self.got: queue.Queue[tuple[str, bytes]] = queue.Queue()
-        self.granted: queue.Queue[Any] = queue.Queue()
-        self.client.on_connect = lambda *args: self.codes.put(str(args[3]))
-        self.client.on_message = lambda _c, _d, message: self.got.put((message.topic, message.payload))
-        self.client.on_subscribe = lambda *args: self.granted.put(args[3])
-        self.client.connect("127.0.0.1", port or house.port(listener))
-        self.client.loop_start()
-
-    @property
-    def code(self) -> str:
-        return self.codes.get(timeout=SECONDS)
-
-    def __enter__(self) -> Paho:
-        assert self.code == "Success"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.end()
-
-    def end(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
-
-    def round_trip(self, payload: bytes, topic: str = "other/round") -> None:
-        """A message to itself at QoS 1."""
-        self.client.subscribe(topic, 1)
-        self.granted.get(timeout=SECONDS)
-        info = self.client.publish(topic, payload, 1)
-        info.wait_for_publish(SECONDS)
-        assert info.is_published()
-        assert self.got.get(timeout=SECONDS) == (topic, payload)
 
 
 @pytest.mark.parametrize("version", [4, 5])
@@ -275,15 +153,6 @@ def test_old_tls_and_renegotiation_are_off_and_alpn_is_mqtt(house: House) -> Non
         pass
 
 
-@contextlib.contextmanager
-def dial(house: House, listener: int, context: ssl.SSLContext) -> Iterator[ssl.SSLSocket]:
-    with (
-        socket.create_connection(("127.0.0.1", house.port(listener)), SECONDS) as raw,
-        context.wrap_socket(raw, server_hostname="localhost") as stream,
-    ):
-        yield stream
-
-
 @needs_mosquitto
 @pytest.mark.parametrize("version", ["mqttv311", "mqttv5"])
 def test_mosquitto_pub_over_tls_and_the_unix_socket(house: House, version: str) -> None:
@@ -295,45 +164,15 @@ def test_mosquitto_pub_over_tls_and_the_unix_socket(house: House, version: str) 
             ["--unix", str(house.socket)],
         ]
         for way in ways:
-            command = [
-                "mosquitto_pub",
-                "-V",
-                version,
-                "-u",
-                *house.account,
-                "-t",
-                "other/mosquitto",
-                "-q",
-                "1",
-                "-m",
-                "m",
-            ]
-            command.insert(command.index(house.account.secret), "-P")
-            done = subprocess.run([*command, *way], capture_output=True, text=True, timeout=SECONDS)
+            name, secret = house.account
+            command = ["mosquitto_pub", "-V", version, "-u", name, "-P", secret, "-t", "other/mosquitto", "-q", "1"]
+            done = subprocess.run([*command, "-m", "m", *way], capture_output=True, text=True, timeout=SECONDS)
             assert done.returncode == 0, done.stderr
             assert watch.got.get(timeout=SECONDS) == ("other/mosquitto", b"m")
 
 
 def test_the_unix_socket_is_for_user_and_group(house: House) -> None:
     assert house.socket.stat().st_mode & 0o777 == 0o660
-
-
-V2 = b"\r\n\r\n\x00\r\nQUIT\n"
-
-
-def v2(host: str, port: int, tlvs: bytes = b"") -> bytes:
-    body = socket.inet_aton(host) + socket.inet_aton("10.0.0.1") + struct.pack(">HH", port, 1883) + tlvs
-    return V2 + b"\x21\x11" + struct.pack(">H", len(body)) + body
-
-
-@contextlib.asynccontextmanager
-async def raw(house: House, listener: int, *chunks: bytes) -> AsyncIterator[Client]:
-    client = await Client.raw(("127.0.0.1", house.port(listener)))
-    async with client:
-        for chunk in chunks:
-            client.send(chunk)
-            await asyncio.sleep(0.01)  # so that the parts arrive as parts
-        yield client
 
 
 async def test_the_proxys_client_is_the_peer(house: House) -> None:
@@ -514,12 +353,6 @@ async def test_handshakes_that_fail_are_counted_and_logged_once(house: House, we
     assert house.bridge.tail(1_000_000).count("refused: tls_handshake") == 1
 
 
-def serial(house: House, listener: int) -> int:
-    with dial(house, listener, house.pki.client()) as stream:
-        certificate: Any = stream.getpeercert()
-        return int(certificate["serialNumber"], 16)
-
-
 def test_sighup_takes_a_new_certificate_and_keeps_clients_and_a_good_old_one(house: House) -> None:
     with Paho(house, TLS, house.account, client_id="stays") as client:
         before = serial(house, TLS)
@@ -536,18 +369,6 @@ def test_sighup_takes_a_new_certificate_and_keeps_clients_and_a_good_old_one(hou
         assert serial(house, TLS) == after
         certificate.write_bytes(good)
         client.round_trip(b"and here")
-
-
-def hang_up(house: House, words: str) -> None:
-    """SIGHUP; wait until all listeners have said so."""
-    listeners = CONFIG.count("{server}")
-    seen = house.bridge.tail(1_000_000).count(words)
-    assert house.bridge.process is not None
-    house.bridge.process.send_signal(signal.SIGHUP)
-    deadline = time.monotonic() + SECONDS
-    while house.bridge.tail(1_000_000).count(words) < seen + listeners:
-        assert time.monotonic() < deadline, house.bridge.tail()
-        time.sleep(0.02)
 
 
 def test_a_stale_socket_file_is_replaced_and_a_live_one_is_not(house: House, tmp_path: Path) -> None:
