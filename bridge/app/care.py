@@ -39,8 +39,8 @@ DEAD_ROWS = 100_000
 """Dead letters kept: a device that sends nothing else fills 256 KiB × this at most."""
 
 
-OTHER_FILES = 2_500
-"""Files beside MQTT connections: HTTP's, the store's, the couriers'."""
+OTHER_FILES = 4_500
+"""Files beside MQTT connections: HTTP's, handshakes under way, the store's, the couriers'."""
 
 
 class Lock:

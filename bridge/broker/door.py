@@ -15,8 +15,8 @@ SHARE: Final = 5
 PER_ADDRESS_RATE: Final = 100.0
 BURST_S: Final = 2.0
 """A bucket holds what comes in so many seconds: after an outage everybody comes at once."""
-HANDSHAKES: Final = 200
-"""TLS handshakes of one address at once: a fifth of a second of work, and no single one holds up those of the others."""
+HANDSHAKES: Final = 400
+"""TLS handshakes of one address at once, a fifth of what there is room for: no single one holds up those of the others."""
 BUCKETS: Final = 20_000
 """Addresses whose rate is remembered; the oldest go first, and would be full again by then."""
 

@@ -22,8 +22,8 @@ BACKLOG: Final = 4_096
 """A fleet that comes back after an outage connects at once."""
 ACCEPTS: Final = 64
 """Streams accepted in one turn of the event loop."""
-ENTERING: Final = 1_000
-"""Streams of one listener with a header or handshake under way, a millisecond and 50 KiB each. More wait in the system's queue:
+ENTERING: Final = 2_000
+"""Streams of one listener with a header or handshake under way, a millisecond and 35 KiB each. More wait in the system's queue:
 a fleet that comes back at once is served in turn."""
 AGAIN_S: Final = 1.0
 """After the system had no file left for a stream."""
