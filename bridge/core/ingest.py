@@ -10,7 +10,7 @@ import msgspec
 
 from bridge.core.commands import Commands
 from bridge.core.events import Events
-from bridge.core.permissions import Permissions
+from bridge.core.permissions import BROKER, Permissions
 from bridge.core.presence import Presences
 from bridge.core.principal import Principal
 from bridge.core.record import Record, Reject, Route
@@ -291,8 +291,8 @@ class Ingest:
         return tuple(f"bridge/v1/{owner}/{uid}/error" for owner in names)
 
     def _other(self, principal: Principal, topic: str) -> bool:
-        """Plain MQTT beside the schemes: only where the configuration says so, and never the bridge's own topics."""
-        if topic.startswith(("bridge/", "$")):
+        """Plain MQTT beside the schemes: only where the configuration says so, and never the topics of bridge and broker."""
+        if f"{topic}/".startswith(("bridge/", BROKER)):
             return False
         return principal.kind != "device" and self._permissions.other_topics
 

@@ -127,8 +127,12 @@ async def test_other_topics_are_routed_as_they_are_where_allowed(tmp_path: Path)
         record = await house.publish(ANONYMOUS, "hello/world", b"\xff", qos=0)
         assert record.reject is None
         assert record.routes == [(("hello/world",), b"\xff", 0, False, "")]
-        record = await house.publish(ANONYMOUS, "bridge/v1/T/D1/presence", b"{}")
-        assert record.reject is not None
+        record = await house.publish(ANONYMOUS, "$other/topic", b"x", qos=0)
+        assert record.routes == [(("$other/topic",), b"x", 0, False, "")]
+        for topic in ("bridge/v1/T/D1/presence", "bridge", "$SYS/broker/uptime", "$SYS"):
+            record = await house.publish(ANONYMOUS, topic, b"{}")
+            assert record.reject is not None
+            assert record.routes == [] or record.routes[0].topics[0].startswith("bridge/")
     finally:
         await house.close()
 
