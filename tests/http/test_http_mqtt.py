@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, cast
@@ -222,6 +224,29 @@ async def test_a_lost_stream_is_lost_for_the_broker_too(port: Port) -> None:
     async with port.dial() as (ws, end):
         cast(Any, ws)._writer.transport.abort()
         await asyncio.wait_for(end.lost, SECONDS)
+
+
+@pytest.mark.parametrize("politely", [True, False])
+async def test_an_ended_websocket_leaves_no_garbage(port: Port, politely: bool) -> None:
+    """Collections are rare in the service: what only they would free is as good as leaked."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with port.dial() as (ws, end):
+            await ws.send_bytes(b"a")
+            response = weakref.ref(cast(Any, end.transport)._response)
+            carrier = weakref.ref(end.transport)
+            if politely:
+                end.transport.close()
+                await ws.receive(SECONDS)
+            else:
+                cast(Any, ws)._writer.transport.abort()
+            await asyncio.wait_for(end.lost, SECONDS)
+        port.made.clear()
+        del end.transport  # as the broker's connection lets go of it
+        await until(lambda: response() is None and carrier() is None)
+    finally:
+        gc.enable()
 
 
 @asynccontextmanager
