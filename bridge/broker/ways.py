@@ -15,6 +15,7 @@ from typing import Any, Final
 from bridge.broker.access import Peer
 from bridge.broker.door import Door
 from bridge.broker.entrance import RefusedError, Way, enter
+from bridge.broker.heap import Heap
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Ways:
         self._sockets: list[socket.socket] = []
         self._files: list[tuple[Path, int]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._heap = Heap()
 
     async def open(self, where: tuple[str, int] | Path, way: Way) -> tuple[str, int] | Path:
         """Listen on an address or a UNIX socket; port 0 takes a free one. Gives the address. Raises OSError."""
@@ -59,6 +61,7 @@ class Ways:
 
     def close(self) -> None:
         """Accept nobody any more, cut off who is not in yet."""
+        self._heap.close()
         for task in self._tasks:
             task.cancel()
         for each in self._sockets:
@@ -105,6 +108,8 @@ class Ways:
             self._refused(error.cause, error.peer, error.why)
         finally:
             room.release()
+            if way.certificate is not None:
+                self._heap.shaken()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

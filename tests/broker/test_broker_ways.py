@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from harness.pki import Pki
 from bridge.broker import entrance
 from bridge.broker.door import HANDSHAKES, Door, DoorLimits
 from bridge.broker.entrance import Way
+from bridge.broker.heap import Heap
 from bridge.broker.tls import Certificate
 from bridge.broker.ways import Ways
 from bridge.certificates import Files
@@ -152,6 +154,23 @@ async def test_more_than_there_is_room_for_come_in_by_turns(
     assert hall.door.full("127.0.0.1") == ""
     assert len(hall.ways._tasks) == 1, "who accepts"
     assert len(hall.door._inside) == len(hall.door._shaking) == 0
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs the GNU C library")
+async def test_memory_is_given_back_now_and_then() -> None:
+    heap = Heap(after=3, delay_s=0)
+    for _ in range(2):
+        heap.shaken()
+        heap.shaken()
+        await asyncio.sleep(0)
+        before = heap.given
+        for _ in range(10):
+            heap.shaken()
+        async with asyncio.timeout(SECONDS):
+            while heap.given == before:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        assert heap.given == before + 1
+    heap.close()
 
 
 async def test_version_6(hall: Hall) -> None:
