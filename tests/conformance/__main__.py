@@ -1,6 +1,6 @@
 """`make conformance`: what others wrote, against a real `ems-bridge serve`. Exit 1 when something failed.
 
-PYTHONPATH=tests python -m conformance            everything, about eight minutes
+PYTHONPATH=tests python -m conformance            everything, about four minutes
 PYTHONPATH=tests python -m conformance suites     eclipse/paho.mqtt.testing
 PYTHONPATH=tests python -m conformance clients    the clients, in both versions, over every way in
 """
@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from conformance import fetched, suites
+from conformance import fetched, suites, table
 
 PARTS = ("all", "suites", "clients")
 
@@ -26,6 +26,8 @@ def main() -> int:
     good = True
     if options.part in ("all", "suites"):
         good &= run_suites()
+    if options.part in ("all", "clients"):
+        good &= run_clients()
     return 0 if good else 1
 
 
@@ -48,6 +50,17 @@ def run_suites() -> bool:
         mine = [verdict.outcome for verdict in verdicts if verdict.file == file]
         print(f"{file}: {mine.count('passed')} of {suites.TESTS[file]} passed, {mine.count('off')} off")
     return all(verdict.outcome in ("passed", "off") for verdict in verdicts)
+
+
+def run_clients() -> bool:
+    print("\nclients, one script each", flush=True)
+    try:
+        fetched.install_mqttjs()
+    except fetched.NotThere as error:
+        print(f"  MQTT.js: {error}")
+    made, good = table.run()
+    print("", *made.lines(), *made.why, sep="\n")
+    return good
 
 
 if __name__ == "__main__":
