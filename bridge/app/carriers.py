@@ -84,13 +84,13 @@ class Embedded:
         attempts: Attempts,
         counts: Counts,
         calls: Calls,
+        quiet: Quiet,
     ) -> None:
-        quiet = Quiet(log)
         access, gate, self._plugins = broker_access(config, registry, permissions)
         guarded = Guarded(access, attempts, counts, lambda: registry.revision, quiet)
         self.hub = Hub(
             calls.publish, calls.persist, guarded, counts, broker_limits(config),
-            presence=calls.present, reachable=calls.reachable, unreachable=calls.unreachable, gate=gate,
+            presence=calls.present, reachable=calls.reachable, unreachable=calls.unreachable, gate=gate, quiet=quiet,
         )  # fmt: skip
         self._broker = Broker(self.hub, Door(door_limits(config)), quiet)
         self.ways = self._broker.ways
@@ -166,11 +166,12 @@ def carrier(
     attempts: Attempts,
     counts: Counts,
     calls: Calls,
+    quiet: Quiet,
 ) -> Embedded | External:
     """As `broker.mode` says."""
     if config.broker.mode == "external":
         return External(config, topics, counts, calls)
-    return Embedded(config, registry, permissions, attempts, counts, calls)
+    return Embedded(config, registry, permissions, attempts, counts, calls, quiet)
 
 
 def filters(config: Config) -> tuple[str, ...]:

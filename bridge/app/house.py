@@ -41,6 +41,7 @@ from bridge.http.app import build, runner
 from bridge.http.services import Services
 from bridge.mirror.courier import Courier
 from bridge.mirror.rows import decode_row
+from bridge.quiet import Quiet
 from bridge.store import ledger as ledger_store
 from bridge.store import outbox as outbox_store
 from bridge.store import sessions as session_store
@@ -82,6 +83,7 @@ class House:
         self.counts = Counts()
         self.events = Events()
         self.addresses = Addresses(None, "")
+        self._quiet = Quiet(log)
         self.attempts = Attempts(attempt_limits(config))
         self.reload = asyncio.Event()
         self._token = secrets.token_urlsafe(32)
@@ -115,7 +117,7 @@ class House:
         await self._compose_core()
         calls = Calls(self._publish, self._persist, self._present, self._reachable, self._unreachable)
         self._carrier = carrier(
-            config, self.permissions.topics, self.registry, self.permissions, self.attempts, counts, calls
+            config, self.permissions.topics, self.registry, self.permissions, self.attempts, counts, calls, self._quiet
         )
         self.hub = self._carrier.hub
         self.registry.changed = self._members_changed
@@ -228,6 +230,12 @@ class House:
         record = self._judge(principal, topic, payload, qos, retain, now_ms())
         record.rows += extra_rows
         record.source = source
+        if record.reject is not None:
+            self._quiet.warn(
+                f"message refused: {record.reject.reason}",
+                "message refused: %s, on %r by %s %s: %s %s",
+                record.reject.reason, topic, principal.kind, principal.name, record.reject.path, record.reject.detail,
+            )  # fmt: skip
         if record.reject is not None and not record.rows:  # the caller looks at it first
             asyncio.get_running_loop().call_soon(self.submit, record, done)
         else:

@@ -13,7 +13,6 @@ from bridge.broker.intake import CLOSED, GREETING, OPEN, OPENING, Intake
 from bridge.broker.login import log_in
 from bridge.broker.pace import Pace
 from bridge.broker.replay import send_next
-from bridge.broker.retained import DROPPED
 from bridge.broker.wire import OPENING_SESSION, PRESSED, THROTTLED
 from bridge.mqtt import framing, packets, reasons
 from bridge.mqtt.errors import Malformed, TooLarge, Unacceptable
@@ -26,14 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REFUSED: Final = "ems_bridge_mqtt_refused"
-CLOSES: Final = "ems_bridge_mqtt_closed"
-THROTTLES: Final = "ems_bridge_mqtt_throttled"
 SWEEP_S: Final = 0.5
 """How often deadlines are looked at; silence is measured to this grain, never shorter than promised."""
-_SLOW: Final = (("cause", "slow_consumer"),)
-_EXPIRED: Final = (("cause", "expired"),)
-_TOO_LARGE: Final = (("cause", "packet_too_large"),)
 _NO_ID = b""
 
 
@@ -93,17 +86,17 @@ class Connection(Intake):
     def send(self, message: Message, *, retain: bool = False, identifiers: tuple[int, ...] = ()) -> None:
         """Write a message at QoS 0; dropped when the client does not keep up."""
         if self.state != OPEN or not self.ready:
-            self._hub.counts.add(DROPPED, _SLOW)
+            self._hub.losses.dropped("slow_consumer", self.client_id, message.topic)
             return
         if message.expires and message.expires <= time() * 1000:
-            self._hub.counts.add(DROPPED, _EXPIRED)
+            self._hub.losses.dropped("expired", self.client_id, message.topic)
             return
         parts = self.dialect.delivery(message, 0x31 if retain else 0x30, _NO_ID, identifiers)
         if parts:
             self._hub.published_out += 1
             self.write(*parts)
         else:
-            self._hub.counts.add(DROPPED, _TOO_LARGE)
+            self._hub.losses.dropped("packet_too_large", self.client_id, message.topic)
 
     def feed(self) -> None:
         """Send what waits in the session, as far as its window and the peer allow."""
@@ -145,8 +138,7 @@ class Connection(Intake):
         self.state = CLOSED
         self.since = self._hub.turn.now
         self._held = self._will = None
-        self._hub.counts.add(CLOSES, (("cause", cause),))
-        log.debug("%s %r closed: %s", self.peer, self.client_id, cause)
+        self._hub.losses.closed(cause, self.peer, self.client_id, why)
         if session is not None:
             self._hub.detach(session, will)
         if self.announced and self.principal is not None:
@@ -191,7 +183,7 @@ class Connection(Intake):
     def refuse(self, code: int, why: str = "") -> None:
         """CONNACK with a refusal, then close [MQTT-3.2.2-5]."""
         if self.state in (GREETING, OPENING):
-            self._hub.counts.add(REFUSED, (("cause", reasons.WORDS.get(code, hex(code))),))
+            self._hub.losses.refused(code, self.peer, self.client_id, why)
             self.write(self.dialect.refused(code, why))
             self.close("refused")
 
@@ -204,7 +196,7 @@ class Connection(Intake):
         if wait < 0:
             self.close("rate_exceeded", why="too many packets or bytes a second, for too long")
             return
-        self._hub.counts.add(THROTTLES)
+        self._hub.losses.throttled(self.peer, self.client_id)
         self.stop(THROTTLED)
         self._hub.turn.loop.call_later(wait, self.go, THROTTLED)
 
@@ -279,7 +271,7 @@ class Connection(Intake):
             return
         message = delivery.message
         if message.expires and not delivery.dup and message.expires <= time() * 1000:
-            self._hub.counts.add(DROPPED, _EXPIRED)
+            self._hub.losses.dropped("expired", self.client_id, message.topic)
             self._hub.drop_delivery(session, delivery.packet_id)
             return
         first = 0x30 | delivery.dup << 3 | delivery.qos << 1 | delivery.retain
@@ -288,7 +280,7 @@ class Connection(Intake):
             self._hub.published_out += 1
             self.write(*parts)
         else:
-            self._hub.counts.add(DROPPED, _TOO_LARGE)
+            self._hub.losses.dropped("packet_too_large", self.client_id, message.topic)
             self._hub.drop_delivery(session, delivery.packet_id)
 
     # Handlers, by first byte.

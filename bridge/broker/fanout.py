@@ -11,7 +11,8 @@ from functools import partial
 from time import time
 
 from bridge.broker.access import Gate
-from bridge.broker.retained import DROPPED, Kept, Retained
+from bridge.broker.losses import Losses
+from bridge.broker.retained import Kept, Retained
 from bridge.broker.seams import Source
 from bridge.broker.session import Session
 from bridge.broker.sessions import Sessions, release
@@ -19,11 +20,9 @@ from bridge.broker.shared import Choose
 from bridge.broker.timers import Timers
 from bridge.broker.turn import Turn
 from bridge.core.record import Record, Route
-from bridge.counts import Counts
 from bridge.mqtt.flow import Delivery, Message
 from bridge.mqtt.trie import Extra, Grant, Group, Match
 
-QUEUE_FULL = (("cause", "queue_full"),)
 NOTHING = Source(None, b"")
 """Of a message whose publisher spoke MQTT 3.1.1, or is the bridge itself."""
 
@@ -47,7 +46,7 @@ class Fanout:
         self,
         sessions: Sessions,
         retained: Retained,
-        counts: Counts,
+        losses: Losses,
         turn: Turn,
         timers: Timers,
         gate: Gate | None,
@@ -55,7 +54,7 @@ class Fanout:
     ) -> None:
         self._sessions = sessions
         self._retained = retained
-        self._counts = counts
+        self._losses = losses
         self._turn = turn
         self._timers = timers
         self._gate = gate
@@ -167,7 +166,7 @@ class Fanout:
             session, message, qos, retain=retain and route.retain, identifiers=identifiers, shared=shared
         )
         if queued is None:
-            self._counts.add(DROPPED, QUEUE_FULL)
+            self._losses.dropped("queue_full", session.client_id, topic)
             return
         if row is not None:
             messages[topic] = message
@@ -211,7 +210,7 @@ class Fanout:
                 message, qos, retain=retain and route.retain, identifiers=identifiers, shared=shared
             )
             if delivery is None:
-                self._counts.add(DROPPED, QUEUE_FULL)
+                self._losses.dropped("queue_full", session.client_id, topic)
                 continue
             session.out.ready(delivery)
             connection.feed()

@@ -9,11 +9,12 @@ from time import time
 from typing import TYPE_CHECKING
 
 from bridge.broker.access import Access, Gate, Question
-from bridge.broker.fanout import QUEUE_FULL, Fanout
+from bridge.broker.fanout import Fanout
 from bridge.broker.intake import expires_at, ignore, travelling
 from bridge.broker.limits import Limits
+from bridge.broker.losses import Losses
 from bridge.broker.reach import Reach
-from bridge.broker.retained import DROPPED, Kept, Retained
+from bridge.broker.retained import Kept, Retained
 from bridge.broker.seams import Persist, Source, Submit
 from bridge.broker.session import NEVER, Session
 from bridge.broker.sessions import Saved, Sessions, release
@@ -29,6 +30,7 @@ from bridge.mqtt.flow import RELEASED, Message
 from bridge.mqtt.packets import Will
 from bridge.mqtt.packets5 import SHARED
 from bridge.mqtt.topics import TopicNames
+from bridge.quiet import Quiet
 
 if TYPE_CHECKING:
     from bridge.broker.connection import Connection
@@ -50,11 +52,13 @@ class Hub:
         reachable: Callable[[str], None] = lambda _uid: None,
         unreachable: Callable[[str], None] = lambda _uid: None,
         gate: Gate | None = None,
+        quiet: Quiet | None = None,
     ) -> None:
         self.submit = submit
         self.persist = persist
         self.access = access
         self.counts = counts
+        self.losses = Losses(counts, quiet)
         self.limits = limits or Limits()
         self.presence = presence
         self.gate = gate
@@ -70,10 +74,10 @@ class Hub:
         self.timers = Timers()
         self.system = System(self)
         self.sessions = Sessions(self.limits, counts, self._may_read)
-        self.retained = Retained(self.limits, counts)
+        self.retained = Retained(self.limits, counts, self.losses)
         self._handover = Handover(self.sessions, self.turn)
         fanout = self._fanout = Fanout(
-            self.sessions, self.retained, counts, self.turn, self.timers, gate, self._handover.leave
+            self.sessions, self.retained, self.losses, self.turn, self.timers, gate, self._handover.leave
         )
         self.prepare, self.deliver, self.discard = fanout.prepare, fanout.deliver, fanout.discard
         """Of a Record: before its COMMIT, after it, when it failed. See Fanout."""
@@ -108,7 +112,7 @@ class Hub:
                     return topic
                 delivery = session.out.reserve(Message(topic, payload), 1)
                 if delivery is None:
-                    self.counts.add(DROPPED, QUEUE_FULL)
+                    self.losses.dropped("queue_full", session.client_id, topic)
                     continue
                 delivery.acked = acked
                 self._fanout.ready(session, delivery)
@@ -220,7 +224,9 @@ class Hub:
         for topic_filter, options in filters:
             refused = self._refuses(session, topic_filter)
             codes.append(refused or options & 3)
-            if not refused:
+            if refused:
+                self.losses.subscription(refused, session.client_id, topic_filter)
+            else:
                 rows += self.sessions.subscribe(session, topic_filter, options)
 
         def done(ok: bool) -> None:

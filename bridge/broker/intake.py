@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from bridge.broker.access import Question
 from bridge.broker.dialect import OLD, V5, Dialect
-from bridge.broker.retained import DROPPED
 from bridge.broker.seams import Source
 from bridge.broker.wire import ASKING, PENDING, Wire
 from bridge.core.record import Record, Reject, Row
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 GREETING, OPENING, OPEN, CLOSED = range(4)
 """States of a connection: no CONNECT yet; its login runs; accepted; ended, the socket may linger."""
 
-_REFUSED: Final = (("cause", "not_authorised"),)
 _QOS_2: Final = 0x10000
 """Added to the packet id of an acknowledgement that is a PUBREC."""
 _BARE: Final[frozenset[int]] = frozenset((properties.TOPIC_ALIAS, properties.MESSAGE_EXPIRY))
@@ -207,7 +205,7 @@ class Intake(Wire):
             self.ask(session, [("publish", topic)], frame)
             return False
         if not known:
-            self._hub.counts.add(DROPPED, _REFUSED)
+            self._hub.losses.dropped("not_authorised", session.client_id, topic)
             self._turn_down(packet_id, first >> 1 & 3, reasons.NOT_AUTHORISED, "a topic plugin refuses it")
         return known
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Final, cast
 
 from bridge.broker.access import Peer
-from bridge.broker.connection import REFUSED, SWEEP_S, Connection
+from bridge.broker.connection import SWEEP_S, Connection
 from bridge.broker.door import Door, DoorLimits
 from bridge.broker.entrance import Way
 from bridge.broker.hub import Hub
 from bridge.broker.intake import OPEN
+from bridge.broker.losses import REFUSED
 from bridge.broker.ways import BACKLOG, Ways
 from bridge.broker.wire import peer_of
 from bridge.quiet import Quiet
@@ -34,7 +35,7 @@ class Broker:
     def __init__(self, hub: Hub, door: Door | None = None, quiet: Quiet | None = None) -> None:
         self.hub = hub
         self.door = door or Door(DoorLimits(max_connections=hub.limits.max_connections))
-        self.quiet = quiet or Quiet(log)
+        self.quiet = quiet or hub.losses.quiet
         self.ways = Ways(self.door, self.refused)
         self._servers: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from bridge.broker.limits import Limits
+from bridge.broker.losses import Losses
 from bridge.core.record import Route, Row
 from bridge.counts import Counts
 from bridge.mqtt.tree import TopicTree
 
 OWN = "$SYS/"
 """The broker's own topics: they take no room from anybody's."""
-DROPPED = "ems_bridge_mqtt_dropped"
 
 
 class Kept(NamedTuple):
@@ -29,9 +29,9 @@ class Kept(NamedTuple):
 class Retained:
     """All retained messages of a broker, bounded by number and bytes."""
 
-    def __init__(self, limits: Limits, counts: Counts) -> None:
+    def __init__(self, limits: Limits, counts: Counts, losses: Losses) -> None:
         self._limits = limits
-        self._counts = counts
+        self._losses = losses
         self._tree: TopicTree[Kept] = TopicTree()
         self._last_group = 0
         self._count = 0
@@ -66,7 +66,7 @@ class Retained:
             elif self._fits(kept):
                 rows.append(("mqtt_retain", kept))
             else:
-                self._counts.add(DROPPED, (("cause", "retained_full"),))
+                self._losses.dropped("retained_full", "", topic)
                 continue
             changes.append(kept)
         return changes, rows

@@ -11,7 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from bridge.broker.retained import DROPPED, Kept
+from bridge.broker.losses import DROPPED
+from bridge.broker.retained import Kept
 from bridge.core.record import Record, Route
 
 if TYPE_CHECKING:

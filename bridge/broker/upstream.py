@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Final, NamedTuple
 
 from bridge.broker.line import TICK_S, Arrival, Line, Remote
+from bridge.broker.losses import Losses
 from bridge.broker.seams import Source, Submit
 from bridge.core.principal import Principal
 from bridge.core.record import Record
@@ -29,8 +30,6 @@ log = logging.getLogger(__name__)
 
 MARK: Final = "ems-bridge"
 """The user property of everything that the bridge publishes."""
-DROPPED: Final = "ems_bridge_mqtt_dropped"
-_FULL: Final = (("cause", "queue_full"),)
 
 
 class Settings(NamedTuple):
@@ -72,7 +71,7 @@ class Upstream:
         self._settings = settings
         self._submit = submit
         self._hear = hear
-        self._counts = counts
+        self._losses = Losses(counts)
         self._reachable = reachable
         self._unreachable = unreachable
         self._clock = clock
@@ -119,6 +118,7 @@ class Upstream:
         """Keep the lines alive; devices that have been silent for too long have gone."""
         for line in self.lines:
             line.tick()
+        self._losses.quiet.tell()
         since = self._clock() - self._settings.silent_s
         for uid in [uid for uid, (heard, _) in self._heard.items() if heard < since]:
             del self._heard[uid]
@@ -197,7 +197,7 @@ class Upstream:
         self._next += 1
         if order[self._next % len(order)].publish(topic, payload, found, retain=retain):
             return True
-        self._counts.add(DROPPED, _FULL)
+        self._losses.dropped("queue_full", self._settings.share, topic)
         return False
 
     def _turned(self) -> None:

@@ -276,9 +276,11 @@ TRIM_STEP = 5_000
 """Reports or dead letters that one step may delete: some 30 ms of the writer's time."""
 COMMAND_STEP = 1_000
 """The same of commands, each with its history. A step that deleted this many of anything may have left more."""
-_OLD_REPORTS = """
+_REPLACED = """NOT EXISTS (
+  SELECT 1 FROM latest WHERE latest.device = reports.device AND latest.suffix = reports.suffix AND latest.seq = reports.seq)"""
+_OLD_REPORTS = f"""
 SELECT min(seq), max(seq) FROM (
-  SELECT seq, received_at FROM reports WHERE seq NOT IN (SELECT seq FROM latest) ORDER BY seq LIMIT ?
+  SELECT seq, received_at FROM reports WHERE {_REPLACED} ORDER BY seq LIMIT ?
 ) WHERE ? OR received_at < ?
 """
 _OLD_DEAD = """
@@ -302,7 +304,7 @@ def _trim(
     first, last = connection.execute(_OLD_REPORTS, (TRIM_STEP, over, cutoff)).fetchone()
     gone = {"reports": 0}
     if last is not None:
-        sql = "DELETE FROM reports WHERE seq BETWEEN ? AND ? AND seq NOT IN (SELECT seq FROM latest)"
+        sql = f"DELETE FROM reports WHERE seq BETWEEN ? AND ? AND {_REPLACED}"
         gone["reports"] = connection.execute(sql, (first, last)).rowcount
     gone["dead_letters"] = connection.execute(_OLD_DEAD, (TRIM_STEP, dead_cutoff, dead_rows)).rowcount
     mids = connection.execute(_OLD_COMMANDS, (COMMAND_STEP, dead_cutoff)).fetchall()

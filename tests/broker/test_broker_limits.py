@@ -113,3 +113,20 @@ async def test_it_says_so_by_itself() -> None:
         made.broker.sweep(asyncio.get_running_loop().time() + 60)
         while (await client.message())[1] != b"1":
             pass
+
+
+async def test_what_is_lost_is_said_once_and_counted_always(caplog: pytest.LogCaptureFixture) -> None:
+    async with rig(Limits(queue_messages=1, subscriptions=1)) as made, made.client("s") as sender:
+        async with five(made, "away", {p.SESSION_EXPIRY: 100}) as client:
+            await client.want(("t", 1))
+            await client.want(("more", 1))
+        for _ in range(4):
+            await sender.publish("t", b"x", 1)
+        sender.send(b"\xff\xff")
+        await made.until(lambda: made.counts.value("ems_bridge_mqtt_closed", (("cause", "protocol_error"),)) == 1)
+        assert made.counts.value("ems_bridge_mqtt_dropped", (("cause", "queue_full"),)) == 3
+        assert made.counts.value("ems_bridge_mqtt_subscriptions_refused", (("cause", "too_many_subscriptions"),)) == 1
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said.count("dropped: queue_full, 't' for 'away'") == 1
+    assert "not granted: too_many_subscriptions, 'more' to 'away'" in said
+    assert [line for line in said if line.startswith("closed: protocol_error") and "'s' from 127.0.0.1" in line]
