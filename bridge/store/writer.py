@@ -148,13 +148,16 @@ class Writer:
             self.after_failure(record)
             if done is not None:
                 done(False)
+            record.effects.clear()
 
     def _finish(self, record: Committed, done: Done | None) -> None:
         if done is not None:
             done(True)
         self.after_commit(record)
-        for effect in record.effects:
-            effect()
+        if record.effects:
+            for effect in record.effects:
+                effect()
+            record.effects.clear()  # most of them know their record: a cycle less for the collector
 
 
 def _apply(

@@ -1,0 +1,246 @@
+"""Command round trips: 1,000 devices that answer at once, asked by HTTP and by MQTT; every state of a command is durable.
+
+    python -m benchmarks.commands [--devices N] [--seconds S] [--window W] [--repeat R]
+
+One process on one epoll is all devices and everybody who asks; the server's CPU is read from /proc. `window` commands are under
+way at a time, each to another device. `alone` is one at a time: what a single command costs on its way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import struct
+import sys
+import tempfile
+import uuid
+from collections import deque
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from harness import messages, wire
+
+from benchmarks import fleet, sockets
+from benchmarks.figures import Bound, quantile
+from benchmarks.servers import ALONE, Fleet, ours
+from benchmarks.sockets import Loop, Peer
+from benchmarks.usage import Usage
+
+FEATURE, ACTION, TYPE, DATA = "streaming_overdemand", "delete", "streaming_overdemand_delete", {"id": 7}
+SUFFIX = f"{FEATURE}/{ACTION}"
+MUST, GOAL = 2_000, 5_000
+ALONE_MS = 5.0
+"""What a command may take beside the device's own time, median."""
+CONNECT_S = 60.0
+_MID = re.compile(rb'"mid":"([0-9a-f-]{36})"')
+_REPLY = re.compile(rb'"reply":"([0-9a-f-]{36})"')
+
+
+class Asked:
+    """What is under way, and how long each took."""
+
+    def __init__(self) -> None:
+        self.since: dict[str, float] = {}
+        self.took: list[float] = []
+        self.failed = 0
+        self.going = False
+
+    def ended(self, key: str) -> bool:
+        """Whether it was under way."""
+        began = self.since.pop(key, None)
+        if began is not None:
+            self.took.append(perf_counter() - began)
+        return began is not None
+
+
+class Device(Peer):
+    """Answers every command at once, with 200."""
+
+    __slots__ = ("number", "topic")
+
+    def __init__(self, loop: Loop, name: str, secret: str | None) -> None:
+        super().__init__(loop, name, secret)
+        self.topic = messages.topic(name, f"{SUFFIX}/result")
+        self.number = 0
+
+    def on_packet(self, first: int, body: bytes) -> None:
+        if first >> 4 != wire.PUBLISH:
+            super().on_packet(first, body)
+            return
+        size = struct.unpack(">H", body[:2])[0]
+        self.number = self.number % 65_535 + 1
+        result = messages.answer(body[2 + size + 2 :], self.name)
+        self.send(b"\x40\x02" + body[2 + size : 4 + size] + wire.publish(self.topic, result, self.number))
+
+
+class Web(Peer):
+    """One HTTP connection with one request at a time."""
+
+    __slots__ = ("again", "asked", "head")
+
+    def __init__(self, loop: Loop, asked: Asked, secret: str, again: Callable[[Web], None]) -> None:
+        super().__init__(loop, "web", None)
+        self.asked, self.again = asked, again
+        self.hello = b""
+        self.head = f"Host: bench\r\nX-API-Key: {secret}\r\nContent-Type: application/json\r\n"
+
+    def ask(self, device: str) -> None:
+        """POST a command and wait for its outcome."""
+        body = json.dumps({"feature": FEATURE, "action": ACTION, "data": DATA, "wait_s": 30})
+        request = (
+            f"POST /api/v1/devices/{device}/commands HTTP/1.1\r\n{self.head}Content-Length: {len(body)}\r\n\r\n{body}"
+        )
+        self.asked.since[str(id(self))] = perf_counter()
+        self.send(request.encode())
+
+    def on_data(self, data: bytes) -> None:
+        head = data.find(b"\r\n\r\n")
+        size = int(data[data.find(b"Content-Length: ") + 16 : head].split(b"\r\n")[0]) if head >= 0 else 0
+        if head < 0 or len(data) < head + 4 + size:
+            self.buffer = data
+            return
+        self.buffer = b""
+        self.asked.failed += b'"state":"succeeded"' not in data
+        self.asked.ended(str(id(self)))
+        self.again(self)
+
+
+class Platform(Peer):
+    """One MQTT connection that publishes commands and sees the results."""
+
+    __slots__ = ("again", "asked", "number")
+
+    def __init__(self, loop: Loop, asked: Asked, name: str, secret: str | None, again: Callable[[], None]) -> None:
+        super().__init__(loop, name, secret)
+        self.asked, self.again = asked, again
+        self.number = 0
+
+    def ask(self, device: str) -> None:
+        """Publish a command."""
+        mid = str(uuid.uuid4())
+        self.number = self.number % 65_535 + 1
+        payload = messages.command(device, TYPE, mid=mid, data=DATA)
+        self.asked.since[mid] = perf_counter()
+        self.send(wire.publish(messages.topic(device, f"{SUFFIX}/command"), payload, self.number))
+
+    def on_packet(self, first: int, body: bytes) -> None:
+        if first >> 4 != wire.PUBLISH:
+            super().on_packet(first, body)
+            return
+        size = struct.unpack(">H", body[:2])[0]
+        self.send(b"\x40\x02" + body[2 + size : 4 + size])
+        reply = _REPLY.search(body)
+        if reply is not None and self.asked.ended(reply[1].decode()):
+            self.again()
+
+
+class Bench:
+    """Devices and askers against one service."""
+
+    def __init__(self, address: tuple[str, int], http: tuple[str, int], people: list[tuple[str, str | None]]) -> None:
+        self.loop, self.asked = Loop(), Asked()
+        *devices, (self.name, secret) = people
+        self.secret = secret or ""
+        self.address, self.http = address, http
+        self.devices = [Device(self.loop, *one) for one in devices]
+        self.free = deque(device.name for device in self.devices)
+        sockets.connect(self.loop, address, self.devices, 64, CONNECT_S)
+        pairs: list[tuple[Peer, str]] = [(one, fleet.commands(one.name)) for one in self.devices]
+        sockets.subscribe(self.loop, pairs, 64, CONNECT_S)
+
+    def by_http(self, window: int) -> Callable[[], None]:
+        """Askers by HTTP; gives what starts them."""
+        names = cycle(self.free)
+        again: Callable[[Web], None] = lambda web: web.ask(next(names)) if self.asked.going else None  # noqa: E731
+        askers = [Web(self.loop, self.asked, self.secret, again) for _ in range(window)]
+        for asker in askers:
+            asker.open(self.http)
+        return lambda: [asker.ask(next(names)) for asker in askers] and None
+
+    def by_mqtt(self, window: int) -> Callable[[], None]:
+        """One asker by MQTT; gives what starts it."""
+        names = cycle(self.free)
+        again: Callable[[], None] = lambda: platform.ask(next(names)) if self.asked.going else None  # noqa: E731
+        platform = Platform(self.loop, self.asked, self.name, self.secret, again)
+        platform.hello = wire.connect(f"{self.name}-{window}", self.name, self.secret)
+        sockets.connect(self.loop, self.address, [platform], 1, CONNECT_S)
+        sockets.subscribe(self.loop, [(platform, f"v1/+/+/+/{SUFFIX}/result")], 1, CONNECT_S)
+        return lambda: [platform.ask(next(names)) for _ in range(window)] and None
+
+    def measure(self, begin: Callable[[], None], seconds: float, pid: int) -> dict[str, float]:
+        """Round trips a second, latencies, the server's CPU µs for each."""
+        asked = self.asked
+        asked.going, asked.failed = True, 0
+        begin()
+        self.turn(0.5)
+        asked.took.clear()
+        before, began = Usage.of([pid]), perf_counter()
+        self.turn(seconds)
+        took, elapsed = list(asked.took), perf_counter() - began
+        used = Usage.of([pid]).cpu_s - before.cpu_s
+        asked.going = False
+        if not self.loop.until(lambda: not asked.since, 10) or asked.failed:
+            raise RuntimeError(f"{len(asked.since)} commands without an outcome, {asked.failed} that did not succeed")
+        count = max(len(took), 1)
+        return {
+            "per_s": len(took) / elapsed,
+            "p50_ms": quantile(took, 0.5) * 1e3,
+            "p99_ms": quantile(took, 0.99) * 1e3,
+            "cpu_us": used / count * 1e6,
+        }
+
+    def turn(self, seconds: float) -> None:
+        ends = perf_counter() + seconds
+        while (left := ends - perf_counter()) > 0:
+            self.loop.turn(min(left, 0.05))
+
+
+def run(devices: int, seconds: float, window: int) -> dict[str, dict[str, float]]:
+    """One service, all four measurements."""
+    with tempfile.TemporaryDirectory(prefix="ems-bench-") as folder:
+        home = Path(folder)
+        made = Fleet.make(home / "fleet", devices)
+        with ours(ALONE)(home / "run", made) as server:
+            host, _, port = server.http.removeprefix("http://").rpartition(":")
+            people = fleet.people(made.credentials, anonymous=False)
+            bench = Bench(server.address, (host, int(port)), people)
+            return {
+                name: bench.measure(ask(size), seconds, server.pids[0])
+                for name, ask, size in (
+                    ("HTTP, alone", bench.by_http, 1),
+                    ("MQTT, alone", bench.by_mqtt, 1),
+                    (f"HTTP, {window} at a time", bench.by_http, window),
+                    (f"MQTT, {window} at a time", bench.by_mqtt, window),
+                )
+            }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--devices", type=int, default=1_000)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--window", type=int, default=64)
+    parser.add_argument("--repeat", type=int, default=3)
+    options = parser.parse_args()
+    runs = [run(options.devices, options.seconds, options.window) for _ in range(options.repeat)]
+    for name in runs[0]:
+        each = {figure: median(one[name][figure] for one in runs) for figure in runs[0][name]}
+        print(
+            "{:<22} {per_s:8,.0f}/s  p50 {p50_ms:6.2f} ms  p99 {p99_ms:6.2f} ms  {cpu_us:6.0f} µs CPU".format(
+                name, **each
+            )
+        )
+        alone = name.endswith("alone")
+        bound = Bound(f"round trip of one command, {name}", ALONE_MS, 2.0, "ms", most=True) if alone else None
+        bound = bound or Bound(f"command round trips, {name}", MUST, GOAL, "/s")
+        print(bound.line(each["p50_ms" if alone else "per_s"]))
+
+
+if __name__ == "__main__":
+    main()
