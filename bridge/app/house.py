@@ -190,6 +190,7 @@ class House:
     async def stop(self) -> None:
         """Close the doors, finish what was begun, end every task."""
         self.services.closing.set()
+        self.flow.hush()
         await self._carrier.stop()
         await self.doors.stop()
         for courier in self._couriers:

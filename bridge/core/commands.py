@@ -182,7 +182,10 @@ class Commands:
         (refused,) = told
         if refused is not None:
             raise Conflict(refused.reason, refused.detail, refused.path)
-        return await self._shown(mid)
+        if record.results.get("command_put") is None:
+            return await self._shown(mid)  # asked for before
+        first = {"state": stored.state, "at": stored.created_at, "code": None, "msg": "", "cause": ""}
+        return shown(stored, [first])
 
     async def wait(self, mid: str, seconds: float) -> Command:
         """The command once it has settled, or as it is after `seconds`. Raises NotFound."""
@@ -191,8 +194,8 @@ class Commands:
 
     async def get(self, mid: str) -> Command | None:
         """The command, or None."""
-        stored = await self._ledger.command(mid)
-        return None if stored is None else shown(stored, await self._ledger.command_history(mid))
+        found = await self._ledger.command(mid)
+        return None if found is None else shown(*found)
 
     async def find(
         self,

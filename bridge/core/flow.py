@@ -287,6 +287,13 @@ class Flow:
             if not bells:
                 self._bells.pop(mid, None)
 
+    def hush(self) -> None:
+        """Who waits for an outcome waits no longer: the service stops."""
+        for bells in self._bells.values():
+            for bell in bells:
+                if not bell.done():
+                    bell.set_result(None)
+
     # Time.
 
     async def run(self) -> None:

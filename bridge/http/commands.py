@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from aiohttp import web
@@ -72,14 +71,7 @@ async def _settled(call: Call, command: Command, wait_s: float) -> Command:
     seconds = min(wait_s, services.limits.max_wait_s)
     if seconds <= 0 or command.state not in OPEN_STATES or services.closing.is_set():
         return command
-    waiting = asyncio.ensure_future(services.commands.wait(command.mid, seconds))
-    closing = asyncio.ensure_future(services.closing.wait())
-    try:
-        await asyncio.wait({waiting, closing}, return_when=asyncio.FIRST_COMPLETED)
-        return waiting.result() if waiting.done() else command
-    finally:
-        waiting.cancel()
-        closing.cancel()
+    return await services.commands.wait(command.mid, seconds)
 
 
 def _state(command: Command, ok: int | None = None) -> web.Response:

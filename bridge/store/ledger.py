@@ -72,6 +72,9 @@ WHERE mid = (
   WHERE asked.device = ?2 AND asked.state IN ('sent', 'delivered') ORDER BY each.key LIMIT 1
 ) RETURNING mid
 """
+_ONE_COMMAND = f"SELECT {_COMMAND_COLUMNS} FROM commands WHERE mid = ?"
+_STEP = ("state", "at", "code", "msg", "cause")
+_HISTORY = f"SELECT {', '.join(_STEP)} FROM command_events WHERE mid = ? ORDER BY id"
 
 STATEMENTS: dict[str, Statement] = {
     "report": Statement(_REPORT, INSERTS, bulk=True, body=True, also=_LATEST),
@@ -172,17 +175,16 @@ class Ledger:
 
     # What people ask.
 
-    async def command(self, mid: str) -> StoredCommand | None:
-        """One command."""
-        rows = await self.database.rows(f"SELECT {_COMMAND_COLUMNS} FROM commands WHERE mid = ?", (mid,))
-        return _stored(rows[0]) if rows else None
+    async def command(self, mid: str) -> tuple[StoredCommand, list[dict[str, Any]]] | None:
+        """One command and each state that it was in: {state, at, code, msg, cause}."""
 
-    async def command_history(self, mid: str) -> list[dict[str, Any]]:
-        """Each state that the command was in: {state, at, code, msg, cause}."""
-        rows = await self.database.rows(
-            "SELECT state, at, code, msg, cause FROM command_events WHERE mid = ? ORDER BY id", (mid,)
-        )
-        return [dict(zip(("state", "at", "code", "msg", "cause"), row, strict=True)) for row in rows]
+        def look(connection: sqlite3.Connection) -> tuple[list[Any], list[Any]]:
+            return connection.execute(_ONE_COMMAND, (mid,)).fetchall(), connection.execute(_HISTORY, (mid,)).fetchall()
+
+        commands, steps = await self.database.read(look)
+        if not commands:
+            return None
+        return _stored(commands[0]), [dict(zip(_STEP, step, strict=True)) for step in steps]
 
     async def commands(
         self, devices: Iterable[str] | None, device: str | None, state: str | None, limit: int, before: int | None
