@@ -26,9 +26,20 @@ class Permissions:
         self.topics = topics
         self.custom = custom
         self.other_topics = other_topics
+        self._prefixes: dict[tuple[str, tuple[int, ...]], tuple[str, ...]] = {}
+        self._revision = -1
 
     def prefixes(self, device: Device, versions: tuple[int, ...] = VERSIONS) -> tuple[str, ...]:
         """Every prefix of those versions that the device may use, its uid included."""
+        if self._revision != self.registry.revision:
+            self._prefixes.clear()
+            self._revision = self.registry.revision
+        known = self._prefixes.get((device.uid, versions))
+        if known is None:
+            known = self._prefixes[device.uid, versions] = self._make_prefixes(device, versions)
+        return known
+
+    def _make_prefixes(self, device: Device, versions: tuple[int, ...]) -> tuple[str, ...]:
         found = [
             f"{self.topics.prefix(scheme, version, owner)}/{device.uid}"
             for version in versions

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from aiohttp import web
+from msgspec import Struct
 
 from bridge.errors import Unprocessable
 from bridge.http.errors import BadRequest
@@ -29,7 +31,7 @@ def decode(payload: bytes, kind: type[T]) -> T:
 
 def query(request: web.Request, kind: type[T]) -> T:
     """The query string as `kind`. Unknown, repeated and ill-typed parameters raise Unprocessable naming them."""
-    known = {info.encode_name: info for info in msgspec.structs.fields(kind)}
+    known = _fields(kind)
     values: dict[str, Any] = {}
     for name, value in request.query.items():
         if name not in known:
@@ -48,6 +50,11 @@ def query(request: web.Request, kind: type[T]) -> T:
         if name in known and (choices := _choices(known[name].type)):
             detail += "; one of " + ", ".join(choices)
         raise Unprocessable("invalid", detail, f"?{name}") from None
+
+
+@cache
+def _fields(kind: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {info.encode_name: info for info in msgspec.structs.fields(kind)}
 
 
 def _choices(kind: Any) -> list[str]:
