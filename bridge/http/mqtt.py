@@ -64,7 +64,10 @@ async def serve(request: web.Request) -> web.StreamResponse:
     response = web.WebSocketResponse(
         protocols=PROTOCOLS, compress=False, max_msg_size=mqtt.max_packet_bytes + OVERHEAD, timeout=CLOSE_S
     )
-    await begin(request, response)
+    try:
+        await begin(request, response)
+    except ConnectionError:  # it has gone before it had its answer
+        return web.Response()
     with upgraded(request):
         if request.transport is not None:
             await _carry(response, request.transport, mqtt.protocol(peer), peer)
