@@ -288,6 +288,10 @@ async def all_of(reader: asyncio.StreamReader) -> bytes:
         (UPGRADE.replace(b"Sec-WebSocket-Protocol: mqtt\r\n", b""), b"400"),
         (UPGRADE.replace(b"Version: 13", b"Version: 9"), b"400"),
         (UPGRADE.replace(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b""), b"400"),
+        (UPGRADE.replace(b"dGhlIHNhbXBsZSBub25jZQ==", b"dG\x81lIHNhbXBsZSBub25jZQ=="), b"400"),
+        (UPGRADE.replace(b"dGhlIHNhbXBsZSBub25jZQ==", b"dGhl*"), b"400"),
+        (UPGRADE.replace(b"Version: 13", b"Version: 1\x95"), b"400"),
+        (UPGRADE.replace(b"Connection: Upgrade", b"Connection: Upgrad\xe9"), b"400"),
     ],
 )
 async def test_who_is_refused_is_closed(port: Port, request_: bytes, status: bytes) -> None:
