@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 PATH: Final = "/mqtt"
 PROTOCOLS: Final = ("mqtt", "mqttv3.1")
 """Subprotocols; a client must offer one [MQTT-6.0.0-3]. The second is what clients of 3.1 called 3.1.1 too."""
+HANDSHAKE: Final = ("Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
+"""What aiohttp reads of an upgrade and takes for ASCII."""
 FRAME: Final = 64 * 1024
 """Bytes of one frame that we send at most: a browser hands a frame on only when it is whole."""
 OVERHEAD: Final = 64 * 1024
@@ -64,7 +66,10 @@ async def serve(request: web.Request) -> web.StreamResponse:
     response = web.WebSocketResponse(
         protocols=PROTOCOLS, compress=False, max_msg_size=mqtt.max_packet_bytes + OVERHEAD, timeout=CLOSE_S
     )
-    await begin(request, response)
+    try:
+        await begin(request, response)
+    except ConnectionError:  # it has gone before it had its answer
+        return web.Response()
     with upgraded(request):
         if request.transport is not None:
             await _carry(response, request.transport, mqtt.protocol(peer), peer)
@@ -81,6 +86,8 @@ def _refusal(request: web.Request, mqtt: Mqtt, peer: Peer) -> web.Response | Non
     if not offered & set(PROTOCOLS):
         mqtt.refused("websocket_subprotocol", peer, "")
         return problem(400, "wrong_subprotocol", "Sec-WebSocket-Protocol: mqtt is needed")
+    if not all(request.headers.get(name, "").isascii() for name in HANDSHAKE):  # what else is wrong, aiohttp tells
+        return problem(400, "bad_request", f"{', '.join(HANDSHAKE)}: ASCII would be right")
     origin = request.headers.get("Origin")
     if mqtt.same_origin and origin is not None and not _ours(origin, request.host):
         mqtt.refused("websocket_origin", peer, "")

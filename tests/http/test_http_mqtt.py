@@ -66,6 +66,17 @@ class Port:
         self.peer = Peer("203.0.113.1", 1)
         self.same_origin = False
         self.address = ("", 0)
+        self.streams: list[Any] = []
+        self.cut_at_the_door = False
+
+    def knock(self) -> str:
+        if self.cut_at_the_door:
+            self.streams[-1]._transport.abort()
+        return self.full
+
+    def stream(self, protocol: asyncio.Protocol) -> asyncio.Protocol:
+        self.streams.append(protocol)
+        return protocol
 
     def protocol(self, _peer: Peer) -> asyncio.Protocol:
         self.made.append(Recorder())
@@ -94,7 +105,7 @@ async def opened(limit: int = 1_000, head_s: float = 60.0, same_origin: bool = F
     port = Port()
     mqtt = Mqtt(
         port.protocol,
-        lambda _host: port.full,
+        lambda _host: port.knock(),
         lambda cause, peer, _why: port.refused.append((cause, peer.host)),
         MAX_PACKET,
         same_origin,
@@ -103,7 +114,7 @@ async def opened(limit: int = 1_000, head_s: float = 60.0, same_origin: bool = F
     await running.setup()
     lobby = Lobby(running, limit, head_s, lambda cause, peer: port.slammed.append((cause, peer.host)))
     lobby.start()
-    server = await asyncio.get_running_loop().create_server(lambda: lobby.open(port.peer), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: port.stream(lobby.open(port.peer)), "127.0.0.1", 0)
     port.address = server.sockets[0].getsockname()[:2]
     try:
         yield port
@@ -277,6 +288,10 @@ async def all_of(reader: asyncio.StreamReader) -> bytes:
         (UPGRADE.replace(b"Sec-WebSocket-Protocol: mqtt\r\n", b""), b"400"),
         (UPGRADE.replace(b"Version: 13", b"Version: 9"), b"400"),
         (UPGRADE.replace(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b""), b"400"),
+        (UPGRADE.replace(b"dGhlIHNhbXBsZSBub25jZQ==", b"dG\x81lIHNhbXBsZSBub25jZQ=="), b"400"),
+        (UPGRADE.replace(b"dGhlIHNhbXBsZSBub25jZQ==", b"dGhl*"), b"400"),
+        (UPGRADE.replace(b"Version: 13", b"Version: 1\x95"), b"400"),
+        (UPGRADE.replace(b"Connection: Upgrade", b"Connection: Upgrad\xe9"), b"400"),
     ],
 )
 async def test_who_is_refused_is_closed(port: Port, request_: bytes, status: bytes) -> None:
@@ -311,6 +326,18 @@ async def test_pages_of_other_sites_where_nobody_logs_in(origin: bytes, status: 
         first = UPGRADE.replace(b"Host: x\r\n", b"Host: x\r\nOrigin: " + origin + b"\r\n")
         async with raw(port, first) as (reader, _), asyncio.timeout(SECONDS):
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 " + status)
+
+
+async def test_who_goes_before_the_answer_is_no_incident(port: Port, caplog: pytest.LogCaptureFixture) -> None:
+    port.cut_at_the_door = True
+    reader, writer = await asyncio.open_connection(*port.address)
+    writer.write(UPGRADE)
+    with suppress(ConnectionError):
+        assert await reader.read() == b""
+    writer.close()
+    await until(lambda: port.streams[-1]._handler is None or port.streams[-1]._transport.is_closing())
+    assert port.made == []
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_one_address_holds_a_share_of_those_that_have_not_upgraded_yet() -> None:
