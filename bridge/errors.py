@@ -8,6 +8,7 @@ BridgeError
 │   ├── Exhausted    too many open commands of one device
 │   ├── Denied       the principal may not do this
 │   └── Unprocessable  a body that the schemas refuse
+├── Unreachable      a client got no answer from the bridge, or none in time
 └── StoreError       the ledger could not commit (disk full, corrupt file)
 """
 
@@ -56,6 +57,14 @@ class Denied(Refused):
 
 class Unprocessable(Refused):
     """The body is not what the schemas ask for; `path` says where."""
+
+
+class Unreachable(BridgeError):
+    """The bridge did not answer, or not in time. `mid` is the command whose outcome is not known; empty for other requests."""
+
+    def __init__(self, what: str, mid: str = "") -> None:
+        super().__init__(what)
+        self.mid = mid
 
 
 class StoreError(BridgeError):

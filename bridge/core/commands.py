@@ -281,10 +281,14 @@ class Commands:
         record.routes.append(Route(topics, stored.payload.encode(), 1, skip=stored.device))
 
         def after() -> None:
+            same, state, code, msg = record.results.get("command_same") or (0, "", None, "")
             if record.results.get("command_put") is not None:
                 self.flow.take(stored)
-            same = record.results.get("command_same") == (1,)
-            told(None if same else _conflict(stored.mid))
+            elif same == 1 and stored.via == "mqtt":  # who asks again has missed what became of it
+                self.flow.announce(
+                    stored.mid, stored.device, str(state), None if code is None else int(str(code)), str(msg)
+                )
+            told(None if same == 1 else _conflict(stored.mid))
 
         record.effects.append(after)
 

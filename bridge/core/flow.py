@@ -100,14 +100,14 @@ class Flow:
             command.ends = self._moment(stored.hold_until)
             self._arm(command, command.ends)
             if announce:
-                self._announce(command.mid, command.device, "accepted", None, "")
+                self.announce(command.mid, command.device, "accepted", None, "")
                 self._consider(command)
         else:
             if command.changes:
                 self._changing[command.device] = command.mid
             self._arm(command, self._moment(stored.deadline or 0))
             if announce:
-                self._announce(command.mid, command.device, command.state, None, "")
+                self.announce(command.mid, command.device, command.state, None, "")
 
     def take_late(self, stored: StoredCommand) -> None:
         """A command that timed out before this process began."""
@@ -182,7 +182,7 @@ class Flow:
             else:
                 _drop(self._waiting[command.changes], command)
                 self._arm(command, self._moment(at + command.timeout_ms))
-                self._announce(command.mid, command.device, "sent", None, "")
+                self.announce(command.mid, command.device, "sent", None, "")
 
         record.effects.append(write)
         self._submit(record, lambda ok: None if ok else self._failed(command))
@@ -218,7 +218,7 @@ class Flow:
         def told() -> None:
             if record.results.get("command_move") is not None:
                 command.state = "delivered"
-                self._announce(command.mid, command.device, "delivered", None, "")
+                self.announce(command.mid, command.device, "delivered", None, "")
 
         record.effects.append(told)
         self._submit(record, None)
@@ -260,7 +260,7 @@ class Flow:
         for bell in self._bells.pop(mid, ()):
             if not bell.done():
                 bell.set_result(None)
-        self._announce(mid, command.device, state, code, msg)
+        self.announce(mid, command.device, state, code, msg)
         self._release(command)
         self._next(command.device)
 
@@ -269,7 +269,7 @@ class Flow:
         command = self.open.get(mid)
         if command is not None:
             command.state = "delivered"
-            self._announce(mid, command.device, "delivered", code, msg)
+            self.announce(mid, command.device, "delivered", code, msg)
 
     async def outcome(self, mid: str, seconds: float) -> None:
         """Wait until the command settles, at most `seconds`."""
@@ -369,7 +369,8 @@ class Flow:
         if self._changing.get(command.device) == command.mid:
             del self._changing[command.device]
 
-    def _announce(self, mid: str, device: str, state: str, code: int | None, msg: str) -> None:
+    def announce(self, mid: str, device: str, state: str, code: int | None, msg: str) -> None:
+        """Tell the status topic and the event stream."""
         status = {"mid": mid, "state": state, "code": code, "msg": msg, "at": self._now()}
         if self._events.wants("command"):
             self._events.publish("command", device, {"device": device, **status})

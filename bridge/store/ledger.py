@@ -91,7 +91,10 @@ STATEMENTS: dict[str, Statement] = {
         ORDERED,
     ),
     "command_put": Statement(_COMMAND_PUT, ORDERED),
-    "command_same": Statement("SELECT digest = ?2 FROM commands WHERE mid = ?1", ORDERED),
+    "command_same": Statement(
+        "SELECT digest = ?2, state, code, CASE msg WHEN '' THEN cause ELSE msg END FROM commands WHERE mid = ?1",
+        ORDERED,
+    ),
     "command_move": Statement(_COMMAND_MOVE, ORDERED),
     "command_answer": Statement(_COMMAND_ANSWER, ORDERED),
     "command_progress": Statement(_COMMAND_PROGRESS, ORDERED),

@@ -1,0 +1,397 @@
+"""One MQTT 5 connection of an account to its bridge, over the codec of bridge.mqtt. It reconnects, and sends again what has no
+PUBACK.
+
+The session outlives a connection by SESSION_S, so that what comes meanwhile is kept; when the bridge has forgotten it,
+`forgotten` is called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections import deque
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Final, NamedTuple, cast
+
+from bridge.errors import Denied, Exhausted, Refused, Unprocessable, Unreachable
+from bridge.mqtt import framing, packets, packets5, properties, reasons
+from bridge.mqtt.errors import Malformed
+from bridge.mqtt.framing import Frame, Framing
+from bridge.mqtt.topics import TopicNames
+
+log = logging.getLogger(__name__)
+
+ANSWER_S: Final = 20.0
+"""Time that the bridge has for CONNACK, SUBACK or PINGRESP."""
+KEEP_ALIVE_S: Final = 30
+BACKOFF_FIRST_S: Final = 0.2
+BACKOFF_LAST_S: Final = 5.0
+STEADY_S: Final = 5.0
+"""A connection that held so long lets the backoff begin anew."""
+SESSION_S: Final = 3_600
+"""How long the bridge is asked to keep what waits for us."""
+WINDOW: Final = 100
+"""Publishes without a PUBACK on their way; the bridge may ask for fewer."""
+QUEUE: Final = 10_000
+"""Publishes that wait behind them; more are refused at once."""
+PACKET_LIMIT: Final = 16 << 20
+"""The largest packet taken: a bridge has its own, smaller one."""
+FOREVER: Final = {
+    reasons.UNSUPPORTED_VERSION, reasons.CLIENT_ID_NOT_VALID, reasons.BAD_CREDENTIALS, reasons.NOT_AUTHORISED,
+    reasons.BAD_AUTHENTICATION_METHOD,
+}  # fmt: skip
+"""CONNACK codes that trying again does not change."""
+
+
+class Remote(NamedTuple):
+    """Where the bridge is, and how one comes in."""
+
+    host: str
+    port: int
+    client_id: str
+    username: str | None
+    password: bytes | None
+    tls: ssl.SSLContext | None
+    patience_s: float
+
+
+class _Sent(NamedTuple):
+    topic: str
+    payload: bytes
+    acked: asyncio.Future[None]
+
+
+class Line(asyncio.Protocol):
+    """`heard(topic, payload)` gets every message; `forgotten()` is called when a session has ended and messages may be missing,
+    `away(error)` when nobody answered for `patience_s`."""
+
+    def __init__(
+        self,
+        remote: Remote,
+        heard: Callable[[str, bytes], None],
+        forgotten: Callable[[], None],
+        away: Callable[[Exception], None],
+    ) -> None:
+        self._remote = remote
+        self._heard = heard
+        self._forgotten = forgotten
+        self._away = away
+        self._names = TopicNames()
+        self._framing = Framing(PACKET_LIMIT, self._names, 5)
+        self._transport: asyncio.Transport | None = None
+        self._gone = asyncio.Event()
+        self._filters: dict[str, None] = {}
+        self._asked: dict[int, tuple[list[str], asyncio.Future[None]]] = {}
+        self._sent: dict[int, _Sent] = {}
+        self._queue: deque[_Sent] = deque()
+        self._next_id = 0
+        self._window = WINDOW
+        self._largest = PACKET_LIMIT
+        self._keep_alive_s = float(KEEP_ALIVE_S)
+        self._refused: Denied | None = None
+        self._ended: Exception | None = None
+        self._ready = self._blocked = self._known = False
+        """Whether CONNACK came; whether the socket is full; whether the bridge knows our session."""
+        self._waiting_since = self._last_sent = 0.0
+        self._up_at = monotonic()
+        self._trouble = "not connected yet"
+
+    # What the client calls.
+
+    async def run(self) -> None:
+        """Stay connected until cancelled. Raises Denied when the bridge does not let us in."""
+        delay = BACKOFF_FIRST_S
+        self._up_at = monotonic()
+        while True:
+            began = monotonic()
+            try:
+                await self._connect()
+                await self._watch()
+            except (OSError, TimeoutError) as error:
+                self._lost("")
+                self._trouble = str(error) or "no answer in time"
+            if self._up_at > began + STEADY_S:
+                delay = BACKOFF_FIRST_S
+            if monotonic() - self._up_at > self._remote.patience_s:
+                self._give_up()
+            log.info("%s:%d: %s; again in %.1f s", self._remote.host, self._remote.port, self._trouble, delay)
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            delay = min(delay * 2, BACKOFF_LAST_S)
+
+    def publish(self, topic: str, payload: bytes) -> asyncio.Future[None]:
+        """Send at QoS 1, now or when there is a connection. The future ends with the PUBACK, or with the error that it tells,
+        Unreachable, or Exhausted when too many wait. Cancelled before it was sent, it is not sent."""
+        acked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._ended is not None:
+            acked.set_exception(self._ended)
+            return acked
+        if len(self._queue) >= QUEUE:
+            acked.set_exception(Exhausted("queue_full", f"{QUEUE} messages wait for the bridge"))
+            return acked
+        self._queue.append(_Sent(topic, payload, acked))
+        self._pump()
+        return acked
+
+    async def subscribe(self, filters: Iterable[str]) -> None:
+        """Subscribe at QoS 1, and again after each lost session. Raises Denied and Unreachable."""
+        wanted = [each for each in filters if each not in self._filters]
+        if self._ended is not None:
+            raise self._ended
+        if not wanted:
+            return
+        self._filters.update(dict.fromkeys(wanted))
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        packet_id = self._fresh_id()
+        self._asked[packet_id] = (wanted, done)
+        if self._ready:
+            self._subscribe(packet_id)
+        try:
+            await done
+        except BaseException:
+            for each in wanted:
+                self._filters.pop(each, None)
+            raise
+        finally:
+            self._asked.pop(packet_id, None)
+
+    def unsubscribe(self, filters: Iterable[str]) -> None:
+        """No longer. Nobody waits for the answer."""
+        left = [each for each in filters if self._filters.pop(each, "") is None]
+        if left and self._ready:
+            self._write(packets5.encode_unsubscribe(self._fresh_id(), left))
+
+    def close(self) -> None:
+        """Say goodbye for good: the bridge forgets the session."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(packets5.encode_disconnect(reasons.SUCCESS, {properties.SESSION_EXPIRY: 0}))
+            self._transport.close()
+        self.fail(self._ended or Unreachable("the client was closed"), for_good=True)
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is open."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._lost(str(exc) if exc else "the bridge closed the connection")
+
+    def pause_writing(self) -> None:
+        """The bridge does not keep up."""
+        self._blocked = True
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._blocked = False
+        self._pump()
+
+    def data_received(self, data: bytes) -> None:
+        """Every whole packet of the chunk."""
+        try:
+            for frame in self._framing.feed(data):
+                if self._transport is None:
+                    return
+                self._take(frame)
+            if self._framing.error is not None:
+                raise self._framing.error
+        except Malformed as error:
+            self._lost(f"it sends no MQTT: {error}")
+
+    # The connection.
+
+    async def _connect(self) -> None:
+        remote = self._remote
+        self._gone.clear()
+        self._framing = Framing(PACKET_LIMIT, self._names, 5)
+        async with asyncio.timeout(ANSWER_S):
+            await asyncio.get_running_loop().create_connection(
+                lambda: self, remote.host, remote.port, ssl=remote.tls,
+                server_hostname=remote.host if remote.tls is not None else None,
+            )  # fmt: skip
+        found = {properties.SESSION_EXPIRY: SESSION_S, properties.MAXIMUM_PACKET_SIZE: PACKET_LIMIT}
+        clean = not self._known
+        hello = packets.Connect(
+            remote.client_id, clean, KEEP_ALIVE_S, remote.username, remote.password, None, packets.V5, found
+        )
+        self._waiting_since = monotonic()
+        self._write(packets.encode_connect(hello))
+
+    async def _watch(self) -> None:
+        """Keep the connection alive until it is gone; end one that hangs. Raises Denied."""
+        while not self._gone.is_set():
+            try:
+                async with asyncio.timeout(1.0):
+                    await self._gone.wait()
+            except TimeoutError:
+                self._tick(monotonic())
+        if self._refused is not None:
+            raise self._refused
+
+    def _tick(self, now: float) -> None:
+        if self._ready:
+            self._up_at = now
+        if self._waiting_since and now - self._waiting_since > ANSWER_S:
+            self._lost("no answer in time")
+        elif self._ready and now - self._last_sent > self._keep_alive_s * 0.75:
+            self._write(packets.PINGREQ_BYTES)
+            self._waiting_since = self._waiting_since or now
+
+    def _take(self, frame: Frame) -> None:
+        first, topic, packet_id, body = frame
+        if first & 0xF0 == framing.PUBLISH:
+            self._receive(first, topic, packet_id, body)
+        elif first == framing.PUBACK:
+            self._acked(packet_id, body)
+        elif first == framing.CONNACK:
+            self._greeted(body)
+        elif first == framing.SUBACK:
+            self._subscribed(packet_id, body)
+        elif first == framing.PINGRESP:
+            self._waiting_since = 0.0
+        elif first == framing.DISCONNECT:
+            code, found = packets5.decode_disconnect(body)
+            self._lost(f"DISCONNECT 0x{code:02x} {found.get(properties.REASON_STRING, '')}".rstrip())
+        elif first != framing.UNSUBACK:
+            raise Malformed(f"a server may not send 0x{first:02x} here")
+
+    def _greeted(self, body: bytes) -> None:
+        present, code, found = packets5.decode_connack(body)
+        why = f"CONNACK 0x{code:02x} {found.get(properties.REASON_STRING, '')}".rstrip()
+        if code:
+            if code in FOREVER:
+                self._refused = Denied(reasons.WORDS.get(code, "refused"), f"the bridge refuses the login: {why}")
+            self._lost(why)
+            return
+        self._window = min(found.get(properties.RECEIVE_MAXIMUM, 65_535), WINDOW)
+        self._largest = found.get(properties.MAXIMUM_PACKET_SIZE, PACKET_LIMIT)
+        self._keep_alive_s = float(found.get(properties.SERVER_KEEP_ALIVE, KEEP_ALIVE_S))
+        self._waiting_since = 0.0
+        self._ready, self._trouble, self._up_at = True, "", monotonic()
+        again = list(self._sent.values())
+        if present:
+            for packet_id, sent in self._sent.items():
+                self._write(packets5.encode_publish(sent.topic, sent.payload, 1, dup=True, packet_id=packet_id))
+        else:
+            self._sent.clear()
+            self._queue.extendleft(reversed(again))
+            self._subscribe_all()
+        for packet_id in self._asked:
+            self._subscribe(packet_id)
+        known, self._known = self._known, True
+        if known and not present:
+            self._forgotten()
+        self._pump()
+
+    def _subscribe_all(self) -> None:
+        new = {each for filters, _ in self._asked.values() for each in filters}
+        kept = [each for each in self._filters if each not in new]
+        if kept:
+            self._write(packets5.encode_subscribe(self._fresh_id(), [(each, 1) for each in kept]))
+
+    def _subscribe(self, packet_id: int) -> None:
+        filters, _ = self._asked[packet_id]
+        self._write(packets5.encode_subscribe(packet_id, [(each, 1) for each in filters]))
+        self._waiting_since = self._waiting_since or monotonic()
+
+    def _subscribed(self, packet_id: int, body: bytes) -> None:
+        self._waiting_since = 0.0
+        codes, _ = packets5.decode_codes(body)
+        filters, done = self._asked.get(packet_id, ([], None))
+        if done is None or done.done():
+            return
+        refused = [name for name, code in zip(filters, codes, strict=False) if code >= reasons.FAILED]
+        if refused:
+            done.set_exception(Denied("not_authorised", f"the bridge refuses the subscription to {refused[0]}"))
+        else:
+            done.set_result(None)
+
+    def _receive(self, first: int, topic: str, packet_id: int, body: bytes) -> None:
+        if not topic:
+            raise Malformed("a topic alias that was not allowed")
+        _, payload = packets5.decode_publish(body)
+        if first >> 1 & 3 == 2:
+            raise Malformed("QoS 2 for a subscription of QoS 1")
+        self._heard(topic, payload)
+        if first & 6:
+            self._write(packets5.encode_ack(framing.PUBACK, packet_id))
+
+    def _acked(self, packet_id: int, body: bytes) -> None:
+        code, found = packets5.decode_ack(body)
+        sent = self._sent.pop(packet_id, None)
+        if sent is not None and not sent.acked.done():
+            if code < reasons.FAILED:
+                sent.acked.set_result(None)
+            else:
+                sent.acked.set_exception(_refusal(code, found.get(properties.REASON_STRING, ""), sent.topic))
+        self._pump()
+
+    def _pump(self) -> None:
+        """Publish what waits, as far as the bridge takes it."""
+        while self._ready and not self._blocked and self._queue and len(self._sent) < self._window:
+            sent = self._queue.popleft()
+            if sent.acked.cancelled():
+                continue
+            packet_id = self._fresh_id()
+            packet = packets5.encode_publish(sent.topic, sent.payload, 1, packet_id=packet_id)
+            if len(packet) > self._largest:
+                what = f"{len(packet)} bytes; the bridge takes {self._largest}"
+                sent.acked.set_exception(Unprocessable("too_large", what))
+                continue
+            self._sent[packet_id] = sent
+            self._write(packet)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._last_sent = monotonic()
+            self._transport.write(data)
+
+    def _fresh_id(self) -> int:
+        """A packet id that is not in use [MQTT-2.2.1-3]."""
+        while True:
+            self._next_id = self._next_id % 65_535 + 1
+            if self._next_id not in self._sent and self._next_id not in self._asked:
+                return self._next_id
+
+    def _lost(self, why: str) -> None:
+        if self._transport is None:
+            return
+        transport, self._transport = self._transport, None
+        transport.abort()
+        if self._ready:
+            self._up_at = monotonic()
+        self._ready = self._blocked = False
+        self._trouble = why
+        self._waiting_since = 0.0
+        self._gone.set()
+
+    def _give_up(self) -> None:
+        error = Unreachable(f"no connection for {self._remote.patience_s:g} s: {self._trouble}")
+        self.fail(error)
+        self._away(error)
+
+    def fail(self, error: Exception, *, for_good: bool = False) -> None:
+        """What is not acknowledged is not sent again; what was sent may have been taken. `for_good`: nothing ever will be."""
+        self._ended = error if for_good else None
+        waiting = [sent.acked for sent in (*self._sent.values(), *self._queue)]
+        waiting += [done for _, done in self._asked.values()]
+        self._sent.clear()
+        self._queue.clear()
+        for each in waiting:
+            if not each.done():
+                each.set_exception(error)
+
+
+def _refusal(code: int, why: str, topic: str) -> Refused:
+    """What a PUBACK says. The error topic says it in more words, unless another broker stands in between."""
+    text = why or f"the bridge refuses {topic}: reason 0x{code:02x}"
+    if code in (reasons.NOT_AUTHORISED, reasons.TOPIC_NOT_VALID):
+        return Denied("not_authorised", text)
+    if code == reasons.QUOTA_EXCEEDED:
+        return Exhausted("quota_exceeded", text)
+    if code == reasons.PAYLOAD_NOT_VALID:
+        return Unprocessable("invalid", text)
+    return Refused(reasons.WORDS.get(code, f"reason_{code:02x}"), text)
