@@ -30,6 +30,7 @@ PAIRS = {f"{kind.feature}/{kind.action}" for kind in kinds.KINDS}
 ALLOWED = {
     ("bridge/core/events.py", "alarm"): "the sort of event that listeners ask for; the table's column `event` names it",
     ("bridge/client/http.py", "alarm"): "the same",
+    ("bridge/config/settings.py", "alarm"): "the same, of webhooks",
     ("bridge/core/ingest.py", "report"): "the ledger's statement for any stored message",
     ("bridge/store/ledger.py", "report"): "the same statement's name",
     ("bridge/cli/send.py", "streaming_overdemand/create"): "the example in a usage error",

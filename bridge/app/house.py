@@ -21,6 +21,8 @@ from bridge.app.settings import (
     http_limits,
     open_cloud,
     sinks,
+    webhook_sink,
+    webhook_wants,
 )
 from bridge.broker.seams import Source
 from bridge.config import Config
@@ -56,6 +58,8 @@ log = logging.getLogger(__name__)
 STATEMENTS = ledger_store.STATEMENTS | session_store.STATEMENTS | outbox_store.STATEMENTS
 OUTBOX_EVERY_S = 5.0
 """Between two looks at the outbox: pruning is cheap, and bounds are in days."""
+CARRY_S = 2.0
+"""A post that is on its way when the service stops gets so long, and need not be repeated."""
 
 
 class Addresses(NamedTuple):
@@ -154,7 +158,7 @@ class House:
         self.ingest = Ingest(
             self.permissions, self.commands, self.presences, self.events, self.counts, self.submit,
             await self.ledger.last_seq(), mirrored=bool(config.mirror.local or config.mirror.sinks),
-            signs=dict(config.devices.signs),
+            signs=dict(config.devices.signs), hooked=bool(config.webhooks),
         )  # fmt: skip
         self._judge = self.ingest.route if config.broker.routing_only else self.ingest.accept
         await self.commands.restore()
@@ -166,7 +170,20 @@ class House:
             self.database, names, config.outbox_max_bytes, int(config.outbox_max_age_days * care.DAY_MS), self.counts
         )
         await self.outbox.open()
-        self.writer.after_batch = self.outbox.on_commit
+        self.webhook_outbox = Outbox(
+            self.database,
+            [webhook.name for webhook in self.config.webhooks],
+            config.outbox_max_bytes,
+            int(config.outbox_max_age_days * care.DAY_MS),
+            self.counts,
+            outbox_store.EVENTS,
+        )
+        await self.webhook_outbox.open()
+        self.writer.after_batch = self._ring
+
+    def _ring(self) -> None:
+        self.outbox.on_commit()
+        self.webhook_outbox.on_commit()
 
     async def start(self, group: asyncio.TaskGroup) -> None:
         """Start every task, open the doors. Raises ConfigError when an address cannot be had."""
@@ -180,12 +197,18 @@ class House:
             self._spawn(group, task, name)
         mqtt, http = await self._open_doors()
         self.addresses = Addresses(mqtt, http)
-        for sink in sinks(self.config, loopback(http), self._token):
-            courier = Courier(sink, self.outbox, self.counts)
-            self._couriers.append(courier)
-            self._spawn(group, courier.run(), f"courier {sink.name}")
+        self._start_couriers(group, loopback(http))
         self._spawn(group, self.doors.follow(self.reload), "certificates")
         care.leave_address(self.directory, loopback(http), mqtt, self._token, self.doors.listeners)
+
+    def _start_couriers(self, group: asyncio.TaskGroup, http: str) -> None:
+        for sink in sinks(self.config, http, self._token):
+            self._couriers.append(Courier(sink, self.outbox, self.counts))
+        for webhook in self.config.webhooks:
+            wants = webhook_wants(webhook, self.permissions.owner_names)
+            self._couriers.append(Courier(webhook_sink(webhook), self.webhook_outbox, self.counts, wants=wants))
+        for courier in self._couriers:
+            self._spawn(group, courier.run(), f"courier {courier.sink.name}")
 
     async def stop(self) -> None:
         """Close the doors, finish what was begun, end every task."""
@@ -199,6 +222,9 @@ class House:
         self.writer.close()
         writer, *others = self._tasks
         await writer
+        carrying = [task for task in others if task.get_name().startswith("courier ")]
+        if carrying:
+            await asyncio.wait(carrying, timeout=CARRY_S)
         for task in others:
             task.cancel()
         care.remove_address(self.directory)
@@ -291,6 +317,8 @@ class House:
             raise NotFound("unknown_dead_letter", f"there is no dead letter {number}")
         if letter["source"] == "mirror":
             return await self._replay_reading(letter)
+        if letter["source"] == "webhook":
+            return await self._replay_event(letter)
         principal = self._sender(letter["sender"])
         record = self.ingest.replay(principal, number, letter["topic"], letter["payload"], now_ms())
         if record.reject is not None:
@@ -310,6 +338,14 @@ class House:
         await self.writer.commit(record)
         return {"outcome": "accepted"}
 
+    async def _replay_event(self, letter: dict[str, Any]) -> dict[str, Any]:
+        """An event that a webhook refused is posted to it again, under its old id."""
+        record = self.ingest.rehook(
+            letter["id"], letter["device"] or "", letter["payload"], letter["context"], now_ms()
+        )
+        await self.writer.commit(record)
+        return {"outcome": "accepted"}
+
     def _sender(self, sender: str) -> Principal:
         """Whoever sent a dead letter, with the rights that he has now."""
         kind, _, name = sender.partition(":")
@@ -325,6 +361,7 @@ class House:
     async def _keep_outbox(self) -> None:
         while True:
             await self.outbox.keep(now_ms())
+            await self.webhook_outbox.keep(now_ms())
             await asyncio.sleep(OUTBOX_EVERY_S)
 
     async def _open_doors(self) -> tuple[str | None, str]:
@@ -343,6 +380,6 @@ class House:
     def _checks(self) -> dict[str, Callable[[], str | None]]:
         return {
             "store": lambda: self.writer.failing or None,
-            "outbox": lambda: self.outbox.alarm or None,
+            "outbox": lambda: self.outbox.alarm or self.webhook_outbox.alarm or None,
             "broker": lambda: self._carrier.trouble,
         }

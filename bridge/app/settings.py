@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from bridge.certificates import ClientFiles, client_context
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.cloud import Settings as CloudSettings
 from bridge.config import Config
+from bridge.config.settings import Webhook
 from bridge.core.attempts import AttemptLimits, Attempts
 from bridge.core.commands import Limits as CommandLimits
 from bridge.core.permissions import Permissions
@@ -24,6 +26,7 @@ from bridge.counts import Counts
 from bridge.http.auth import authoriser, may_read
 from bridge.http.services import Limits as HttpLimits
 from bridge.mirror.courier import SinkConfig
+from bridge.mirror.rows import Row
 from schemas.topics import CustomPrefix
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from bridge.broker.access_plugins import PluginThread
 
 LOCAL_SINK = "local"
+WEBHOOK_ROWS = 100
+"""Events between two marks of how far a webhook is: so many at most are posted again after a crash."""
 LOCAL_ROWS = 500
 LOCAL_AGE_S = 0.2
 """Between a report's PUBACK and its readings in our own query APIs; loopback needs no large batches, and no gzip."""
@@ -180,3 +185,30 @@ def sinks(config: Config, local: str, token: str) -> list[SinkConfig]:
             )
         )
     return found
+
+
+def webhook_sink(webhook: Webhook) -> SinkConfig:
+    """[[webhooks]]: one event a request, no waiting for more."""
+    return SinkConfig(
+        name=webhook.name,
+        url=webhook.url,
+        format="events",
+        secret=webhook.secret,
+        batch_rows=WEBHOOK_ROWS,
+        batch_age_s=0,
+        timeout_s=webhook.timeout_s,
+        gzip=False,
+    )
+
+
+def webhook_wants(webhook: Webhook, owners: Callable[[str], tuple[str, ...]]) -> Callable[[Row], bool]:
+    """Whether an event is for this webhook: by its type, its device, and that one's owners at the moment."""
+
+    def wants(row: Row) -> bool:
+        if row.asset not in webhook.events or row.addressee not in ("", webhook.name):
+            return False
+        if webhook.devices and row.device not in webhook.devices:
+            return False
+        return not webhook.owners or any(owner in webhook.owners for owner in owners(row.device))
+
+    return wants

@@ -23,7 +23,9 @@ def dead() -> None:
 
 def _filters(function: Any) -> Any:
     function = click.option("--reason", metavar="WORD", help="Only this reason, such as invalid.")(function)
-    function = click.option("--source", type=click.Choice(["mqtt", "mirror"]), help="Only from here.")(function)
+    function = click.option("--source", type=click.Choice(["mqtt", "mirror", "webhook"]), help="Only from here.")(
+        function
+    )
     return click.option("--device", metavar="UID", help="Only of this device.")(function)
 
 

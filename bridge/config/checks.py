@@ -28,6 +28,7 @@ def check(config: Config, report: Report) -> None:
     _topics(config, report)
     _devices(config, report)
     _sinks(config, report)
+    _webhooks(config, report)
 
 
 def check_files(config: Config, report: Report) -> None:
@@ -176,6 +177,20 @@ def _sinks(config: Config, report: Report) -> None:
         if not _is_url(sink.url, ("http", "https")):
             what = f'mirror.sinks[{index}].url is "{sink.url}"'
             report((*at, "url"), what, "http:// or https:// with a host; secrets go to token")
+
+
+def _webhooks(config: Config, report: Report) -> None:
+    seen = set()
+    for index, webhook in enumerate(config.webhooks):
+        at: Path = ("webhooks", index)
+        if webhook.name in seen:
+            report((*at, "name"), f'webhooks[{index}].name is "{webhook.name}" again', "each name once")
+        seen.add(webhook.name)
+        if not _is_url(webhook.url, ("http", "https")):
+            what = f'webhooks[{index}].url is "{webhook.url}"'
+            report((*at, "url"), what, "http:// or https:// with a host; the secret goes to secret")
+        if not webhook.events:
+            report((*at, "events"), f"webhooks[{index}].events is empty", "one event or more, or no such key for all")
 
 
 def _is_url(url: str, schemes: tuple[str, ...]) -> bool:

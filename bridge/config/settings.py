@@ -301,6 +301,32 @@ class Mirror(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sinks: Annotated[tuple[Sink, ...], Meta(description="further endpoints")] = ()
 
 
+class Webhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One HTTP endpoint that is told what happens. Each has its own cursor and its own failures."""
+
+    name: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="its name in metrics and cursors; keep it for ever")
+    ]
+    url: Annotated[str, Meta(description="http:// or https:// address that each event is posted to")]
+    secret: Annotated[
+        str,
+        Meta(
+            min_length=16,
+            description="what events are signed with, 16 characters or more; better from the environment",
+            extra={"secret": True},
+        ),
+    ]
+    events: Annotated[
+        tuple[Literal["command", "dead_letter", "alarm", "presence"], ...],
+        Meta(description="what it is told: commands with their outcome, refused messages, alarms, who comes and goes"),
+    ] = ("command", "dead_letter", "alarm", "presence")
+    devices: Annotated[tuple[str, ...], Meta(description="of these devices alone; empty for all")] = ()
+    owners: Annotated[
+        tuple[str, ...], Meta(description="of the devices of these product keys and tenants alone; empty for all")
+    ] = ()
+    timeout_s: Annotated[float, Meta(gt=0, le=600, description="seconds until an attempt counts as failed")] = 15.0
+
+
 class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What goes to stderr."""
 
@@ -320,4 +346,5 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     devices: Devices = Devices()
     cloud: Cloud = Cloud()
     mirror: Mirror = Mirror()
+    webhooks: Annotated[tuple[Webhook, ...], Meta(description="endpoints that are told what happens")] = ()
     log: Log = Log()

@@ -25,7 +25,8 @@ class Setting(NamedTuple):
     def item(self) -> type[Struct] | None:
         """The Struct of one item, when this key is an array of tables."""
         args = get_args(self.type)
-        return args[0] if get_origin(self.type) is tuple and issubclass(args[0], Struct) else None
+        of_structs = get_origin(self.type) is tuple and isinstance(args[0], type) and issubclass(args[0], Struct)
+        return args[0] if of_structs else None
 
     @property
     def secret(self) -> bool:
@@ -51,7 +52,7 @@ def wanted(setting: Setting) -> str:
     if origin is Literal:
         return "one of " + ", ".join(f'"{value}"' if isinstance(value, str) else str(value) for value in get_args(kind))
     if origin is tuple:
-        return "an array of tables"
+        return _wanted_array(get_args(kind)[0])
     if origin is dict or (isinstance(kind, type) and issubclass(kind, Struct)):
         return _wanted_table(kind)
     names: dict[object, str] = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}
@@ -96,6 +97,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _wanted_array(item: Any) -> str:
+    if get_origin(item) is Literal:
+        return "an array of " + ", ".join(f'"{value}"' for value in get_args(item))
+    return "an array of strings" if item is str else "an array of tables"
+
+
 def _wanted_table(kind: Any) -> str:
     if get_origin(kind) is dict and get_origin(get_args(kind)[1]) is Literal:
         return "a table whose values are " + " or ".join(str(value) for value in get_args(get_args(kind)[1]))
@@ -111,7 +118,7 @@ def _bounds(meta: Meta) -> str:
     if meta.le is not None:
         words.append(f"at most {meta.le}")
     if meta.min_length:
-        words.append("that is not empty")
+        words.append("that is not empty" if meta.min_length == 1 else f"of at least {meta.min_length} characters")
     if meta.pattern:
         words.append(f"like {meta.pattern}")
     return " " + " and ".join(words) if words else ""

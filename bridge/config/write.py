@@ -21,7 +21,12 @@ def effective(config: Config) -> str:
     """Every setting with the value that holds, as TOML that `load` reads; secrets show as asterisks."""
     out: list[str] = []
     for name in settings(Config):
-        _table(out, name, getattr(config, name))
+        section = getattr(config, name)
+        if isinstance(section, Struct):
+            _table(out, name, section)
+        else:
+            for entry in section:
+                _table(out, name, entry, item=True)
     return "\n".join(out).strip() + "\n"
 
 
@@ -34,13 +39,19 @@ def _table(out: list[str], title: str, section: Struct, *, item: bool = False) -
         if setting.item is not None or isinstance(value, Struct):
             nested.append((f"{title}.{name}", value))
         else:
-            out.append(f"{name} = {MASK if setting.secret and value else _literal(value)}")
+            shown = _mask(setting.meta.min_length or 0) if setting.secret and value else _literal(value)
+            out.append(f"{name} = {shown}")
     for inner, value in nested:
         if isinstance(value, Struct):
             _table(out, inner, value)
         else:
             for entry in value:
                 _table(out, inner, entry, item=True)
+
+
+def _mask(least: int) -> str:
+    """Asterisks that are long enough to be read again."""
+    return f'"{"*" * least}"' if least > len(MASK) - 2 else MASK
 
 
 def _literal(value: Any) -> str:

@@ -63,6 +63,7 @@ class Ingest:
         seq: int,
         mirrored: bool,
         signs: Mapping[str, float] = MappingProxyType({}),
+        hooked: bool = False,
     ) -> None:
         self._permissions = permissions
         self._registry = permissions.registry
@@ -74,6 +75,7 @@ class Ingest:
         self._seq = seq
         self._mirrored = mirrored
         self._signs = signs
+        self._hooked = hooked
         self._places: dict[str, Place] = {}
         self._revision = -1
 
@@ -135,6 +137,14 @@ class Ingest:
         self._seq += 1
         record = Record()
         record.rows.append(("outbox", (self._seq, now, device, _json.encode(samples).decode())))
+        record.rows.append(("dead_replayed", (now, number)))
+        return record
+
+    def rehook(self, number: int, device: str, payload: bytes, context: str, now: int) -> Record:
+        """An event that a webhook refused once more to that webhook; dead letter `number` is marked as replayed."""
+        event = {**msgspec.json.decode(payload), "to": msgspec.json.decode(context)["sink"]}
+        record = Record()
+        record.rows.append(("webhook_again", (now, device, _json.encode(event).decode())))
         record.rows.append(("dead_replayed", (now, number)))
         return record
 
@@ -217,6 +227,8 @@ class Ingest:
                 record.rows.append(("outbox", (seq, now, uid, _json.encode(lines).decode())))
             if wanted:
                 record.effects.append(lambda: self._tell_readings(uid, lines))
+        if self._hooked and kind.event:
+            record.rows.append(("webhook", (now, device.uid, _hook(place, kind, payload, seq, now))))
         if self._events.wants("message") or (kind.event and self._events.wants(kind.event)):
             record.effects.append(lambda: self._tell_message(place, kind, payload, seq, now))
 
@@ -345,6 +357,13 @@ def _variant(key: str, types: tuple[object, ...], sub_device: object) -> str:
     words = sorted({word for word in types if isinstance(word, str)})
     _, _, form = key.partition(":")
     return ":".join(part for part in (form, "+".join(words), str(sub_device)) if part)
+
+
+def _hook(place: Place, kind: Kind, payload: bytes, seq: int, now: int) -> str:
+    """A message as an event, without its id."""
+    data = {"seq": seq, "topic": place.topics[0], "received_at": now, "body": msgspec.Raw(payload)}
+    event = {"type": kind.event, "at": now, "device": place.address.device, "data": data}
+    return _json.encode(event).decode()
 
 
 def _check_time(timestamp: int, now: int) -> Reject | None:

@@ -190,7 +190,7 @@ class DeadLetter(Struct, frozen=True):
 
     id: int
     at: Ms
-    source: Annotated[str, Meta(description="mqtt or mirror")]
+    source: Annotated[str, Meta(description="mqtt, mirror or webhook")]
     device: str | None
     topic: str | None
     sender: str | None
@@ -215,7 +215,7 @@ class DeadQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which dead letters."""
 
     device: str | None = None
-    source: Literal["mqtt", "mirror"] | None = None
+    source: Literal["mqtt", "mirror", "webhook"] | None = None
     reason: str | None = None
     before: Annotated[int, Meta(ge=1, le=ROW_MAX, description="id that the page begins before")] | None = None
     limit: Limit = 100
@@ -225,7 +225,7 @@ class PurgeQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """What to delete: a filter, or `all=true`."""
 
     device: str | None = None
-    source: Literal["mqtt", "mirror"] | None = None
+    source: Literal["mqtt", "mirror", "webhook"] | None = None
     reason: str | None = None
     all: bool = False
 

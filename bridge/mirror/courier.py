@@ -26,6 +26,7 @@ from bridge.counts import Counts, Labels
 from bridge.errors import BridgeError, StoreError
 from bridge.mirror.retry import backoff, refused, retry_after
 from bridge.mirror.rows import FORMATS, Format, Row, body
+from bridge.mirror.signature import HEADER, sign
 from bridge.store.outbox import Outbox, OutboxLine
 
 log = logging.getLogger(__name__)
@@ -39,17 +40,24 @@ CONNECT_S = 10.0
 
 class SinkConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One HTTP endpoint. Batches hold at most `batch_rows` rows and about `batch_bytes` before gzip, and wait at most
-    `batch_age_s` for more. `token` goes as `Authorization: Bearer`."""
+    `batch_age_s` for more. `token` goes as `Authorization: Bearer`. Of format `events` it is a webhook: one request an event,
+    signed with `secret`."""
 
     name: str
     url: str
     format: Format = "readings"
     token: str = ""
+    secret: str = ""
     batch_rows: int = 1_000
     batch_bytes: int = 1 << 20
     batch_age_s: float = 1.0
     timeout_s: float = 30.0
     gzip: bool = True
+
+    @property
+    def webhook(self) -> bool:
+        """Whether it gets events."""
+        return self.format == "events"
 
 
 class Refusal(NamedTuple):
@@ -83,7 +91,8 @@ class _Batch(NamedTuple):
 
 
 class Courier:
-    """`run` until `stop`. `clock` gives ms, `sleep` waits seconds."""
+    """`run` until `stop`. `wants` says which rows the sink is to get; others are passed over. `clock` gives ms, `sleep` waits
+    seconds."""
 
     def __init__(
         self,
@@ -91,6 +100,7 @@ class Courier:
         outbox: Outbox,
         counts: Counts,
         *,
+        wants: Callable[[Row], bool] = lambda _row: True,
         clock: Callable[[], int] = lambda: int(time() * 1000),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Random | None = None,
@@ -103,17 +113,21 @@ class Courier:
         self._clock = clock
         self._sleep = sleep
         self._random = Random() if random is None else random  # noqa: S311 - it spreads retries
-        self._labels: Labels = (("sink", sink.name),)
+        self._wants = wants
+        self._labels: Labels = (("webhook" if sink.webhook else "sink", sink.name),)
+        self._metric = name = "ems_bridge_webhook" if sink.webhook else "ems_bridge_mirror"
         self._bell = asyncio.Event()
         self._stopping = asyncio.Event()
         self._oldest_at: int | None = None
         outbox.subscribe(self.ring)
-        text = "Age of the oldest reading that the sink has not taken, s"
-        counts.gauge("ems_bridge_mirror_lag_seconds", self.lag_s, self._labels, text)
-        counts.describe("ems_bridge_mirror_rows", "Rows that a sink took")
-        counts.describe("ems_bridge_mirror_attempts", "Requests to a sink")
-        counts.describe("ems_bridge_mirror_failures", "Requests to a sink that failed, by cause")
-        counts.describe("ems_bridge_mirror_buried", "Rows that a sink refused and that are dead letters now")
+        what, one = ("event", "event") if sink.webhook else ("reading", "row")
+        text = f"Age of the oldest {what} that the sink has not taken, s"
+        counts.gauge(f"{name}_lag_seconds", self.lag_s, self._labels, text)
+        counts.describe(f"{name}_{one}s", f"{one.title()}s that a sink took")
+        counts.describe(f"{name}_attempts", "Requests to a sink")
+        counts.describe(f"{name}_failures", "Requests to a sink that failed, by cause")
+        counts.describe(f"{name}_buried", f"{one.title()}s that a sink refused and that are dead letters now")
+        self._taken = f"{name}_{one}s"
 
     def ring(self) -> None:
         """There may be new lines."""
@@ -193,12 +207,18 @@ class Courier:
             end, size = line.seq, size + added_size
         full = full or len(rows) >= self.sink.batch_rows or size >= self.sink.batch_bytes
         full = full or sum(len(line.samples) for line in lines) >= self.sink.batch_bytes
-        return _Batch(end, self.sink.format, self.sink.batch_rows, rows), full
+        return _Batch(end, self.sink.format, 1 if self.sink.webhook else self.sink.batch_rows, rows), full
 
     async def _deliver(self, session: aiohttp.ClientSession, batch: _Batch, settled: int) -> None:
         """Settle every row from number `settled` on, then the batch."""
         for low in range(0, len(batch.rows), batch.slice_rows):
-            await self._settle(session, batch, low, min(low + batch.slice_rows, len(batch.rows)), settled)
+            try:
+                if low > settled:
+                    self._go_on()
+                await self._settle(session, batch, low, min(low + batch.slice_rows, len(batch.rows)), settled)
+            except _Stopped:
+                await self._outbox.settle(self.sink.name, low)
+                raise
         await self._outbox.advance(self.sink.name, batch.end)
         self._oldest_at = None
 
@@ -207,9 +227,11 @@ class Courier:
         if high <= settled:
             return
         rows = batch.rows[low:high]
+        if batch.format == "events" and not self._wants(rows[0]):
+            return
         refusal = await self._post(session, batch, rows) if low >= settled else KNOWN
         if refusal is None:
-            self._counts.add("ems_bridge_mirror_rows", self._labels, len(rows))
+            self._counts.add(self._taken, self._labels, len(rows))
         elif len(rows) == 1:
             await self._bury(rows[0], refusal, high)
         else:
@@ -218,19 +240,20 @@ class Courier:
             await self._settle(session, batch, middle, high, settled)
 
     async def _bury(self, row: Row, refusal: Refusal, settled: int) -> None:
-        reason, detail = f"sink_refused_{refusal.status}", f"HTTP {refusal.status}: {refusal.text}"
+        who = "webhook" if self.sink.webhook else "sink"
+        reason, detail = f"{who}_refused_{refusal.status}", f"HTTP {refusal.status}: {refusal.text}"
         await self._outbox.bury(
             self.sink.name, row.seq, row.asset, row.timestamp, row.point, reason, detail, row.body,
             at=self._clock(), device=row.device, settled=settled,
         )  # fmt: skip
-        self._counts.add("ems_bridge_mirror_buried", self._labels)
-        log.warning("sink %s refused a row of %s for good: %s", self.sink.name, row.asset, detail)
+        self._counts.add(f"{self._metric}_buried", self._labels)
+        log.warning("%s %s refused a row of %s for good: %s", who, self.sink.name, row.asset, detail)
 
     async def _post(self, session: aiohttp.ClientSession, batch: _Batch, rows: Sequence[Row]) -> Refusal | None:
         """Post rows under their key until the sink takes (None) or refuses them."""
-        plain = body(rows)
+        plain = rows[0].body if batch.format == "events" else body(rows)
         headers = {
-            "Content-Type": "application/x-ndjson",
+            "Content-Type": "application/json" if batch.format == "events" else "application/x-ndjson",
             "Idempotency-Key": _key(self.sink.name, batch.format, rows, plain),
         }
         if self.sink.gzip:
@@ -249,7 +272,9 @@ class Courier:
     async def _attempt(
         self, session: aiohttp.ClientSession, payload: bytes, headers: dict[str, str]
     ) -> Refusal | _Failure | None:
-        self._counts.add("ems_bridge_mirror_attempts", self._labels)
+        self._counts.add(f"{self._metric}_attempts", self._labels)
+        if self.sink.secret:
+            headers[HEADER] = sign(self.sink.secret, self._clock() // 1000, payload)
         try:
             async with session.post(
                 self.sink.url, data=BytesIO(payload), headers=headers, allow_redirects=False
@@ -268,7 +293,7 @@ class Courier:
 
     def _failed(self, cause: str) -> None:
         word = cause.partition(":")[0].replace("HTTP ", "status_")
-        self._counts.add("ems_bridge_mirror_failures", (*self._labels, ("cause", word)))
+        self._counts.add(f"{self._metric}_failures", (*self._labels, ("cause", word)))
         if not self.failing:
             log.warning("sink %s at %s fails: %s; trying again", self.sink.name, urlsplit(self.sink.url).netloc, cause)
         self.failing = cause
@@ -287,6 +312,9 @@ class Courier:
             finally:
                 for wait in waits:
                     wait.cancel()
+        self._go_on()
+
+    def _go_on(self) -> None:
         if self._stopping.is_set():
             raise _Stopped
 
@@ -300,12 +328,14 @@ class Courier:
 def _begun(end: int, shape: str, lines: Sequence[OutboxLine]) -> _Batch:
     """A batch as it was fixed, whatever the configuration says by now."""
     name, _, slice_rows = shape.partition("/")
-    batch_format: Format = "samples" if name == "samples" else "readings"
+    batch_format: Format = "samples" if name == "samples" else "events" if name == "events" else "readings"
     return _Batch(end, batch_format, int(slice_rows), [row for line in lines for row in FORMATS[batch_format](line)])
 
 
 def _key(sink: str, batch_format: str, rows: Sequence[Row], plain: bytes) -> str:
     """The same for the same rows, and no other's even after the data directory was made anew."""
+    if batch_format == "events":
+        return rows[0].point
     head = f"{sink}/{batch_format}/{rows[0].seq}-{rows[-1].seq}/{len(rows)}/".encode()
     return hashlib.sha256(head + plain).hexdigest()[:40]
 

@@ -11,11 +11,12 @@ from msgspec import Raw
 from bridge.store.outbox import OutboxLine
 from schemas.points import POINTS
 
-Format = Literal["readings", "samples"]
+Format = Literal["readings", "samples", "events"]
 
 
 class Row(NamedTuple):
-    """One line of a body. `seq` and `device` are those of its outbox line; `point` is empty for a whole sample."""
+    """One line of a body. `seq` and `device` are those of its outbox line; `point` is empty for a whole sample. `addressee` is
+    the only webhook that an event is for."""
 
     seq: int
     device: str
@@ -23,6 +24,7 @@ class Row(NamedTuple):
     timestamp: int
     point: str
     body: bytes
+    addressee: str = ""
 
 
 class _Reading(msgspec.Struct):
@@ -40,6 +42,12 @@ class _Sample(msgspec.Struct):
     values: Raw
 
 
+class _Event(msgspec.Struct):
+    id: str
+    type: str
+    to: str = ""
+
+
 class _Either(msgspec.Struct):
     asset: str
     timestamp: int
@@ -51,6 +59,8 @@ class _Either(msgspec.Struct):
 _encode = msgspec.json.Encoder().encode
 _parts = msgspec.json.Decoder(list[tuple[str, int, dict[str, float]]]).decode
 _raw_parts = msgspec.json.Decoder(list[tuple[str, int, Raw]]).decode
+_event = msgspec.json.Decoder(_Event).decode
+_object = msgspec.json.Decoder(dict[str, Raw]).decode
 _either = msgspec.json.Decoder(_Either).decode
 _UNITS = {name: point.unit for name, point in POINTS.items()}
 
@@ -72,7 +82,16 @@ def samples(line: OutboxLine) -> list[Row]:
     ]
 
 
-FORMATS: dict[Format, Callable[[OutboxLine], list[Row]]] = {"readings": readings, "samples": samples}
+def events(line: OutboxLine) -> list[Row]:
+    """One event of a webhook: `asset` is its type, `point` its id."""
+    head = _event(line.samples)
+    text = line.samples.encode()
+    if head.to:
+        text = _encode({name: value for name, value in _object(text).items() if name != "to"})
+    return [Row(line.seq, line.device, head.type, line.at, head.id, text, head.to)]
+
+
+FORMATS: dict[Format, Callable[[OutboxLine], list[Row]]] = {"readings": readings, "samples": samples, "events": events}
 
 
 def body(rows: Iterable[Row]) -> bytes:

@@ -18,6 +18,9 @@ from bridge.errors import ConfigError
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 
+HOOK = "[[webhooks]]\nname = 'a'\nurl = 'http://h/'\n"
+SECRET = "secret = 'sixteen letters!'\n"
+
 WRONG = [
     ("[broker]\nlsten = 'x'", 2, "unknown key broker.lsten", "broker.listen"),
     ("[brocker]\nlisten = 'x'", 1, "unknown key brocker", "broker"),
@@ -51,6 +54,16 @@ WRONG = [
     ("[[topics.custom]]\nprefix = 'v1/user/t'\nowner = 'o'", 2, "v1/user/t", "cover already"),
     ("[[topics.custom]]\nprefix = 'bridge/x'\nowner = 'o'", 2, "bridge/x", "the bridge's own"),
     ("[[topics.custom]]\nprefix = 'a'", 1, "topics.custom[0].owner is missing", "a string"),
+    ("webhooks = 3", 1, "webhooks is 3", "[[webhooks]]"),
+    ("[[webhooks]]\nname = 'a'\nurl = 'http://h/'", 1, "webhooks[0].secret is missing", "at least 16 characters"),
+    (f"{HOOK}secret = 'short'", 4, "webhooks[0].secret is a value that is not shown", "at least 16 characters"),
+    (f"{HOOK}{SECRET}url2 = ''", 5, "unknown key webhooks[0].url2", "webhooks[0].url"),
+    (f"{HOOK}{SECRET}events = ['reading']", 5, "webhooks[0].events is an array", '"command", "dead_letter"'),
+    (f"{HOOK}{SECRET}events = []", 5, "webhooks[0].events is empty", "one event or more"),
+    (f"{HOOK}{SECRET}devices = 'D1'", 5, 'webhooks[0].devices is "D1"', "an array of strings"),
+    (f"{HOOK}{SECRET}{HOOK}{SECRET}", 6, 'webhooks[1].name is "a" again', "each name once"),
+    (f"[[webhooks]]\nname = 'a'\nurl = 'h:80'\n{SECRET}", 3, 'webhooks[0].url is "h:80"', "http:// or https://"),
+    (f"[[webhooks]]\nname = 'a'\nurl = 'http://u:p@h'\n{SECRET}", 3, "webhooks[0].url is", "the secret goes to secret"),
     ("[mirror]\nsinks = 3", 2, "mirror.sinks is 3", "[[mirror.sinks]]"),
     (
         "[[mirror.sinks]]\nname = 'a'\nurl = 'http://h/'\n\n[[mirror.sinks]]\nname = 'a'\nurl = 'http://h/'",
@@ -260,7 +273,10 @@ def rows() -> list[str]:
     """docs/configuration.md's rows: | `section.key` | default | what is right | meaning |"""
     found = []
     for section, part in settings(Config).items():
-        found += _items(section, part.type)
+        if part.item:
+            found += [_row(section, part), *_items(f"{section}[]", part.item)]
+        else:
+            found += _items(section, part.type)
     return found
 
 

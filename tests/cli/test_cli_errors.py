@@ -69,7 +69,7 @@ WRONG = [
     ("send D1 a/b --data {tmp}/damaged", "local.json: is damaged"),
     ("watch 'a/#/b'", "is no topic filter"),
     (f"watch --url {DEAD_PORT}", "no bridge answers"),
-    ("dead list --source nowhere", "'nowhere' is not one of 'mqtt', 'mirror'"),
+    ("dead list --source nowhere", "'nowhere' is not one of 'mqtt', 'mirror', 'webhook'"),
     ("dead list --limit 0", "0 is not in the range"),
     ("dead show x", "'x' is not a valid integer"),
     ("dead replay", "Missing argument 'ID...'"),
