@@ -86,9 +86,11 @@ STATEMENTS: dict[str, Statement] = {
         ORDERED,
     ),
     "presence": Statement(
-        "INSERT INTO presence VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET online = excluded.online, since = excluded.since,"
+        "INSERT INTO presence SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE true"
+        " ON CONFLICT DO UPDATE SET online = excluded.online, since = excluded.since,"
         " scheme = coalesce(excluded.scheme, scheme)",
-        ORDERED,
+        INSERTS,
+        bulk=True,
     ),
     "command_put": Statement(_COMMAND_PUT, ORDERED),
     "command_same": Statement("SELECT digest = ?2 FROM commands WHERE mid = ?1", ORDERED),
