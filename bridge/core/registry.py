@@ -183,7 +183,7 @@ class Registry:
             raise Conflict("exists", f"device {uid!r} exists already; `rotate` gives it a new secret")
         secret = secrets.new_secret()
         hashed = secrets.digest(secret)
-        await self._members.put_device(
+        await self._put_device(
             Device(
                 uid,
                 product_key,
@@ -198,7 +198,6 @@ class Registry:
                 secrets.broker_hash(secret),
             )
         )
-        await self.refresh()
         return secret
 
     async def rotate_device(self, uid: str) -> str:
@@ -214,8 +213,7 @@ class Registry:
             rotated_at=_now(),
             broker_hash=secrets.broker_hash(secret),
         )
-        await self._members.put_device(changed)
-        await self.refresh()
+        await self._put_device(changed)
         return secret
 
     async def remove_device(self, uid: str) -> None:
@@ -246,6 +244,21 @@ class Registry:
         if not await self._members.delete_account(name):
             raise NotFound("unknown_account", f"there is no account {name!r}")
         await self.refresh()
+
+    async def _put_device(self, device: Device) -> None:
+        """Store a device. The tables are read again only when somebody else has changed them as well: ten thousand devices would
+        be read fifty million times."""
+        async with self._reading:
+            await self._members.put_device(device)
+            version = await self._members.version()
+            if version != self._version + 1:
+                await self._read()
+                return
+            was = self._devices.get(device.uid)
+            self._devices[device.uid] = device
+            self._version = version
+            self.revision += 1
+            self.changed(_ended({device.uid: was} if was else {}, {device.uid: device}))
 
     # Following the ledger.
 
