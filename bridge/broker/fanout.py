@@ -116,8 +116,11 @@ class Fanout:
         """Forget retained messages at their time."""
         now = time()
         for each in kept:
-            if each.expires:
-                self._timers.after(each.expires / 1000 - now, partial(self._forget, each))
+            subject = "retained", each.topic
+            if each.expires and each.payload:
+                self._timers.after(each.expires / 1000 - now, partial(self._forget, each), subject)
+            else:
+                self._timers.forget(subject)
 
     # Inside.
 

@@ -2,28 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from heapq import heappop, heappush
+from collections.abc import Callable, Hashable
+from heapq import heapify, heappop, heappush
 from itertools import count
 from time import monotonic
+from typing import Final
+
+SPARE: Final = 1_000
+"""Outdated entries that the heap may hold beyond as many as still wait: sessions come and go every second, and wait for weeks."""
 
 
 class Timers:
-    """Calls by due time. Nothing is cancelled: whoever is called looks whether it still holds."""
+    """Calls by due time. What has a subject waits in place of what the subject waited for, so that nothing piles up however
+    often something comes and goes; who is called looks whether it still holds."""
 
-    __slots__ = ("_calls", "_clock", "_order")
+    __slots__ = ("_clock", "_heap", "_order", "_waiting")
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._calls: list[tuple[float, int, Callable[[], None]]] = []
+        self._heap: list[tuple[float, int, Hashable]] = []
+        """(due, number, subject): the number tells whether it is still the subject's."""
+        self._waiting: dict[Hashable, tuple[int, Callable[[], None]]] = {}
         self._order = count()
 
-    def after(self, seconds: float, call: Callable[[], None]) -> None:
-        """Call once, `seconds` from now."""
-        heappush(self._calls, (self._clock() + seconds, next(self._order), call))
+    def __len__(self) -> int:
+        """Entries kept, outdated ones among them."""
+        return len(self._heap)
+
+    def after(self, seconds: float, call: Callable[[], None], subject: Hashable = None) -> None:
+        """Call once, `seconds` from now, instead of what `subject` waits for."""
+        number = next(self._order)
+        if subject is None:
+            subject = number
+        self._waiting[subject] = number, call
+        heappush(self._heap, (self._clock() + seconds, number, subject))
+        if len(self._heap) > 2 * len(self._waiting) + SPARE:
+            self._heap = [entry for entry in self._heap if self._holds(entry)]
+            heapify(self._heap)
+
+    def forget(self, subject: Hashable) -> None:
+        """`subject` waits for nothing more."""
+        self._waiting.pop(subject, None)
 
     def run(self) -> None:
         """Call what is due."""
         now = self._clock()
-        while self._calls and self._calls[0][0] <= now:
-            heappop(self._calls)[2]()
+        while self._heap and self._heap[0][0] <= now:
+            entry = heappop(self._heap)
+            if self._holds(entry):
+                self._waiting.pop(entry[2])[1]()
+
+    def _holds(self, entry: tuple[float, int, Hashable]) -> bool:
+        found = self._waiting.get(entry[2])
+        return found is not None and found[0] == entry[1]
