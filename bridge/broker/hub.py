@@ -299,7 +299,7 @@ class Hub:
 
     def drop_delivery(self, session: Session, packet_id: int) -> None:
         """A message has expired before it was sent, or its client cannot take it: it counts as finished."""
-        delivery = session.out.entries.get(packet_id)
+        delivery = session.out.sent.get(packet_id)
         if delivery is not None:
             session.out.discard(delivery)
             self.turn.rows(release(delivery))
