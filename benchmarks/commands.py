@@ -197,6 +197,12 @@ class Bench:
             "cpu_us": used / count * 1e6,
         }
 
+    def close(self) -> None:
+        """End every connection."""
+        for peer in tuple(self.loop.peers.values()):
+            peer.close()
+        self.loop.epoll.close()
+
     def turn(self, seconds: float) -> None:
         ends = perf_counter() + seconds
         while (left := ends - perf_counter()) > 0:
@@ -212,15 +218,15 @@ def run(devices: int, seconds: float, window: int) -> Trips:
             host, _, port = server.http.removeprefix("http://").rpartition(":")
             people = fleet.people(made.credentials, anonymous=False)
             bench = Bench(server.address, (host, int(port)), people)
-            return {
-                name: bench.measure(ask(size), seconds, server.pids[0])
-                for name, ask, size in (
-                    ("HTTP, alone", bench.by_http, 1),
-                    ("MQTT, alone", bench.by_mqtt, 1),
-                    (f"HTTP, {window} at a time", bench.by_http, window),
-                    (f"MQTT, {window} at a time", bench.by_mqtt, window),
-                )
-            }
+            asked = (
+                ("HTTP, alone", bench.by_http, 1),
+                ("MQTT, alone", bench.by_mqtt, 1),
+                (f"HTTP, {window} at a time", bench.by_http, window),
+                (f"MQTT, {window} at a time", bench.by_mqtt, window),
+            )
+            found = {name: bench.measure(ask(size), seconds, server.pids[0]) for name, ask, size in asked}
+            bench.close()
+            return found
 
 
 def middle(repeat: int, seconds: float, devices: int = 1_000, window: int = 64) -> Trips:
