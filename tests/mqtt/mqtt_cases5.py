@@ -191,6 +191,11 @@ BAD_BODIES5: dict[str, tuple[Callable[[bytes], Any], bytes, int]] = {
     "receive maximum 0": (packets.decode_connect, _HEAD + b"\x03\x21\x00\x00\x00\x01a", 0x82),
     "maximum packet size 0": (packets.decode_connect, _HEAD + b"\x05\x27\x00\x00\x00\x00\x00\x01a", 0x82),
     "will delay outside a will": (packets.decode_connect, _HEAD + b"\x05\x18\x00\x00\x00\x01\x00\x01a", 0x81),
+    "a will's response topic with a wildcard": (
+        packets.decode_connect,
+        b"\x00\x04MQTT\x05\x06\x00\x00\x00\x00\x01a\x06\x08\x00\x03a/#\x00\x01w\x00\x00",
+        0x81,
+    ),
     "request problem information 2": (packets.decode_connect, _HEAD + b"\x02\x17\x02\x00\x01a", 0x82),
     "connect without properties' length": (packets.decode_connect, _HEAD, 0x81),
     "subscribe with two identifiers": (packets5.decode_subscribe, b"\x04\x0b\x01\x0b\x02\x00\x01a\x00", 0x82),
