@@ -149,7 +149,12 @@ def schedule_told(detail: ChargeDetail) -> Fields:
     """What a list of the API shows of a schedule that a device tells. One that goes by date has no weekdays."""
     told = plain(detail)
     slots = [{name: slot[name] for name in _SLOT} for slot in told["settings"]]
-    shown = {"status": told["status"], "month": told["month"], "week_day": told.get("week_day") or [], "settings": slots}
+    shown = {
+        "status": told["status"],
+        "month": told["month"],
+        "week_day": told.get("week_day") or [],
+        "settings": slots,
+    }
     if not told["apply_to_all"]:
         shown[CABINET_IDS] = [device["id"] for device in told.get("ems_devices") or []]
     return shown

@@ -72,9 +72,7 @@ def together_pcs(states: Iterable[PcsState]) -> PcsState | None:
     running = any(state.running for state in found)
     standby = not running and any(state.standby for state in found)
     stopped = all(state.stopped for state in found)
-    return PcsState(
-        stopped, standby, running, any(state.fault for state in found), any(state.alarm for state in found)
-    )
+    return PcsState(stopped, standby, running, any(state.fault for state in found), any(state.alarm for state in found))
 
 
 def together_batteries(states: Iterable[BatteryState]) -> BatteryState | None:

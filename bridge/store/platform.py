@@ -13,7 +13,9 @@ from bridge.store.database import Database
 from schemas.carriage import FAULTS_TOLD
 
 _PROFILES = "SELECT device, license_code, code, location, updated_at FROM platform_devices"
-_PUT_PROFILE = "INSERT OR REPLACE INTO platform_devices (device, license_code, code, location, updated_at) VALUES (?, ?, ?, ?, ?)"
+_PUT_PROFILE = (
+    "INSERT OR REPLACE INTO platform_devices (device, license_code, code, location, updated_at) VALUES (?, ?, ?, ?, ?)"
+)
 _STRATEGIES = "SELECT id, device, sort, remote, slot, body, at FROM platform_strategies"
 _PUT_STRATEGY = """
 INSERT INTO platform_strategies (device, sort, remote, slot, body, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -28,7 +30,7 @@ _HEARD = """
 SELECT l.device, max(r.received_at) FROM latest l JOIN reports r USING (seq)
 WHERE l.device IN (SELECT value FROM json_each(?)) GROUP BY l.device
 """
-_LAST = "SELECT body FROM reports WHERE device = ? AND suffix = ? ORDER BY seq DESC LIMIT ?"
+_LAST = "SELECT received_at, body FROM reports WHERE device = ? AND suffix = ? ORDER BY seq DESC LIMIT ?"
 _FAULTS = f"""
 SELECT seq, received_at, body FROM reports WHERE device = ? AND suffix = '{FAULTS_TOLD}' ORDER BY seq DESC LIMIT ?
 """
@@ -148,15 +150,16 @@ class Platform:
     async def newest(self, devices: Iterable[str], suffixes: Iterable[str]) -> list[Told]:
         """The newest stored message of each sort among `suffixes`, the oldest first."""
         rows = await self._database.rows(_NEWEST, (_json(list(devices)), _json(list(suffixes))))
-        return [Told(*row[:4], row[4].encode()) for row in rows]
+        return [Told(device, suffix, variant, at, body.encode()) for device, suffix, variant, at, body in rows]
 
     async def heard(self, devices: Iterable[str]) -> dict[str, int]:
         """When the last message of each device came, ms."""
-        return {device: at for device, at in await self._database.rows(_HEARD, (_json(list(devices)),))}
+        return dict(await self._database.rows(_HEARD, (_json(list(devices)),)))
 
-    async def last(self, device: str, suffix: str, limit: int) -> list[bytes]:
-        """The newest stored messages on a suffix, newest first."""
-        return [body.encode() for (body,) in await self._database.rows(_LAST, (device, suffix, limit))]
+    async def last(self, device: str, suffix: str, limit: int) -> list[tuple[int, bytes]]:
+        """(received ms, body) of the newest stored messages on a suffix, newest first."""
+        rows = await self._database.rows(_LAST, (device, suffix, limit))
+        return [(at, body.encode()) for at, body in rows]
 
     async def faults(self, device: str, limit: int) -> list[tuple[int, int, bytes]]:
         """(sequence number, received ms, body) of stored alarm messages, newest first."""
@@ -176,7 +179,8 @@ def _add(
 
 
 def _kept(row: Sequence[Any]) -> Kept:
-    return Kept(*row[:5], msgspec.json.decode(row[5]), row[6])
+    number, device, sort, remote, slot, body, at = row
+    return Kept(number, device, sort, remote, slot, msgspec.json.decode(body), at)
 
 
 def _json(value: object) -> str:
