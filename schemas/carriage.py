@@ -169,7 +169,7 @@ NO_LIMIT: Fields = {
     "streaming_condition": 0,
     "individual_phase_streaming_status": 0,
     "individual_phase_streaming_condition": 0,
-    "dynamic_demand_percentage": 0,
+    "dynamic_demand_percentage": 100,
 }
 """A limit that limits nothing, with the switches of the API."""
 _LIMIT = (*NO_LIMIT, "ele_meter_id", "dynamic_demand_status", "device_type")

@@ -1,4 +1,4 @@
-"""The vendor's platform API as its clients call it, and devices that answer: a simulated one, or one that says what it is told."""
+"""The vendor's platform API as its clients call it, and devices that answer: simulated, or saying what they are told."""
 
 from __future__ import annotations
 
