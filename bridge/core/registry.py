@@ -231,19 +231,13 @@ class Registry:
     async def describe_device(self, uid: str, name: str, owner: Grant | None = None) -> None:
         """Give the device another name, and an owner in a scheme in which it has none. Raises NotFound and Conflict."""
         await self.refresh()
-        device = self._devices.get(uid)
-        if device is None:
+        if uid not in self._devices:
             raise NotFound("unknown_device", f"there is no device {uid!r}")
-        changed = msgspec.structs.replace(device, name=name)
-        if owner is not None:
-            scheme, value = owner
-            if scheme in dict(device.owners):
-                raise Conflict("exists", f"device {uid!r} has an owner in scheme {scheme} already")
-            told = {"product_key": value} if scheme == "wudun" else {"tenant": value}
-            changed = msgspec.structs.replace(changed, **told)
-        if changed != device:
-            await self._members.put_device(changed)
-            await self.refresh()
+        scheme, value = owner or ("", None)
+        keys = (value if scheme == "wudun" else None, value if scheme == "user" else None)
+        if not await self._members.describe_device(uid, name, *keys):
+            raise Conflict("exists", f"device {uid!r} has an owner in scheme {scheme} already")
+        await self.refresh()
 
     async def remove_device(self, uid: str) -> None:
         """Forget the device; its stored reports stay until retention takes them. Raises NotFound."""

@@ -6,7 +6,7 @@ A success is {"code": 0, "message", "data"}, a failure HTTP 400 with one of CODE
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from weakref import WeakValueDictionary
@@ -22,6 +22,7 @@ from bridge.http.errors import CODES as STATUSES
 from bridge.http.errors import Handler
 from bridge.http.table import Call, Dialect, json
 from bridge.http.vendor_shapes import Failure, Paged
+from bridge.store.platform import Kept
 from schemas import carriage, kinds
 from schemas.envelope import Message
 from schemas.errors import Invalid
@@ -111,6 +112,7 @@ DIALECT = Dialect(
         400: (Failure, "it was not done; `code` says why (docs/vendor.md)"),
         401: (Failure, "no key, or a wrong one"),
         413: (Failure, "the body is too large"),
+        429: (Failure, "too many wrong keys came from this address"),
         503: (Failure, "the ledger cannot be written or read at the moment"),
     },
 )
@@ -151,9 +153,17 @@ _locks: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary
 @asynccontextmanager
 async def alone(call: Call, uid: str) -> AsyncIterator[None]:
     """What changes strategies of a device is done by one request at a time: how many there are decides what follows."""
-    lock = _locks.setdefault((id(call.services), uid), asyncio.Lock())
-    async with lock:
+    async with _lock(call, uid):
         yield
+
+
+def busy(call: Call, uid: str) -> bool:
+    """Whether a request is changing strategies of the device."""
+    return _lock(call, uid).locked()
+
+
+def _lock(call: Call, uid: str) -> asyncio.Lock:
+    return _locks.setdefault((id(call.services), uid), asyncio.Lock())
 
 
 async def carry(call: Call, uid: str, kind: Kind, data: Any = None) -> Any:
@@ -191,6 +201,14 @@ def _typed(kind: Kind, command: Command) -> Any:
     return msgspec.convert(command.answer, answer.data)
 
 
+def latest(kept: Iterable[Kept]) -> dict[str, int]:
+    """Device -> when the newest of its strategies was taken or told, ms."""
+    found: dict[str, int] = {}
+    for each in kept:
+        found[each.device] = max(each.at, found.get(each.device, 0))
+    return found
+
+
 def many(answer: Any) -> list[Any]:
     """An answer that should be a list. Raises Failed when there is none."""
     if answer is None:
@@ -212,10 +230,15 @@ async def recent(call: Call, uid: str) -> list[tuple[Kind, Message]]:
     return found
 
 
-async def told(call: Call, devices: Iterable[str], suffixes: Iterable[str]) -> dict[str, tuple[int, Any]]:
-    """Device -> (received ms, data) of its newest message on any of these suffixes; those that carry no data tell nothing."""
+async def told(
+    call: Call, devices: Iterable[str], suffixes: Iterable[str], since: Mapping[str, int] | None = None
+) -> dict[str, tuple[int, Any]]:
+    """Device -> (received ms, data) of its newest message on any of these suffixes; only what came after `since`, where that
+    names the device. Those that carry no data tell nothing."""
     found: dict[str, tuple[int, Any]] = {}
     for each in await call.services.platform.newest(devices, suffixes):
+        if since is not None and each.received_at <= since.get(each.device, 0):
+            continue
         try:
             _, message = kinds.resolve(each.suffix, each.body)
         except Invalid:

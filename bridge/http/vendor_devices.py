@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from bridge.core.principal import Principal
 from bridge.core.registry import Device
+from bridge.errors import Conflict, NotFound
 from bridge.http.table import Answer, Call, Route
 from bridge.http.vendor import (
     BAD_PARAMETERS,
@@ -18,6 +19,7 @@ from bridge.http.vendor import (
     NAME_TAKEN,
     NOT_FOUND,
     NOT_OWNER,
+    UNKNOWN_DEVICE,
     Failed,
     alone,
     carry,
@@ -139,8 +141,13 @@ async def _describe(
     profile = await platform.profile(device.uid)
     location = profile.location if said.location is UNSET else said.location
     now = call.receiving.cloud.clock()
+    try:
+        await registry.describe_device(device.uid, said.name, owner)
+    except Conflict as error:
+        raise Failed(NOT_OWNER, error.detail) from None
+    except NotFound:
+        raise Failed(UNKNOWN_DEVICE, device.uid) from None
     await platform.put_profile(profile._replace(code=said.code, location=location, updated_at=now))
-    await registry.describe_device(device.uid, said.name, owner)
 
 
 def _new_owner(principal: Principal, device: Device) -> tuple[str, str]:

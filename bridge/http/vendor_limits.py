@@ -10,7 +10,21 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from bridge.http.table import Answer, Call, Route
-from bridge.http.vendor import BASE, DIALECT, NOT_FOUND, Failed, alone, carry, many, meant, owned, page, told
+from bridge.http.vendor import (
+    BASE,
+    DIALECT,
+    NOT_FOUND,
+    Failed,
+    alone,
+    busy,
+    carry,
+    latest,
+    many,
+    meant,
+    owned,
+    page,
+    told,
+)
 from bridge.http.vendor_shapes import Done, Listing, PageData, PagedDevice, StrategyQuery
 from bridge.store.platform import Kept
 from schemas import carriage
@@ -69,7 +83,9 @@ def changer(side: Side) -> Callable[[Call], Any]:
         uid = query.device_uid
         await owned(call, uid)
         async with alone(call, uid):
-            kept = next((each for each in await _kept(call, side, [uid]) if each.id == query.strategy_id), None)
+            kept = next(
+                (each for each in await _kept(call, side, [uid], held=True) if each.id == query.strategy_id), None
+            )
             if kept is None:
                 raise Failed(NOT_FOUND, f"{uid} has no such strategy")
             await _change(call, kept, side, body)
@@ -142,27 +158,29 @@ async def _keep(call: Call, uid: str, side: Side, body: Limit, made: Meters) -> 
     await call.services.platform.add(uid, side.sort, None, kept, call.receiving.cloud.clock())
 
 
-async def _kept(call: Call, side: Side, devices: list[str]) -> list[Kept]:
-    """The strategies of devices, by id, after what they have told since."""
+async def _kept(call: Call, side: Side, devices: list[str], held: bool = False) -> list[Kept]:
+    """The strategies of devices, by id, after what they have told since. `held`: the caller is `alone` with the one device; else
+    a device that is being changed is shown as it is kept."""
     platform = call.services.platform
     found = await platform.strategies(devices, side.sort)
-    said = await told(call, devices, LIMITS.lists)
     changed = False
-    for uid, (at, data) in said.items():
-        mine = [kept for kept in found if kept.device == uid]
-        if at > max((kept.at for kept in mine), default=0):
-            changed |= await _fold(call, uid, side, mine, many(data), at)
+    for uid, (at, data) in (await told(call, devices, LIMITS.lists, latest(found))).items():
+        if held:
+            changed |= await _fold(call, uid, side, many(data), at)
+        elif not busy(call, uid):
+            async with alone(call, uid):
+                changed |= await _fold(call, uid, side, many(data), at)
     return await platform.strategies(devices, side.sort) if changed else found
 
 
-async def _fold(
-    call: Call, uid: str, side: Side, mine: list[Kept], told_limits: list[StreamingOverDemand], at: int
-) -> bool:
+async def _fold(call: Call, uid: str, side: Side, told_limits: list[StreamingOverDemand], at: int) -> bool:
     """A device told all its limits: those that have gone leave their strategies, those that nobody made become some."""
     platform = call.services.platform
     limits = {limit.id: limit_told(limit) for limit in told_limits if isinstance(limit.id, int)}
     changed = False
-    for kept in mine:
+    for kept in await platform.strategies([uid], side.sort):
+        if kept.at >= at:
+            return True
         left = _found(kept.body["limits"], limits)
         here = [limits.pop(remote) for remote in left.values() if remote in limits]
         if not left:

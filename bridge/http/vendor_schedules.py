@@ -20,7 +20,9 @@ from bridge.http.vendor import (
     TOO_MANY,
     Failed,
     alone,
+    busy,
     carry,
+    latest,
     many,
     meant,
     owned,
@@ -49,7 +51,7 @@ async def create(call: Call) -> Answer:
     body = call.body(ScheduleCreate)
     await owned(call, body.device_uid)
     async with alone(call, body.device_uid):
-        known = await _kept(call, [body.device_uid])
+        known = await _kept(call, [body.device_uid], held=True)
         if len(known) >= (1 if await _is_emu(call, body.device_uid) else MOST):
             raise Failed(TOO_MANY, f"the device has {len(known)}")
         await _make(call, body.device_uid, msgspec.to_builtins(body), None)
@@ -137,7 +139,7 @@ async def _change_by_index(call: Call, body: Change, index: Index) -> Done:
 
 async def _change(call: Call, uid: str, body: Change, fits: Callable[[Kept], bool]) -> Done:
     async with alone(call, uid):
-        kept = next((each for each in await _kept(call, [uid]) if fits(each)), None)
+        kept = next((each for each in await _kept(call, [uid], held=True) if fits(each)), None)
         if kept is None:
             raise Failed(NOT_FOUND, f"{uid} has no such strategy")
         wanted = msgspec.to_builtins(body)
@@ -150,15 +152,10 @@ async def _change(call: Call, uid: str, body: Change, fits: Callable[[Kept], boo
             sent = schedule_sent(wanted, cabinets) | {"id": _remote(kept)}
             await carry(call, uid, SCHEDULES.update, sent)
         changed = _body(wanted, cabinets)
-        if REMARK in kept.body and body_remark(body) is UNSET:
+        if REMARK in kept.body and _remark(body) is UNSET:
             changed[REMARK] = kept.body[REMARK]
         await call.services.platform.change(kept.id, changed, call.receiving.cloud.clock())
     return Done(0, "策略更新成功")
-
-
-def body_remark(body: Change) -> Any:
-    """The remark that a change carries; UNSET where it carries none."""
-    return body.remark if isinstance(body, SiteScheduleChange) else UNSET
 
 
 async def _sync(call: Call, index: Index) -> Done:
@@ -193,25 +190,32 @@ def _body(body: dict[str, Any], cabinets: list[int] | None) -> dict[str, Any]:
     return kept
 
 
+def _remark(body: Change) -> Any:
+    """The remark that a change carries; UNSET where it carries none."""
+    return body.remark if isinstance(body, SiteScheduleChange) else UNSET
+
+
 def _emu(body: dict[str, Any]) -> dict[str, Any]:
     return {"charge_type": 1, **schedule_kept(body)}
 
 
-async def _kept(call: Call, devices: list[str]) -> list[Kept]:
-    """The strategies of devices, by id, after what they have told since."""
+async def _kept(call: Call, devices: list[str], held: bool = False) -> list[Kept]:
+    """The strategies of devices, by id, after what they have told since. `held`: the caller is `alone` with the one device; else
+    a device that is being changed is shown as it is kept."""
     platform = call.services.platform
     found = await platform.strategies(devices, SORT)
-    newest: dict[str, int] = {}
-    for kept in found:
-        newest[kept.device] = max(kept.at, newest.get(kept.device, 0))
-    later = {
-        uid: said
-        for uid, said in (await told(call, devices, SCHEDULES.lists)).items()
-        if said[0] > newest.get(uid, 0) and (said[1] or uid in newest)
-    }
-    for uid, (at, data) in later.items():
-        await _take(call, uid, many(data), at)
-    return await platform.strategies(devices, SORT) if later else found
+    since = latest(found)
+    changed = False
+    for uid, (at, data) in (await told(call, devices, SCHEDULES.lists, since)).items():
+        if not data and uid not in since:
+            continue
+        if held:
+            await _take(call, uid, many(data), at)
+        elif not busy(call, uid):
+            async with alone(call, uid):
+                await _take(call, uid, many(data), at)
+        changed = True
+    return await platform.strategies(devices, SORT) if changed else found
 
 
 async def _take(call: Call, uid: str, details: list[Any], at: int) -> None:
