@@ -255,8 +255,8 @@ def depth_sent(depth: ChargeDepth) -> Fields:
     return sent
 
 
-def depth_told(told: ChargePercentage) -> Fields:
-    """The API's eight numbers of a device's steps; it slows down from the last step that is configured."""
+def depth_shown(told: ChargePercentage) -> Fields:
+    """`charge_depth` of the API, of a device's steps; it slows down from the last step that is configured."""
     steps = plain(told)
     shown: Fields = {}
     for way, cell in _WAYS:
@@ -265,7 +265,12 @@ def depth_told(told: ChargePercentage) -> Fields:
         shown[f"{way}_slow"] = steps[f"{way}_energy_soc_{last}"]
         shown[cell] = steps[f"{way}_cell_voltage_1"]
         shown[f"{way}_pcs"] = steps[f"{way}_cell_power_{last}"]
-    return shown
+    return {"charge_depth": shown}
+
+
+def safety_shown(told: SafetyPolicy) -> Fields:
+    """`safety` of the API."""
+    return {"safety": plain(told)}
 
 
 def safety_sent(safety: Safety) -> Fields:

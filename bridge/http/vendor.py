@@ -101,7 +101,11 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         response.headers["Retry-After"] = "5"
         return response
     if response.status == 401:
-        return json(Failure(UNKNOWN_KEY, WRONG_KEY if key_of(request) else NO_KEY), 401)
+        return json(
+            Failure(UNKNOWN_KEY, WRONG_KEY if key_of(request) else NO_KEY),
+            401,
+            {"WWW-Authenticate": response.headers["WWW-Authenticate"]},
+        )
     return response
 
 
@@ -201,6 +205,10 @@ def _typed(kind: Kind, command: Command) -> Any:
     return msgspec.convert(command.answer, answer.data)
 
 
+AFTER_MS = 1
+"""A list that was taken is older than one that comes next; two in one millisecond are told apart by that."""
+
+
 def latest(kept: Iterable[Kept]) -> dict[str, int]:
     """Device -> when the newest of its strategies was taken or told, ms."""
     found: dict[str, int] = {}
@@ -233,11 +241,11 @@ async def recent(call: Call, uid: str) -> list[tuple[Kind, Message]]:
 async def told(
     call: Call, devices: Iterable[str], suffixes: Iterable[str], since: Mapping[str, int] | None = None
 ) -> dict[str, tuple[int, Any]]:
-    """Device -> (received ms, data) of its newest message on any of these suffixes; only what came after `since`, where that
-    names the device. Those that carry no data tell nothing."""
+    """Device -> (received ms, data) of its newest message on any of these suffixes; nothing that came before `since`, where
+    that names the device. Those that carry no data tell nothing."""
     found: dict[str, tuple[int, Any]] = {}
     for each in await call.services.platform.newest(devices, suffixes):
-        if since is not None and each.received_at <= since.get(each.device, 0):
+        if since is not None and each.received_at < since.get(each.device, 0):
             continue
         try:
             _, message = kinds.resolve(each.suffix, each.body)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from bridge.http.table import Answer, Call, Route
 from bridge.http.vendor import (
+    AFTER_MS,
     BASE,
     DIALECT,
     NOT_FOUND,
@@ -179,7 +180,7 @@ async def _fold(call: Call, uid: str, side: Side, told_limits: list[StreamingOve
     limits = {limit.id: limit_told(limit) for limit in told_limits if isinstance(limit.id, int)}
     changed = False
     for kept in await platform.strategies([uid], side.sort):
-        if kept.at >= at:
+        if kept.at > at:
             return True
         left = _found(kept.body["limits"], limits)
         here = [limits.pop(remote) for remote in left.values() if remote in limits]
@@ -188,13 +189,13 @@ async def _fold(call: Call, uid: str, side: Side, told_limits: list[StreamingOve
             changed = True
         elif here:
             status, baseline = side.shown(here[0])
-            await platform.change(kept.id, {"status": status, "baseline": baseline, "limits": left}, at)
+            await platform.change(kept.id, {"status": status, "baseline": baseline, "limits": left}, at + AFTER_MS)
             changed = True
     for remote, fields in limits.items():
         status, baseline = side.shown(fields)
         if status or baseline:
             body = {"status": status, "baseline": baseline, "limits": {str(fields["ele_meter_id"]): remote}}
-            await platform.add(uid, side.sort, None, body, at)
+            await platform.add(uid, side.sort, None, body, at + AFTER_MS)
             changed = True
     return changed
 

@@ -95,16 +95,16 @@ async def _strategies(call: Call, devices: list[str]) -> dict[str, dict[str, Any
         if uid in limits and _later(limits[uid], mine) and (first := many(limits[uid][1])[:1]):
             shown |= _with_demands(protection_shown(limit_told(first[0])), mine)
         if uid in depths and _later(depths[uid], mine):
-            shown["charge_depth"] = carriage.depth_told(depths[uid][1])
+            shown |= carriage.depth_shown(depths[uid][1])
         if uid in safeties and _later(safeties[uid], mine):
-            shown["safety"] = carriage.plain(safeties[uid][1])
+            shown |= carriage.safety_shown(safeties[uid][1])
         if len(shown) > 1:
             found[uid] = shown
     return found
 
 
 def _later(said: tuple[int, Any], kept: Kept | None) -> bool:
-    return kept is None or said[0] > kept.at
+    return kept is None or said[0] >= kept.at
 
 
 def _with_demands(shown: dict[str, Any], kept: Kept | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from bridge.http.table import Answer, Call, Route
 from bridge.http.vendor import (
+    AFTER_MS,
     BASE,
     DIALECT,
     NOT_FOUND,
@@ -228,7 +229,7 @@ async def _take(call: Call, uid: str, details: list[Any], at: int) -> None:
         if detail.id in remarks:
             body[REMARK] = remarks[detail.id]
         bodies.append((detail.id, body))
-    await platform.replace(uid, SORT, bodies, at)
+    await platform.replace(uid, SORT, bodies, at + AFTER_MS)
 
 
 def _shown(kept: Kept, index: Index) -> dict[str, Any]:
