@@ -124,6 +124,7 @@ def _mean(values: Iterable[float]) -> float:
 def main() -> None:
     """Answer the question on stdin."""
     os.nice(10)
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # no matrix here is large
     try:
         said = msgspec.json.encode(answer(msgspec.json.decode(sys.stdin.buffer.read(), type=Question)))
     except ImportError:

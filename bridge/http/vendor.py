@@ -22,7 +22,7 @@ from bridge.http.errors import CODES as STATUSES
 from bridge.http.errors import Handler
 from bridge.http.table import Call, Dialect, json
 from bridge.http.vendor_shapes import Failure, Paged
-from bridge.store.platform import Kept
+from bridge.store.platform import Kept, Told
 from schemas import carriage, kinds
 from schemas.envelope import Message
 from schemas.errors import Invalid
@@ -238,19 +238,36 @@ async def recent(call: Call, uid: str) -> list[tuple[Kind, Message]]:
     return found
 
 
-async def told(
-    call: Call, devices: Iterable[str], suffixes: Iterable[str], since: Mapping[str, int] | None = None
-) -> dict[str, tuple[int, Any]]:
-    """Device -> (received ms, data) of its newest message on any of these suffixes; nothing that came before `since`, where
-    that names the device. Those that carry no data tell nothing."""
-    found: dict[str, tuple[int, Any]] = {}
+async def told(call: Call, devices: Iterable[str], suffixes: Iterable[str]) -> dict[str, tuple[int, Any]]:
+    """Device -> (received ms, data) of its newest message on any of these suffixes. Those that carry no data tell nothing."""
+    rows = await call.services.platform.newest(devices, suffixes)
+    return {
+        each.device: (each.received_at, message.data)
+        for each in rows
+        if (message := _read(each)) is not None and message.data is not None
+    }
+
+
+async def listed(
+    call: Call, devices: Iterable[str], suffixes: Iterable[str], since: Mapping[str, int]
+) -> dict[str, tuple[int, list[Any]]]:
+    """Device -> (received ms, all its policies of a sort), where it told them after `since`. What a device tells for one of its
+    cabinets is not all of them."""
+    found: dict[str, tuple[int, list[Any]]] = {}
     for each in await call.services.platform.newest(devices, suffixes):
-        if since is not None and each.received_at < since.get(each.device, 0):
+        if each.received_at < since.get(each.device, 0):
             continue
-        try:
-            _, message = kinds.resolve(each.suffix, each.body)
-        except Invalid:
+        message = _read(each)
+        if message is None or message.data is None or message.sub_device_id:
             continue
-        if message.data is not None:
-            found[each.device] = each.received_at, message.data
+        if message.sub_device_uid in (None, "", each.device):
+            found[each.device] = each.received_at, many(message.data)
     return found
+
+
+def _read(stored: Told) -> Message | None:
+    """A stored message; None when it was taken by an older release, which knew fewer fields."""
+    try:
+        return kinds.resolve(stored.suffix, stored.body)[1]
+    except Invalid:
+        return None

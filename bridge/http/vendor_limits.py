@@ -15,16 +15,17 @@ from bridge.http.vendor import (
     BASE,
     DIALECT,
     NOT_FOUND,
+    NOT_UPDATED,
     Failed,
     alone,
     busy,
     carry,
     latest,
+    listed,
     many,
     meant,
     owned,
     page,
-    told,
 )
 from bridge.http.vendor_shapes import Done, Listing, PageData, PagedDevice, StrategyQuery
 from bridge.store.platform import Kept
@@ -139,19 +140,24 @@ async def _change(call: Call, kept: Kept, side: Side, body: LimitChange) -> None
             if meter not in limits:
                 limits[meter] = await _create(call, uid, int(meter), side.part(body))
                 continue
-            remote = limits[meter]
-            number = kept.slot if remote is None else remote
+            number = _number(limits, meter)
             old = limit_told(known[number]) if number in known else NO_LIMIT
             fields = old | side.part(body) | {"ele_meter_id": int(meter), "id": number}
             await carry(call, uid, LIMITS.update, carriage.to_device(fields))
         for meter in [each for each in limits if each not in wanted]:
-            remote = limits[meter]
-            await carry(call, uid, LIMITS.delete, {"id": kept.slot if remote is None else remote})
+            await carry(call, uid, LIMITS.delete, {"id": _number(limits, meter)})
             del limits[meter]
         shown = {"status": body.status, "baseline": body.baseline}
     finally:
         now = call.receiving.cloud.clock()
         await call.services.platform.change(kept.id, {**kept.body, **shown, "limits": limits}, now)
+
+
+def _number(limits: Meters, meter: str) -> int:
+    number = limits[meter]
+    if number is None:
+        raise Failed(NOT_UPDATED, f"the device gave no id for the limit of meter {meter}")
+    return number
 
 
 async def _keep(call: Call, uid: str, side: Side, body: Limit, made: Meters) -> None:
@@ -165,12 +171,12 @@ async def _kept(call: Call, side: Side, devices: list[str], held: bool = False) 
     platform = call.services.platform
     found = await platform.strategies(devices, side.sort)
     changed = False
-    for uid, (at, data) in (await told(call, devices, LIMITS.lists, latest(found))).items():
+    for uid, (at, data) in (await listed(call, devices, LIMITS.lists, latest(found))).items():
         if held:
-            changed |= await _fold(call, uid, side, many(data), at)
+            changed |= await _fold(call, uid, side, data, at)
         elif not busy(call, uid):
             async with alone(call, uid):
-                changed |= await _fold(call, uid, side, many(data), at)
+                changed |= await _fold(call, uid, side, data, at)
     return await platform.strategies(devices, side.sort) if changed else found
 
 

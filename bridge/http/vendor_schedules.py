@@ -24,11 +24,11 @@ from bridge.http.vendor import (
     busy,
     carry,
     latest,
+    listed,
     many,
     meant,
     owned,
     page,
-    told,
 )
 from bridge.http.vendor_shapes import DeviceQuery, Done, IndexQuery, Listing, PageData, PagedDevice
 from bridge.store.platform import Kept
@@ -207,14 +207,14 @@ async def _kept(call: Call, devices: list[str], held: bool = False) -> list[Kept
     found = await platform.strategies(devices, SORT)
     since = latest(found)
     changed = False
-    for uid, (at, data) in (await told(call, devices, SCHEDULES.lists, since)).items():
+    for uid, (at, data) in (await listed(call, devices, SCHEDULES.lists, since)).items():
         if not data and uid not in since:
             continue
         if held:
-            await _take(call, uid, many(data), at)
+            await _take(call, uid, data, at)
         elif not busy(call, uid):
             async with alone(call, uid):
-                await _take(call, uid, many(data), at)
+                await _take(call, uid, data, at)
         changed = True
     return await platform.strategies(devices, SORT) if changed else found
 

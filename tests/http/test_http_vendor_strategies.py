@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness import messages
-from http_vendor_rig import SCHEDULE, SLOT, Script, bad, good, online, scripted, simulated
+from http_vendor_rig import BASE, SCHEDULE, SLOT, Script, bad, good, online, scripted, simulated
 
 from schemas.platform import AirChange, ReactivePowerControl, VoltageControl
 
@@ -71,6 +72,24 @@ async def test_a_device_has_four_charge_strategies_at_most(window: Window) -> No
             await good(window, "POST", "/charge-strategy", MINE)
         assert (await bad(window, "POST", "/charge-strategy", MINE))[0] == 140_007
     assert [row["index"] for row in await rows(window, "/charge-strategy?page-size=2&page=2")] == [2, 3]
+
+
+async def test_of_many_at_once_four_are_made(window: Window) -> None:
+    async with online(window, device := simulated()):
+        answers = await asyncio.gather(*(window.call("POST", f"{BASE}/charge-strategy", MINE) for _ in range(7)))
+        assert sorted(body["code"] for _, body, _ in answers) == [0] * 4 + [140_007] * 3
+        assert len(device.shelves["charge"].items) == 4
+    assert sorted(row["index"] for row in await rows(window, "/charge-strategy")) == [0, 1, 2, 3]
+
+
+async def test_what_a_device_tells_of_one_cabinet_is_not_all(window: Window) -> None:
+    async with online(window, device := simulated()) as line:
+        await good(window, "POST", "/charge-strategy", MINE)
+        topic, payload = device.post_list("charge", messages.now_ms() / 1000)
+        await line.stored(topic, json.dumps({**json.loads(payload), "sub_device_id": 2, "data": []}).encode())
+        assert len(await rows(window, "/charge-strategy")) == 1
+        await line.stored(topic, json.dumps({**json.loads(payload), "data": []}).encode())
+        assert await rows(window, "/charge-strategy") == []
 
 
 @pytest.mark.parametrize(
@@ -342,6 +361,28 @@ async def test_a_limit_that_fails_half_way_is_taken_back(window: Window) -> None
         assert (await bad(window, "POST", STREAMING, {"device_uid": "D1", **LIMIT}))[0] == 140_001
     assert asked[-1] == ("streaming_overdemand/delete", {"id": 5})
     assert await rows(window, STREAMING) == []
+
+
+async def test_a_limit_that_the_device_gave_no_id_for_is_found_by_its_meter(window: Window) -> None:
+    listing: dict[str, Any] = {
+        "id": 8, "ele_meter_id": 10, "over_demand_status": 2, "over_demand_condition": [0] * 12, "streaming_status": 1,
+        "dynamic_demand_percentage": 100, "streaming_condition": 701,
+    }  # fmt: skip
+    told: list[Any] = []
+
+    def script(name: str, _data: Any) -> tuple[int, Any]:
+        return 200, (told or None) if name == "streaming_overdemand/sync" else None
+
+    async with scripted(window, script) as asked:
+        await good(window, "POST", STREAMING, {"device_uid": "D1", **LIMIT, "elec_meter_ids": [10]})
+        (row,) = await rows(window, STREAMING)
+        url = f"{STREAMING}?device_uid=D1&strategy_id={row['id']}"
+        assert (await bad(window, "PATCH", url, {**LIMIT, "elec_meter_ids": [10]}))[0] == 140_005
+        told.append(listing)
+        await good(window, "POST", "/protection-strategy", {"device_uid": "D1", **PROTECTION})
+        assert await rows(window, STREAMING) == [{**row, "baseline": 701}]
+        await good(window, "PATCH", url, {**LIMIT, "elec_meter_ids": [10]})
+    assert asked[-1][1]["id"] == 8
 
 
 async def test_a_limit_that_was_refused_shows_what_was(window: Window) -> None:
