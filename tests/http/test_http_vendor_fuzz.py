@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from conftest import Window
 
 ROWS = [route for route in ROUTES if route.tag == "vendor"]
-ROUNDS = 400
+ROUNDS = 1_000
 D1 = {"device_uid": "D1"}
 GOOD: dict[str, Any] = {
     "device": {"uid": "D1", "name": "x", "code": 1},
