@@ -164,7 +164,7 @@ async def _sync(call: Call, index: Index) -> Done:
     await owned(call, uid)
     async with alone(call, uid):
         details = many(await carry(call, uid, SCHEDULES.sync))
-        await _take(call, uid, details, call.receiving.cloud.clock())
+        await _take(call, uid, details, call.receiving.cloud.clock() + AFTER_MS)
         found = await call.services.platform.strategies([uid], SORT)
     return Done(0, "策略更新成功", PageData(len(found), [_shown(kept, index) for kept in found]))
 
@@ -220,9 +220,12 @@ async def _kept(call: Call, devices: list[str], held: bool = False) -> list[Kept
 
 
 async def _take(call: Call, uid: str, details: list[Any], at: int) -> None:
-    """What a device told of its strategies is what is kept; remarks stay, which it does not know."""
+    """What a device told of its strategies is what is kept, unless that is newer; remarks stay, which it does not know."""
     platform = call.services.platform
-    remarks = {kept.remote: kept.body[REMARK] for kept in await platform.strategies([uid], SORT) if REMARK in kept.body}
+    known = await platform.strategies([uid], SORT)
+    if any(kept.at > at for kept in known):
+        return
+    remarks = {kept.remote: kept.body[REMARK] for kept in known if REMARK in kept.body}
     bodies = []
     for detail in details:
         body = schedule_told(detail)
