@@ -32,11 +32,15 @@ from bridge.http.vendor_shapes import DeviceQuery, Done, Listing, Ok, Paged, Pag
 from bridge.store.platform import Profile
 from schemas import carriage
 from schemas.platform import DeviceBind, DeviceChange, Fields
-from schemas.points import POINTS
+from schemas.points import FAMILIES, POINTS
 from schemas.readings import extract
 
 MANAGE = 1
 """`affiliation`: whoever may see a device here may manage it."""
+WHOLE = FAMILIES[0]
+"""The device itself."""
+PLACES = frozenset({"branch", "meter"})
+PERCENT = "%"
 NAMING = ""
 """No uid: names are given by one request at a time, whatever the device."""
 
@@ -162,17 +166,29 @@ def _new_owner(principal: Principal, device: Device) -> tuple[str, str]:
 
 
 async def _live(call: Call, uid: str) -> dict[str, float]:
-    """Points of the newest reports: those of the device itself where it tells them, else the sum over its parts."""
-    parts: dict[str, dict[str, float]] = {}
+    """Points of the newest reports: those of the device itself; else of the first family of its parts that has them, the sum,
+    or the mean of percentages. Meters measure different places: several of them make no sum."""
+    families: dict[str, dict[str, dict[str, float]]] = {}
     for kind, message in await recent(call, uid):
         for sample in extract(kind, message):
+            parts = families.setdefault(sample.part.partition(".")[0] or WHOLE, {})
             parts[sample.part] = sample.values | parts.get(sample.part, {})
     found: dict[str, float] = {}
-    for part, values in parts.items():
-        if part:
-            for name, value in values.items():
-                found[name] = found.get(name, 0.0) + value
-    return found | parts.get("", {})
+    for family in FAMILIES:
+        parts = families.get(family, {})
+        if family not in PLACES or len(parts) == 1:
+            found = _joined(list(parts.values())) | found
+    return found
+
+
+def _joined(parts: list[dict[str, float]]) -> dict[str, float]:
+    gathered: dict[str, list[float]] = {}
+    for values in parts:
+        for name, value in values.items():
+            gathered.setdefault(name, []).append(value)
+    return {
+        name: sum(values) / (len(values) if POINTS[name].unit == PERCENT else 1) for name, values in gathered.items()
+    }
 
 
 def _route(method: str, path: str, handler: Any, summary: str, shape: Any, **more: Any) -> Route:

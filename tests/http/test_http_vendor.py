@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness import messages
+from harness.wire import Client
 from http_vendor_rig import BASE, SCHEDULE, bad, good, online, scripted, simulated
 from jsonschema import Draft202012Validator
 
@@ -159,6 +160,31 @@ async def test_live_values(window: Window) -> None:
     assert (code, message.startswith("mqtt超时: command ")) == (140_002, True)
     assert (await bad(window, "PUT", url, {"fields": ["odd"]}))[0] == 100_001
     assert (await bad(window, "PUT", url, {"fields": []}))[0] == 100_001
+
+
+async def test_live_values_of_parts(window: Window) -> None:
+    def entry(name: str, index: int, **values: float) -> dict[str, Any]:
+        return {"type": name, "index": index, "data": values}
+
+    data = [
+        entry("sub_ems_pcs", 0, pcs_total_active_power=10.5), entry("sub_ems_pcs", 1, pcs_total_active_power=20),
+        entry("sub_ems_bms", 0, soc=40, power=1), entry("sub_ems_bms", 1, soc=50, power=2),
+        {"type": "sub_elemeters", "data": [{"device_id": 1, "total_active_power": 1}, {"device_id": 2, "total_active_power": 2}]},
+    ]  # fmt: skip
+    async with (
+        scripted(window, lambda _name, _data: (200, None)),
+        await Client.open(mqtt(window), "second", "D1", window.secrets["D1"]) as line,
+    ):
+        body = {**messages.report_of("D1", {}), "type": "report_regular", "data": data}
+        await line.stored(messages.topic("D1", messages.REPORT), json.dumps(body).encode())
+        wanted = {"fields": ["pcs_total_active_power", "soc", "power", "total_active_power"]}
+        said = await good(window, "PUT", "/common-sync?device_uid=D1", wanted)
+    assert said["data"] == {"pcs_total_active_power": 30.5, "soc": 45.0, "power": 3.0}
+
+
+def mqtt(window: Window) -> tuple[str, int]:
+    host, _, port = (window.house.addresses.mqtt or "").rpartition(":")
+    return host, int(port)
 
 
 async def test_what_a_device_refuses_is_140001_with_its_words(window: Window) -> None:
