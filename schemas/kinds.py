@@ -49,6 +49,16 @@ from schemas.regulation import GridFmReceive
 from schemas.reports_v1 import ReportV1, is_v1
 from schemas.reports_v2 import ReportV2, is_v2, loose_v2
 from schemas.schedules import PolicyCreated
+from schemas.settings import (
+    AirStrategy,
+    AirStrategySet,
+    ChargePercentageSet,
+    ReactivePower,
+    ReactivePowerSet,
+    SafetySet,
+    Voltage,
+    VoltageSet,
+)
 
 __all__ = ["KINDS", "Kind", "Message", "command", "encode", "find", "resolve", "result_of", "roundtrip", "unknown_keys"]
 
@@ -200,6 +210,23 @@ KINDS: tuple[Kind, ...] = (
     # emu-charge-policy
     Kind("charge", "setting", "command", "charge_setting", EmuChargeSetting, changes=True),
     Kind("charge", "setting", "result", "charge_setting"),
+    # this bridge's own: what the vendor's platform API sets and no MQTT page carries (docs/vendor.md)
+    Kind("charge_percentage", "set", "command", "charge_percentage_set", ChargePercentageSet, changes=True),
+    Kind("charge_percentage", "set", "result", "charge_percentage_set"),
+    Kind("safety", "set", "command", "safety_set", SafetySet, changes=True),
+    Kind("safety", "set", "result", "safety_set"),
+    Kind("air_strategy", "set", "command", "air_strategy_set", AirStrategySet, changes=True),
+    Kind("air_strategy", "set", "result", "air_strategy_set"),
+    Kind("air_strategy", "sync", "command", "air_strategy_sync"),
+    Kind("air_strategy", "sync", "result", "air_strategy_sync", AirStrategy),
+    Kind("reactive_power_control", "set", "command", "reactive_power_set", ReactivePowerSet, changes=True),
+    Kind("reactive_power_control", "set", "result", "reactive_power_set"),
+    Kind("reactive_power_control", "sync", "command", "reactive_power_sync"),
+    Kind("reactive_power_control", "sync", "result", "reactive_power_sync", ReactivePower),
+    Kind("voltage_control", "set", "command", "voltage_set", VoltageSet, changes=True),
+    Kind("voltage_control", "set", "result", "voltage_set"),
+    Kind("voltage_control", "sync", "command", "voltage_sync"),
+    Kind("voltage_control", "sync", "result", "voltage_sync", Voltage),
 )
 
 

@@ -65,7 +65,7 @@ from schemas.storage_v2 import (
     RegularReportSubEMSPCSV2,
 )
 
-__all__ = ["POINTS", "Point", "Sample", "extract"]
+__all__ = ["POINTS", "Point", "Sample", "extract", "parts_of"]
 
 
 class Sample(NamedTuple):
@@ -103,6 +103,17 @@ def extract(kind: Kind, message: Message, signs: Mapping[str, float] | None = No
 
 Found = list[tuple[str, Struct]]
 """(part, what measures it)."""
+
+
+def parts_of(message: Message) -> Found:
+    """The parts that a decoded message tells of, whatever it tells of them."""
+    data = message.data
+    found: Found = []
+    for entry in data if data.__class__ is list else (data,):
+        parts = _PARTS.get(entry.__class__)
+        if parts is not None:
+            found += parts(entry, message)
+    return found
 
 
 def _behind_sub_device(family: str) -> Callable[[Any, Message], Found]:

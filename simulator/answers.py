@@ -37,6 +37,23 @@ CONTROLS: dict[str, Fields] = {
 }
 """Feature -> what a cabinet was set to at the works. Settings are kept and told; the site does not follow them."""
 
+POLICIES: dict[str, Fields] = {
+    "charge_percentage": cards.charge_depth(),
+    "safety": cards.safety(),
+    "air_strategy": {
+        "cooling_point": 25,
+        "cooling_hysteresis": 2,
+        "heating_point": 12,
+        "heating_hysteresis": 2,
+        "high_temp_point": 45,
+        "low_temp_point": 0,
+        "high_humidity_point": 80,
+    },
+    "reactive_power_control": {"phase_min_power_factor_a": 0.9, "period": 500, "step": 0.1, "mode": 1},
+    "voltage_control": {"phase_rated_voltage_a": 220, "period": 500, "step": 5},
+}
+"""The same of the EMS as a whole."""
+
 UPGRADED = 0b110000001
 """`emu_upgrade_success` after an update: transferred, the EMU done, everything done."""
 
@@ -86,12 +103,24 @@ def _node_sync(device: Device, _message: Message, _now: float) -> Answer:
     return Answer(data=cards.power_nodes(device.identity))
 
 
-def _depth_sync(_device: Device, _message: Message, _now: float) -> Answer:
-    return Answer(data=cards.charge_depth())
+def _policy_set(feature: str) -> Work:
+    """What a command names is set."""
+
+    def work(device: Device, message: Message, _now: float) -> Answer:
+        kept = device.settings.setdefault((feature, 0), dict(POLICIES[feature]))
+        kept.update(msgspec.to_builtins(message.data))
+        return Answer()
+
+    return work
 
 
-def _safety_sync(_device: Device, _message: Message, _now: float) -> Answer:
-    return Answer(data=cards.safety())
+def _policy_sync(feature: str) -> Work:
+    """What is set."""
+
+    def work(device: Device, _message: Message, _now: float) -> Answer:
+        return Answer(data=dict(device.settings.get((feature, 0), POLICIES[feature])))
+
+    return work
 
 
 def _control_set(feature: str) -> Work:
@@ -182,8 +211,8 @@ _EMS_WORK: dict[tuple[str, str], Work] = {
     ("elemeter_info", "sync"): _meter_sync,
     ("elemeter_info", "list"): _meter_list,
     ("power_node", "sync"): _node_sync,
-    ("charge_percentage", "sync"): _depth_sync,
-    ("safety", "sync"): _safety_sync,
+    **{(feature, "set"): _policy_set(feature) for feature in POLICIES},
+    **{(feature, "sync"): _policy_sync(feature) for feature in POLICIES},
     **{(feature, "set"): _control_set(feature) for feature in CONTROLS},
     **{(feature, "sync"): _control_sync(feature) for feature in CONTROLS},
     ("ota", "upgrade"): _upgrade,

@@ -50,6 +50,7 @@ from bridge.store import sessions as session_store
 from bridge.store.database import Database
 from bridge.store.ledger import Ledger
 from bridge.store.outbox import Outbox
+from bridge.store.platform import Platform
 from bridge.store.writer import Writer
 from schemas.topics import Topics
 
@@ -367,6 +368,7 @@ class House:
     async def _open_doors(self) -> tuple[str | None, str]:
         self.services = Services(
             registry=self.registry, presence=self.presences.get, commands=self.commands, ledger=self.ledger,
+            platform=Platform(self.database),
             events=self.events, cloud=self.cloud, attempts=self.attempts,
             counts=self.counts, replay=self._replay, ready=self._checks(),
             allow_anonymous=self.config.broker.allow_anonymous, limits=http_limits(self.config),

@@ -190,7 +190,7 @@ class Hub:
         delay = min((will.properties or {}).get(properties.WILL_DELAY, 0), session.expiry) if will is not None else 0
         if will is not None and delay:
             session.will = will
-            self.timers.after(delay, partial(self._send_will, session, session.absence))
+            self.timers.after(delay, partial(self._send_will, session, session.absence), ("will", session.id))
         elif will is not None:
             self._publish_will(session, will)
         if not session.expiry:
@@ -299,7 +299,7 @@ class Hub:
 
     def drop_delivery(self, session: Session, packet_id: int) -> None:
         """A message has expired before it was sent, or its client cannot take it: it counts as finished."""
-        delivery = session.out.entries.get(packet_id)
+        delivery = session.out.sent.get(packet_id)
         if delivery is not None:
             session.out.discard(delivery)
             self.turn.rows(release(delivery))
@@ -323,6 +323,8 @@ class Hub:
     def _end(self, session: Session) -> list[Row]:
         """Forget a session; rows that forget it on disk. A will that waits is due [MQTT-3.1.3-9]."""
         session.ended = True
+        self.timers.forget(("session", session.id))
+        self.timers.forget(("will", session.id))
         self._handover.leave(session)
         rows = self.sessions.end(session)
         will, session.will = session.will, None
@@ -332,7 +334,7 @@ class Hub:
 
     def _end_later(self, session: Session, seconds: float) -> None:
         if session.expiry != NEVER:
-            self.timers.after(seconds, partial(self._expired, session, session.absence))
+            self.timers.after(seconds, partial(self._expired, session, session.absence), ("session", session.id))
 
     def _expired(self, session: Session, absence: int) -> None:
         if session.absence == absence and not session.ended:

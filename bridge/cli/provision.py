@@ -43,6 +43,12 @@ def device() -> None:
     callback=lambda _context, _option, values: dict(_sign(value) for value in values),
     help="What makes import and charging positive for meter, pcs, battery, …; repeatable (default: [devices] signs).",
 )
+@click.option(
+    "--license",
+    "license_code",
+    metavar="CODE",
+    help="Who knows it may bind the device to his tenant by the vendor's platform API.",
+)
 @json_option
 @config_option
 @data_option
@@ -53,6 +59,7 @@ def device_add(
     name: str,
     timezone: str | None,
     signs: dict[str, float],
+    license_code: str | None,
     as_json: bool,
     config_file: str | None,
     data: str | None,
@@ -60,7 +67,7 @@ def device_add(
     """Register device UID and print its secret, once."""
 
     async def work(registry: Registry) -> str:
-        return await registry.add_device(uid, product_key, tenant, name, timezone, signs)
+        return await registry.add_device(uid, product_key, tenant, name, timezone, signs, license_code)
 
     secret = _with_registry(data_directory(config_file, data), work, make=True)
     if as_json:

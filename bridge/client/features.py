@@ -34,6 +34,16 @@ from schemas.overdemand import (
 )
 from schemas.protection import ChargePercentage, SafetyPolicy
 from schemas.schedules import PolicyCreated
+from schemas.settings import (
+    AirStrategy,
+    AirStrategySet,
+    ChargePercentageSet,
+    ReactivePower,
+    ReactivePowerSet,
+    SafetySet,
+    Voltage,
+    VoltageSet,
+)
 
 
 class DeviceInfoCommands(Feature):
@@ -96,12 +106,14 @@ class ChargePercentageCommands(Feature):
     """charge_percentage"""
 
     sync: Read[ChargePercentage]
+    set: Write[ChargePercentageSet, Any]
 
 
 class SafetyCommands(Feature):
     """safety"""
 
     sync: Read[SafetyPolicy]
+    set: Write[SafetySet, Any]
 
 
 class PcsControlCommands(Feature):
@@ -140,6 +152,27 @@ class OtaCommands(Feature):
     emu_upgrade_result: Read[EmuVersion]
 
 
+class AirStrategyCommands(Feature):
+    """air_strategy"""
+
+    set: Write[AirStrategySet, Any]
+    sync: Read[AirStrategy]
+
+
+class ReactivePowerControlCommands(Feature):
+    """reactive_power_control"""
+
+    set: Write[ReactivePowerSet, Any]
+    sync: Read[ReactivePower]
+
+
+class VoltageControlCommands(Feature):
+    """voltage_control"""
+
+    set: Write[VoltageSet, Any]
+    sync: Read[Voltage]
+
+
 class Device(AnyDevice):
     """A device: its commands by feature and action."""
 
@@ -156,3 +189,6 @@ class Device(AnyDevice):
     condition_control: ConditionControlCommands
     power_node: PowerNodeCommands
     ota: OtaCommands
+    air_strategy: AirStrategyCommands
+    reactive_power_control: ReactivePowerControlCommands
+    voltage_control: VoltageControlCommands

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import NamedTuple
 
+HOSTS = 4_096
+"""Addresses whose meaning is remembered."""
 LOCAL_SOCKET = "unix"
 """The host of whoever comes by a UNIX socket."""
 
@@ -23,6 +26,7 @@ class Peer(NamedTuple):
         return where if self.identity is None else f"{where} ({self.identity!r} by certificate)"
 
 
+@lru_cache(HOSTS)
 def place(host: str) -> str:
     """What bounds per address count by: an IPv6 host owns the 2^64 addresses of its network."""
     if ":" not in host:
@@ -36,6 +40,7 @@ def place(host: str) -> str:
     return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
 
 
+@lru_cache(HOSTS)
 def is_local(host: str) -> bool:
     """Whether it is this machine itself."""
     if host == LOCAL_SOCKET:

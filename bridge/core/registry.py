@@ -20,12 +20,15 @@ from bridge.core.principal import LOCAL, Grant, Principal
 from bridge.errors import Conflict, NotFound, Unprocessable
 from bridge.store.database import Database
 from bridge.store.members import Account, Device, Members
+from bridge.store.platform import Platform
 from schemas.points import FAMILIES
 
 FOLLOW_S = 0.1
 """How soon a running service sees what the command line changed; a look is one indexed row."""
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:@-]{0,126}[A-Za-z0-9_-])?")
 """What a uid, product key, tenant or account name may look like: safe in topics, URLs and comma-separated lists."""
+LICENSE = re.compile(r"[A-Za-z0-9_-]{8,128}")
+"""What a license code may look like: it is a secret, so short ones are refused."""
 
 __all__ = ["NAME", "Account", "Device", "Registry"]
 
@@ -36,6 +39,7 @@ class Registry:
 
     def __init__(self, database: Database, local_token: str | None = None) -> None:
         self._members = Members(database)
+        self._platform = Platform(database)
         self._local = secrets.digest(local_token) if local_token else None
         self._devices: dict[str, Device] = {}
         self._accounts: dict[str, Account] = {}
@@ -165,8 +169,10 @@ class Registry:
         name: str = "",
         timezone: str | None = None,
         signs: dict[str, float] | None = None,
+        license_code: str | None = None,
     ) -> str:
-        """Register a device and give its secret, which is kept only as a hash. Raises Unprocessable or Conflict."""
+        """Register a device and give its secret, which is kept only as a hash. Who knows its license code may bind it by the
+        vendor's platform API. Raises Unprocessable or Conflict."""
         _check_name("uid", uid)
         if product_key is None and tenant is None:
             raise Unprocessable("invalid", "a device needs a product key, a tenant or both")
@@ -175,15 +181,19 @@ class Registry:
                 _check_name(label, value)
         _check_timezone(timezone)
         _check_signs(signs or {})
+        _check_license(license_code)
         await self.refresh()
         if uid in self._accounts:
             raise Conflict("exists", f"{uid!r} is the name of an account")
         known = self._devices.get(uid)
         if known is not None and known.secret_hash is not None:
             raise Conflict("exists", f"device {uid!r} exists already; `rotate` gives it a new secret")
+        if license_code is not None:
+            profile = await self._platform.profile(uid)
+            await self._platform.put_profile(profile._replace(license_code=license_code, updated_at=_now()))
         secret = secrets.new_secret()
         hashed = secrets.digest(secret)
-        await self._members.put_device(
+        await self._put_device(
             Device(
                 uid,
                 product_key,
@@ -198,7 +208,6 @@ class Registry:
                 secrets.broker_hash(secret),
             )
         )
-        await self.refresh()
         return secret
 
     async def rotate_device(self, uid: str) -> str:
@@ -214,9 +223,19 @@ class Registry:
             rotated_at=_now(),
             broker_hash=secrets.broker_hash(secret),
         )
-        await self._members.put_device(changed)
-        await self.refresh()
+        await self._put_device(changed)
         return secret
+
+    async def describe_device(self, uid: str, name: str, owner: Grant | None = None) -> None:
+        """Give the device another name, and an owner in a scheme in which it has none. Raises NotFound and Conflict."""
+        await self.refresh()
+        if uid not in self._devices:
+            raise NotFound("unknown_device", f"there is no device {uid!r}")
+        scheme, value = owner or ("", None)
+        keys = (value if scheme == "wudun" else None, value if scheme == "user" else None)
+        if not await self._members.describe_device(uid, name, *keys):
+            raise Conflict("exists", f"device {uid!r} has an owner in scheme {scheme} already")
+        await self.refresh()
 
     async def remove_device(self, uid: str) -> None:
         """Forget the device; its stored reports stay until retention takes them. Raises NotFound."""
@@ -246,6 +265,21 @@ class Registry:
         if not await self._members.delete_account(name):
             raise NotFound("unknown_account", f"there is no account {name!r}")
         await self.refresh()
+
+    async def _put_device(self, device: Device) -> None:
+        """Store a device. The tables are read again only when somebody else has changed them as well: ten thousand devices would
+        be read fifty million times."""
+        async with self._reading:
+            await self._members.put_device(device)
+            version = await self._members.version()
+            if version != self._version + 1:
+                await self._read()
+                return
+            was = self._devices.get(device.uid)
+            self._devices[device.uid] = device
+            self._version = version
+            self.revision += 1
+            self.changed(_ended({device.uid: was} if was else {}, {device.uid: device}))
 
     # Following the ledger.
 
@@ -301,6 +335,11 @@ def _check_timezone(name: str | None) -> None:
             ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise Unprocessable("invalid", f"time zone {name!r} is not an IANA name such as Europe/Berlin") from None
+
+
+def _check_license(code: str | None) -> None:
+    if code is not None and not LICENSE.fullmatch(code):
+        raise Unprocessable("invalid", f"license code {code!r}: use 8 to 128 letters, digits, '_' or '-'")
 
 
 def _check_signs(signs: dict[str, float]) -> None:

@@ -12,7 +12,24 @@ from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
 
 from bridge.cloud.routes import add_routes
-from bridge.http import commands, contracts, dead, described, devices, events, health, messages, readings
+from bridge.http import (
+    commands,
+    contracts,
+    dead,
+    described,
+    devices,
+    events,
+    health,
+    messages,
+    readings,
+    vendor_devices,
+    vendor_forecast,
+    vendor_limits,
+    vendor_parts,
+    vendor_protection,
+    vendor_schedules,
+    vendor_settings,
+)
 from bridge.http.door import guard
 from bridge.http.errors import Handler, errors
 from bridge.http.mqtt import Mqtt, add_route
@@ -31,6 +48,13 @@ ROUTES: tuple[Route, ...] = (
     *messages.ROUTES,
     *dead.ROUTES,
     *events.ROUTES,
+    *vendor_devices.ROUTES,
+    *vendor_schedules.ROUTES,
+    *vendor_protection.ROUTES,
+    *vendor_settings.ROUTES,
+    *vendor_limits.ROUTES,
+    *vendor_parts.ROUTES,
+    *vendor_forecast.ROUTES,
     contracts.OPENAPI,
     contracts.ASYNCAPI,
     *described.ROUTES,

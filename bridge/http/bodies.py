@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from functools import cache
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -29,11 +30,13 @@ def decode(payload: bytes, kind: type[T]) -> T:
         raise BadRequest("not_json", detail) from None
 
 
-def query(request: web.Request, kind: type[T]) -> T:
-    """The query string as `kind`. Unknown, repeated and ill-typed parameters raise Unprocessable naming them."""
+def query(request: web.Request, kind: type[T], loose_names: bool = False) -> T:
+    """The query string as `kind`. Unknown, repeated and ill-typed parameters raise Unprocessable naming them. With `loose_names`
+    - and _ mean the same."""
     known = _fields(kind)
     values: dict[str, Any] = {}
-    for name, value in request.query.items():
+    for written, value in request.query.items():
+        name = _nearest(written, known) if loose_names else written
         if name not in known:
             wanted = f"known: {', '.join(known)}" if known else "this route takes none"
             raise Unprocessable(
@@ -50,6 +53,11 @@ def query(request: web.Request, kind: type[T]) -> T:
         if name in known and (choices := _choices(known[name].type)):
             detail += "; one of " + ", ".join(choices)
         raise Unprocessable("invalid", detail, f"?{name}") from None
+
+
+def _nearest(name: str, known: Container[str]) -> str:
+    spellings = (name, name.replace("_", "-"), name.replace("-", "_"))
+    return next((spelling for spelling in spellings if spelling in known), name)
 
 
 @cache

@@ -20,7 +20,8 @@ def openapi(routes: Iterable[Route], version: str) -> dict[str, Any]:
     rows = list(routes)
     structs: dict[str, Any] = {"ErrorBody": ErrorBody}
     for row in rows:
-        for shape in (row.body, *(shape for shape, _ in row.answers.values())):
+        common = row.dialect.common.values() if row.dialect is not None else ()
+        for shape in (row.body, *(shape for shape, _ in (*common, *row.answers.values()))):
             for kind in shape if isinstance(shape, tuple) else (shape,):
                 if isinstance(kind, type):
                     structs[kind.__name__] = kind
@@ -64,13 +65,13 @@ def _operation(row: Route) -> dict[str, Any]:
         operation["parameters"] = parameters
     if row.body is not None:
         operation["requestBody"] = {"required": True, "content": _body(row.body)}
-    answers = dict(row.answers)
+    answers = {**(row.dialect.common if row.dialect is not None else {}), **row.answers}
     if row.open:
         operation["security"] = []
-    else:
+    elif row.dialect is None:
         for status, text in COMMON.items():
             answers.setdefault(status, (None, text))
-    if row.body is not None:
+    if row.body is not None and row.dialect is None:
         answers.setdefault(400, (None, "not JSON"))
         answers.setdefault(413, (None, "the body is too large"))
     for status, (shape, text) in sorted(answers.items()):

@@ -17,6 +17,7 @@ from bridge.core.registry import Registry
 from bridge.counts import Counts
 from bridge.http.auth import Authorise, authoriser, may_read
 from bridge.store.ledger import Ledger
+from bridge.store.platform import Platform
 
 Check = Callable[[], "str | None"]
 """None when fine, else the reason why the service is not ready."""
@@ -67,5 +68,6 @@ class Services(Receiving):
     presence: Callable[[str], Presence]
     commands: Commands
     ledger: Ledger
+    platform: Platform
     events: Events
     replay: Callable[[int], Awaitable[dict[str, Any]]]

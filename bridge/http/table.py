@@ -14,7 +14,7 @@ from bridge.core.principal import Principal
 from bridge.errors import Exhausted
 from bridge.http.auth import REFUSED
 from bridge.http.bodies import decode, query
-from bridge.http.errors import problem
+from bridge.http.errors import Handler, problem
 from bridge.http.services import Receiving, Services
 
 RECEIVING = web.AppKey("receiving", Receiving)
@@ -66,6 +66,15 @@ class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A route without query parameters."""
 
 
+class Dialect(NamedTuple):
+    """How an API that is not ours says what ours says. `answer(request, handler)` calls the handler and turns what it gives or
+    raises; `loose_names` takes - and _ in query parameters for each other; `common` are the answers of every route of it."""
+
+    answer: Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+    loose_names: bool
+    common: dict[int, tuple[Any, str]]
+
+
 class Route(NamedTuple):
     """One row. `answers` maps a status to (the Struct or media type of its body, what it means)."""
 
@@ -81,12 +90,14 @@ class Route(NamedTuple):
     open: bool = False
     """Whether it needs no key."""
     tag: str = "bridge"
+    dialect: Dialect | None = None
 
 
 def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """The aiohttp handler of a row that has one."""
-    answering = route.handler
+    answering, dialect = route.handler, route.dialect
     assert answering is not None  # noqa: S101 - rows without one are not served here
+    loose = dialect is not None and dialect.loose_names
 
     async def handle(request: web.Request) -> web.StreamResponse:
         receiving = request.app[RECEIVING]
@@ -94,14 +105,21 @@ def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
         if principal is None and not route.open:
             receiving.counts.add(REFUSED, (("cause", "unauthorized"),))
             return problem(401, "unauthorized", "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")
-        values = query(request, route.query)
+        values = query(request, route.query, loose)
         body = None
         if route.body is not None:
             body = decode(await read(request, receiving.limits.max_body_bytes), route.body)
         answer = await answering(Call(request, principal or NOBODY, values, body))
         return json(answer) if isinstance(answer, msgspec.Struct) else answer
 
-    return handle
+    if dialect is None:
+        return handle
+    spoken = dialect.answer
+
+    async def speak(request: web.Request) -> web.StreamResponse:
+        return await spoken(request, handle)
+
+    return speak
 
 
 async def _principal(request: web.Request, receiving: Receiving, route: Route) -> Principal | None:

@@ -42,9 +42,21 @@ class Message:
 class Delivery:
     """One message for one client at QoS 1 or 2. `row` is its queue row (0: not durable), `acked` is told of the last
     acknowledgement, `identifiers` are those of the client's subscriptions, `shared` is the shared subscription that it came
-    by, or ""."""
+    by, or "". `number` is its place among all messages of its client."""
 
-    __slots__ = ("acked", "dup", "identifiers", "message", "packet_id", "qos", "retain", "row", "shared", "state")
+    __slots__ = (
+        "acked",
+        "dup",
+        "identifiers",
+        "message",
+        "number",
+        "packet_id",
+        "qos",
+        "retain",
+        "row",
+        "shared",
+        "state",
+    )
 
     def __init__(
         self,
@@ -60,6 +72,7 @@ class Delivery:
         self.identifiers = identifiers
         self.shared = shared
         self.packet_id = packet_id
+        self.number = 0
         self.message = message
         self.qos = qos
         self.retain = retain
@@ -86,22 +99,27 @@ class Budget:
 
 class Outbound:
     """What one client has yet to receive. `window` bounds the unacknowledged, `max_messages` and `max_bytes` everything, `budget`
-    everything of all clients."""
+    everything of all clients.
 
-    __slots__ = ("_last_id", "budget", "entries", "inflight", "max_bytes", "max_messages", "size", "waiting", "window")
+    Packet ids go round in the order of arrival. A message whose id is still another's when it is sent, 65,535 places before it,
+    gets the next one that is free.
+    """
+
+    __slots__ = ("_last", "budget", "entries", "max_bytes", "max_messages", "sent", "size", "waiting", "window")
 
     def __init__(self, window: int, max_messages: int, max_bytes: int, budget: Budget | None = None) -> None:
         self.budget = budget or Budget(max_bytes)
         self.window = window
-        self.max_messages = min(max_messages, PACKET_IDS - 1)
+        self.max_messages = max_messages
         self.max_bytes = max_bytes
         self.entries: dict[int, Delivery] = {}
-        """By packet id, in order of arrival."""
+        """By number, in order of arrival."""
+        self.sent: dict[int, Delivery] = {}
+        """The unacknowledged by packet id."""
         self.waiting: deque[Delivery] = deque()
         """Ready to be sent, in order."""
-        self.inflight = 0
         self.size = 0
-        self._last_id = 0
+        self._last = 0
 
     def reserve(
         self,
@@ -119,17 +137,18 @@ class Outbound:
             return None
         if self.budget.size + size > self.budget.max_bytes and self.budget.size:
             return None
-        packet_id = self._last_id
-        while True:
-            packet_id = packet_id % PACKET_IDS + 1
-            if packet_id not in self.entries:
-                break
-        self._last_id = packet_id
+        packet_id = self._last % PACKET_IDS + 1
         delivery = Delivery(packet_id, message, qos, retain=retain, row=row, identifiers=identifiers, shared=shared)
-        self.entries[packet_id] = delivery
+        self._last = delivery.number = self._last + 1
+        self.entries[delivery.number] = delivery
         self.size += size
         self.budget.size += size
         return delivery
+
+    @property
+    def inflight(self) -> int:
+        """How many are unacknowledged."""
+        return len(self.sent)
 
     @property
     def full(self) -> bool:
@@ -138,10 +157,11 @@ class Outbound:
 
     def restore(self, delivery: Delivery) -> None:
         """Take in what a server that stopped has left; it may have been sent before, so DUP is set."""
-        self.entries[delivery.packet_id] = delivery
+        self._last += (delivery.packet_id - 1 - self._last) % PACKET_IDS + 1
+        delivery.number = self._last
+        self.entries[delivery.number] = delivery
         self.size += delivery.size
         self.budget.size += delivery.size
-        self._last_id = delivery.packet_id
         delivery.dup = True
         if delivery.state == RESERVED:
             delivery.state = QUEUED
@@ -154,28 +174,32 @@ class Outbound:
 
     def take(self) -> Delivery | None:
         """The next message to send: its PUBLISH, or its PUBREL when `state` is RELEASED. None when the window is full."""
-        if not self.waiting or self.inflight >= self.window:
+        waiting, sent = self.waiting, self.sent
+        if not waiting or len(sent) >= self.window:
             return None
-        delivery = self.waiting.popleft()
-        self.inflight += 1
+        delivery = waiting.popleft()
+        while delivery.packet_id in sent:
+            delivery.packet_id = delivery.packet_id % PACKET_IDS + 1
+        sent[delivery.packet_id] = delivery
         if delivery.state == QUEUED:
             delivery.state = SENT
         return delivery
 
     def acknowledge(self, packet_id: int) -> Delivery | None:
         """PUBACK: gives the finished delivery; None when the id is not waiting for one."""
-        delivery = self.entries.get(packet_id)
-        if delivery is None or delivery.qos != 1 or delivery.state != SENT:
+        delivery = self.sent.get(packet_id)
+        if delivery is None or delivery.qos != 1:
             return None
-        return self._finish(delivery)
+        del self.sent[packet_id]
+        del self.entries[delivery.number]
+        self._forget(delivery)
+        return delivery
 
     def receive(self, packet_id: int) -> Delivery | None:
         """PUBREC: the message will not be sent again [MQTT-4.3.3-1]. None when the id is unknown; a repeated PUBREC gives the
         same delivery, RELEASED already."""
-        delivery = self.entries.get(packet_id)
-        if delivery is None or delivery.qos != 2 or delivery.state < SENT:
-            return None
-        return delivery
+        delivery = self.sent.get(packet_id)
+        return delivery if delivery is not None and delivery.qos == 2 else None
 
     def release(self, delivery: Delivery) -> None:
         """From now on PUBREL is sent in place of the PUBLISH."""
@@ -183,7 +207,7 @@ class Outbound:
 
     def complete(self, packet_id: int) -> Delivery | None:
         """PUBCOMP: gives the finished delivery; None when the id is not waiting for one."""
-        delivery = self.entries.get(packet_id)
+        delivery = self.sent.get(packet_id)
         if delivery is None or delivery.state != RELEASED:
             return None
         self.discard(delivery)
@@ -191,30 +215,24 @@ class Outbound:
 
     def discard(self, delivery: Delivery) -> None:
         """Forget a delivery in any state."""
-        if self.entries.get(delivery.packet_id) is not delivery:
+        if self.entries.get(delivery.number) is not delivery:
             return
-        if delivery in self.waiting:
+        if self.sent.get(delivery.packet_id) is delivery:
+            del self.sent[delivery.packet_id]
+        elif delivery in self.waiting:
             self.waiting.remove(delivery)
-        elif delivery.state >= SENT:
-            self.inflight -= 1
-        del self.entries[delivery.packet_id]
+        del self.entries[delivery.number]
         self._forget(delivery)
 
     def resume(self) -> None:
         """A new connection of the same session: everything unfinished is sent again, in its order and with its packet ids
         [MQTT-4.4.0-1] [MQTT-4.6.0-1]; PUBLISH with DUP [MQTT-3.3.1-1]."""
-        self.inflight = 0
+        self.sent.clear()
         self.waiting = deque(delivery for delivery in self.entries.values() if delivery.state != RESERVED)
         for delivery in self.waiting:
             if delivery.state == SENT:
                 delivery.state = QUEUED
                 delivery.dup = True
-
-    def _finish(self, delivery: Delivery) -> Delivery:
-        del self.entries[delivery.packet_id]
-        self._forget(delivery)
-        self.inflight -= 1
-        return delivery
 
     def _forget(self, delivery: Delivery) -> None:
         size = delivery.size

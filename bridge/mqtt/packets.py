@@ -95,6 +95,8 @@ def decode_connect(body: bytes) -> Connect:
     will = None
     if flags & 0x04:
         of_will = properties.read(reader, properties.IN_WILL) if five else None
+        if of_will and properties.RESPONSE_TOPIC in of_will:
+            check_name(of_will[properties.RESPONSE_TOPIC])  # [MQTT-3.1.3-21]
         topic = reader.string()
         check_name(topic)
         will = Will(topic, reader.binary(), flags >> 3 & 3, bool(flags & 0x20), of_will)

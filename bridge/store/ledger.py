@@ -10,6 +10,7 @@ import msgspec
 
 from bridge.store.database import Database
 from bridge.store.statements import INSERTS, ORDERED, Statement
+from bridge.store.together import Together
 
 _REPORT = """
 INSERT INTO reports (seq, received_at, device, topic, suffix, mid, timestamp, body)
@@ -72,9 +73,11 @@ WHERE mid = (
   WHERE asked.device = ?2 AND asked.state IN ('sent', 'delivered') ORDER BY each.key LIMIT 1
 ) RETURNING mid
 """
-_ONE_COMMAND = f"SELECT {_COMMAND_COLUMNS} FROM commands WHERE mid = ?"
+_SOME_COMMANDS = f"SELECT {_COMMAND_COLUMNS} FROM commands WHERE mid IN (SELECT value FROM json_each(?))"
 _STEP = ("state", "at", "code", "msg", "cause")
-_HISTORY = f"SELECT {', '.join(_STEP)} FROM command_events WHERE mid = ? ORDER BY id"
+_HISTORIES = (
+    f"SELECT mid, {', '.join(_STEP)} FROM command_events WHERE mid IN (SELECT value FROM json_each(?)) ORDER BY id"
+)
 
 STATEMENTS: dict[str, Statement] = {
     "report": Statement(_REPORT, INSERTS, bulk=True, body=True, also=_LATEST),
@@ -86,9 +89,11 @@ STATEMENTS: dict[str, Statement] = {
         ORDERED,
     ),
     "presence": Statement(
-        "INSERT INTO presence VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET online = excluded.online, since = excluded.since,"
+        "INSERT INTO presence SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE true"
+        " ON CONFLICT DO UPDATE SET online = excluded.online, since = excluded.since,"
         " scheme = coalesce(excluded.scheme, scheme)",
-        ORDERED,
+        INSERTS,
+        bulk=True,
     ),
     "command_put": Statement(_COMMAND_PUT, ORDERED),
     "command_same": Statement(
@@ -140,11 +145,16 @@ def _stored(row: Sequence[Any]) -> StoredCommand:
     return StoredCommand(*values)
 
 
+Told = tuple[StoredCommand, list[dict[str, Any]]]
+"""A command and each state that it was in: {state, at, code, msg, cause}."""
+
+
 class Ledger:
     """Queries on `bridge.db`."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._commands = Together(self._look_up)
 
     # What the process must know when it starts.
 
@@ -178,16 +188,24 @@ class Ledger:
 
     # What people ask.
 
-    async def command(self, mid: str) -> tuple[StoredCommand, list[dict[str, Any]]] | None:
-        """One command and each state that it was in: {state, at, code, msg, cause}."""
+    async def command(self, mid: str) -> Told | None:
+        """One command and each state that it was in."""
+        return await self._commands.get(mid)
+
+    async def _look_up(self, mids: list[str]) -> dict[str, Told]:
+        asked = (msgspec.json.encode(mids).decode(),)
 
         def look(connection: sqlite3.Connection) -> tuple[list[Any], list[Any]]:
-            return connection.execute(_ONE_COMMAND, (mid,)).fetchall(), connection.execute(_HISTORY, (mid,)).fetchall()
+            return connection.execute(_SOME_COMMANDS, asked).fetchall(), connection.execute(
+                _HISTORIES, asked
+            ).fetchall()
 
-        commands, steps = await self.database.read(look)
-        if not commands:
-            return None
-        return _stored(commands[0]), [dict(zip(_STEP, step, strict=True)) for step in steps]
+        rows, steps = await self.database.read(look)
+        found: dict[str, Told] = {stored.mid: (stored, []) for stored in map(_stored, rows)}
+        for mid, *step in steps:
+            if mid in found:
+                found[mid][1].append(dict(zip(_STEP, step, strict=True)))
+        return found
 
     async def commands(
         self, devices: Iterable[str] | None, device: str | None, state: str | None, limit: int, before: int | None

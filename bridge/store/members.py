@@ -67,6 +67,14 @@ class Members:
         row = (*_columns(device)[:5], _json(device.signs), *_columns(device)[6:])
         await self._write("INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
+    async def describe_device(self, uid: str, name: str, product_key: str | None, tenant: str | None) -> bool:
+        """Another name, and owners where it has none. Whether there was such a device, free to take them."""
+        sql = (
+            "UPDATE devices SET name = ?2, product_key = coalesce(product_key, ?3), tenant = coalesce(tenant, ?4) WHERE uid = ?1"
+            " AND coalesce(product_key, ?3) IS coalesce(?3, product_key) AND coalesce(tenant, ?4) IS coalesce(?4, tenant)"
+        )
+        return await self._write(sql, (uid, name, product_key, tenant))
+
     async def delete_device(self, uid: str) -> bool:
         """Whether there was one."""
         return await self._write("DELETE FROM devices WHERE uid = ?", (uid,))

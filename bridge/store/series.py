@@ -53,6 +53,11 @@ SELECT ts, value FROM (SELECT ts, json_extract(body, ?3) AS value FROM samples W
 WHERE value IS NOT NULL LIMIT 1
 """
 
+_MEANS = """
+SELECT ts / ?4, avg(json_extract(body, ?5)) FROM samples WHERE asset = ?1 AND ts >= ?2 AND ts < ?3 GROUP BY 1
+HAVING count(json_extract(body, ?5))
+"""
+
 _values = msgspec.json.Decoder(dict[str, float]).decode
 _point_table = msgspec.json.Decoder(dict[str, tuple[str, str]]).decode
 _encode = msgspec.json.Encoder().encode
@@ -119,6 +124,11 @@ class Scan:
         path = f'$."{point}"'
         found: tuple[int, float] | None = self._connection.execute(_BEFORE, (asset, at, path)).fetchone()
         return found
+
+    def means(self, asset: int, start: int, end: int, point: str, step: int) -> dict[int, float]:
+        """Number of a step (ms since 1970 / `step`) -> mean of the readings of `point` in it, over [start, end)."""
+        rows = self._connection.execute(_MEANS, (asset, start, end, step, f'$."{point}"'))
+        return dict(rows.fetchall())
 
     def merged(
         self, wanted: Iterable[tuple[int, int, int]], limit: int, newest_first: bool

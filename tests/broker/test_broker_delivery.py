@@ -207,7 +207,7 @@ async def test_packet_ids_wrap_and_skip_those_in_use() -> None:
         await sub.subscribe(("t", 1))
         await pub.publish("t", b"first", 1)
         assert (await sub.message())[3] == 1
-        made.hub.sessions.get(("anonymous", "anonymous", "s")).out._last_id = 65_534  # type: ignore[union-attr]
+        made.hub.sessions.get(("anonymous", "anonymous", "s")).out._last = 65_534  # type: ignore[union-attr]
         for expected in (65_535, 2):
             await pub.publish("t", b"x", 1)
             assert (await sub.message())[3] == expected

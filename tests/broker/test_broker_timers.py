@@ -61,3 +61,15 @@ async def test_a_topic_that_is_retained_again_and_again_keeps_its_last_message_o
         assert len(made.hub.timers) <= SPARE + 3
         await client.say("t", b"", 1, {p.MESSAGE_EXPIRY: 1_000_000}, retain=True)
         assert len(made.hub.retained) == 0
+
+
+async def test_a_client_that_comes_and_goes_leaves_nothing_behind() -> None:
+    async with rig() as made:
+        for _ in range(SPARE // 2):
+            async with five(made, "c", {p.SESSION_EXPIRY: 1_000_000}):
+                pass
+        for _ in range(SPARE):
+            async with five(made, "c", {p.SESSION_EXPIRY: 1_000_000}, clean_session=False):
+                pass
+        await made.until(lambda: not made.hub.connections)
+        assert len(made.hub.timers) <= SPARE + 3

@@ -158,6 +158,17 @@ def test_provisioning_shows_each_secret_once(tmp_path: Path) -> None:
     assert cli("device", "list", "--data", data).stdout == cli("account", "list", "--data", data).stdout == ""
 
 
+def test_a_license_code_is_one_devices(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    cli("device", "add", "D1", "--product-key", "PK", "--license", "6rDMfM0MVoB8jQ", "--data", data)
+    again = cli("device", "add", "D2", "--product-key", "PK", "--license", "6rDMfM0MVoB8jQ", "--data", data, expect=2)
+    assert "another device has that license code" in again.stderr
+    short = cli("device", "add", "D2", "--product-key", "PK", "--license", "short", "--data", data, expect=2)
+    assert "8 to 128" in short.stderr
+    cli("device", "remove", "D1", "--data", data)
+    cli("device", "add", "D2", "--product-key", "PK", "--license", "6rDMfM0MVoB8jQ", "--data", data)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_and_stands_in_the_document(name: str) -> None:
     done = cli(name, "--help")

@@ -95,10 +95,11 @@ class Paho:
 
     async def close(self) -> None:
         self.client.disconnect()
-        await asyncio.to_thread(self.client.loop_stop)
+        await self.drop()
 
     async def drop(self) -> None:
         await asyncio.to_thread(self.client.loop_stop)
+        self.client._reset_sockets()  # it leaves a pair of its own to the collector otherwise
 
     def _tell(self, value: Any) -> None:
         self.loop.call_soon_threadsafe(self.done.put_nowait, value)

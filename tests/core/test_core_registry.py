@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from core_house import BACKEND, DEVICE, STRANGER, House
@@ -10,6 +11,7 @@ from core_house import BACKEND, DEVICE, STRANGER, House
 from bridge.core.principal import Principal
 from bridge.core.registry import Registry
 from bridge.errors import Conflict, NotFound, Unprocessable
+from bridge.store.database import Database
 
 
 async def test_a_secret_opens_and_is_kept_only_as_a_hash(house: House) -> None:
@@ -118,3 +120,18 @@ async def test_refreshes_that_overlap_never_go_back(house: House) -> None:
         await asyncio.gather(adding, *(house.registry.refresh() for _ in range(5)))
     assert seen == sorted(seen)
     assert len(house.registry.devices()) == 22
+
+
+async def test_two_who_provision_at_once_see_each_others_devices(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "bridge.db", "bridge")
+    one, other = Registry(database), Registry(database)
+    ended: list[set[tuple[str, str]]] = []
+    one.changed = ended.append
+    await asyncio.gather(*((one, other)[number % 2].add_device(f"D{number}", "PK") for number in range(20)))
+    await one.rotate_device("D0")
+    assert ended[-1] == {("device", "D0")}
+    await other.refresh()
+    for registry in (one, other):
+        assert [device.uid for device in registry.devices()] == sorted(f"D{number}" for number in range(20))
+    assert one.device("D0") == other.device("D0")
+    await database.close()

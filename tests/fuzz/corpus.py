@@ -33,7 +33,7 @@ def connect(chance: random.Random, version: int, login: Login = None) -> bytes:
     found = {}
     if version == 5 and chance.random() < 0.5:
         found = {
-            p.SESSION_EXPIRY: chance.choice((0, 1, 60)),
+            p.SESSION_EXPIRY: chance.choice((0, 1, 3)),
             p.RECEIVE_MAXIMUM: chance.choice((1, 2, 100)),
             p.TOPIC_ALIAS_MAXIMUM: chance.choice((0, 1, 10)),
             p.MAXIMUM_PACKET_SIZE: chance.choice((20, 200, 100_000)),

@@ -20,7 +20,7 @@ from fuzz import corpus
 LIVE = 20
 ROUND = 500
 """Clients between two looks at the service."""
-GROWTH = 96 * 1024 * 1024
+GROWTH = 64 * 1024 * 1024
 """Resident bytes that may come after the first tenth: caches fill, nothing else grows."""
 CONFIG = """
 [broker]

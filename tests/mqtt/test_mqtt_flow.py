@@ -71,7 +71,7 @@ class OutboundMachine(RuleBasedStateMachine):
     def answer_nonsense(self, packet_id: int) -> None:
         if packet_id not in [delivery.packet_id for delivery in self.sent]:
             assert self.out.acknowledge(packet_id) is None
-            found = self.out.entries.get(packet_id)
+            found = self.out.sent.get(packet_id)
             if found is None or found.state != RELEASED:
                 assert self.out.complete(packet_id) is None
 
@@ -94,9 +94,29 @@ class OutboundMachine(RuleBasedStateMachine):
         assert list(self.out.entries.values()) == self.unfinished
         assert self.out.inflight == len(self.sent) <= self.out.window
         assert self.out.size == sum(delivery.size for delivery in self.unfinished)
-        ids = [delivery.packet_id for delivery in self.unfinished]
+        ids = [delivery.packet_id for delivery in self.sent]
         assert len(set(ids)) == len(ids)
         assert all(1 <= packet_id <= 65_535 for packet_id in ids)
 
 
 TestOutbound = OutboundMachine.TestCase
+
+
+def test_a_queue_is_longer_than_there_are_packet_ids() -> None:
+    out = Outbound(2, 200_000, 1 << 30)
+    for number in range(150_000):
+        delivery = out.reserve(Message("t", b"%d" % number), 1)
+        assert delivery is not None
+        out.ready(delivery)
+    straggler = out.take()
+    assert straggler is not None
+    for number in range(1, 150_000):
+        delivery = out.take()
+        assert delivery is not None
+        assert delivery.message.payload == b"%d" % number
+        assert delivery.packet_id != straggler.packet_id
+        assert out.acknowledge(delivery.packet_id) is delivery
+    assert out.take() is None
+    assert out.acknowledge(straggler.packet_id) is straggler
+    assert not out.entries
+    assert not out.size

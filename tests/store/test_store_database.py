@@ -146,7 +146,7 @@ async def test_a_value_that_sqlite_cannot_hold_fails_alone_and_costs_few_commits
     writer = Writer(database, STATEMENTS, counts)
     told: list[tuple[int, bool]] = []
     for seq in range(1, 1_001):
-        bad = ("presence", ("D1", 1, 2**63, None))
+        bad = ("device_seen", ("D1", "PK", None, 2**63))
         writer.submit(record(bad) if seq == 500 else record(report(seq)), lambda ok, seq=seq: told.append((seq, ok)))  # type: ignore[misc]
     writer.close()
     await writer.run()
