@@ -15,6 +15,10 @@ from msgspec import Meta, Struct
 from schemas.errors import Invalid
 from schemas.scalars import LARGEST, SMALLEST, EpochMillis, SubDeviceId
 
+UUID = r"^(urn:)?(uuid:)?\{*(-*[0-9a-fA-F]){32}-*\}*$"
+"""Any form of a UUID, as the uuid module reads them: with or without dashes, braces and `urn:uuid:`."""
+LONGEST_MID = 200
+"""Characters: dashes and braces may stand anywhere, but not without end."""
 CODE_ACCEPTED = 200
 CODE_INVALID = 400
 
@@ -22,11 +26,11 @@ CODE_INVALID = 400
 class Message(Struct, kw_only=True, omit_defaults=True):
     """One message, whatever its kind. Absent and null are both None here; the raw payload keeps the difference.
 
-    `mid` is a UUID in any form that the uuid module reads, `timestamp` epoch milliseconds, `reply` the mid that is answered,
+    `mid` is a UUID in any of its forms, `timestamp` epoch milliseconds, `reply` the mid that is answered,
     `code` 200 or 400 in a result. `sub_device_*` name the level-1 EMS for which a level-2 EMS speaks.
     """
 
-    mid: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+    mid: Annotated[str, Meta(description="a UUID", extra_json_schema={"pattern": UUID, "maxLength": LONGEST_MID})]
     type: str
     device_uid: str
     timestamp: EpochMillis
@@ -47,11 +51,13 @@ def encode(message: Message) -> bytes:
 
 def check_mid(mid: str) -> None:
     """Raise Invalid at `$.mid` unless `mid` is a UUID."""
-    if _CANONICAL(mid) is None:
-        try:
-            uuid.UUID(mid)
-        except ValueError:
-            raise Invalid("invalid", "$.mid", f"{mid[:80]!r} is not a UUID") from None
+    if not is_mid(mid):
+        raise Invalid("invalid", "$.mid", f"{mid[:80]!r} is not a UUID")
+
+
+def is_mid(text: str) -> bool:
+    """Whether `text` is a UUID."""
+    return _CANONICAL(text) is not None or (len(text) <= LONGEST_MID and _ANY(text) is not None)
 
 
 def new_mid() -> str:
@@ -60,4 +66,5 @@ def new_mid() -> str:
 
 
 _encode = msgspec.json.Encoder().encode
+_ANY = re.compile(UUID.removesuffix("$")).fullmatch
 _CANONICAL = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch

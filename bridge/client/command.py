@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypedDict, TypeVar, Unpack, get_type_hints
@@ -12,6 +11,7 @@ import msgspec
 from bridge.client.outcome import Outcome
 from bridge.errors import Unprocessable
 from schemas import kinds
+from schemas.envelope import is_mid, new_mid
 from schemas.errors import Invalid
 from schemas.kinds import Kind
 
@@ -128,11 +128,9 @@ def asked(device: str, kind: Kind, data: object, options: Options) -> Asked:
         kind.data_strict(plain)
     except Invalid as error:
         raise Unprocessable(error.reason, error.detail, error.path) from None
-    mid = options.get("mid") or str(uuid.uuid4())
-    try:
-        uuid.UUID(mid)
-    except ValueError:
-        raise Unprocessable("invalid", f"{mid[:80]!r} is not a UUID", "$.mid") from None
+    mid = options.get("mid") or new_mid()
+    if not is_mid(mid):
+        raise Unprocessable("invalid", f"{mid[:80]!r} is not a UUID", "$.mid")
     return Asked(device, kind, plain, mid, options)
 
 

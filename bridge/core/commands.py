@@ -7,7 +7,6 @@ whichever topic it comes; with others it is refused.
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import Callable
 
 import msgspec
@@ -21,7 +20,7 @@ from bridge.counts import Counts
 from bridge.errors import Conflict, Exhausted, NotFound, StoreError, Unprocessable
 from bridge.store.ledger import Ledger, StoredCommand
 from schemas import kinds
-from schemas.envelope import CODE_ACCEPTED, Message
+from schemas.envelope import CODE_ACCEPTED, Message, check_mid, is_mid, new_mid
 from schemas.errors import Invalid
 from schemas.kind import TIMEOUT_S, Verdict
 from schemas.kinds import Kind
@@ -162,7 +161,9 @@ class Commands:
         self._check_seconds("hold_s", hold_s, 0, self._limits.max_hold_s)
         try:
             body = kind.data_strict(data)
-            mid = str(uuid.uuid4()) if mid is None else _uuid(mid)
+            if mid is not None:
+                check_mid(mid)
+            mid = mid or new_mid()
         except Invalid as error:
             raise Unprocessable(error.reason, error.detail, error.path) from None
         if self._full(uid, mid):
@@ -296,7 +297,7 @@ class Commands:
         """Which command a result answers: that of `reply`, and whether it is another device's; else those of that sort that
         wait for an answer, the oldest first."""
         reply = message.reply
-        if reply and reply != message.mid and _is_uuid(reply):
+        if reply and reply != message.mid and is_mid(reply):
             known = self.flow.open.get(reply) or self.flow.late.get(reply)
             return [reply], known is not None and known.device != uid
         return self.flow.candidates(uid, _ASKED.get(kind.key, ()), _sub_device(message)), False
@@ -335,20 +336,6 @@ def _verdict(kind: Kind, message: Message) -> Verdict:
 
 def _sub_device(message: Message) -> str:
     return str(message.sub_device_uid or message.sub_device_id or "")
-
-
-def _is_uuid(mid: str) -> bool:
-    try:
-        uuid.UUID(mid)
-    except ValueError:
-        return False
-    return True
-
-
-def _uuid(mid: str) -> str:
-    if not _is_uuid(mid):
-        raise Invalid("invalid", "$.mid", f"{mid[:80]!r} is not a UUID")
-    return mid
 
 
 def _conflict(mid: str) -> Reject:

@@ -36,7 +36,7 @@ from bridge.http.mqtt import Mqtt, add_route
 from bridge.http.openapi import openapi
 from bridge.http.services import Receiving, Services
 from bridge.http.table import RECEIVING, SERVICES, Route, serve
-from schemas import export
+from schemas.asyncapi import asyncapi
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def build(services: Services, mqtt: Mqtt | None = None) -> web.Application:
         add_route(app, mqtt)
     app[SERVICES] = services
     app[events.STREAMS] = set[asyncio.Task[object]]()
-    app[contracts.DOCUMENTS][contracts.ASYNCAPI.path] = msgspec.json.encode(export.asyncapi())
+    app[contracts.DOCUMENTS][contracts.ASYNCAPI.path] = msgspec.json.encode(asyncapi_document())
     return app
 
 
@@ -124,6 +124,11 @@ def runner(app: web.Application) -> web.AppRunner:
 def openapi_document(routes: tuple[Route, ...] = ROUTES) -> dict[str, Any]:
     """OpenAPI 3.1 of `routes`."""
     return openapi(routes, version("ems-bridge"))
+
+
+def asyncapi_document() -> dict[str, Any]:
+    """AsyncAPI 3 of devices and platforms."""
+    return asyncapi(version("ems-bridge"))
 
 
 def _quiet() -> logging.Logger:
