@@ -63,6 +63,8 @@ ROUTES: tuple[Route, ...] = (
 RECEIVING_ROUTES: tuple[Route, ...] = (*health.ROUTES, *readings.ROUTES, contracts.OPENAPI, *described.ROUTES)
 """Those of the receiving side alone."""
 
+ID = r"(?!sync$)[^/]+"
+"""What an id may be in a path: anything but the word of the route beside it."""
 SHUTDOWN_S = 5.0
 """Requests in flight get this long when the server stops; streams and long polls end at once."""
 KEEP_ALIVE_S = 75.0
@@ -99,7 +101,8 @@ def _application(routes: tuple[Route, ...], receiving: Receiving) -> web.Applica
     app[contracts.DOCUMENTS] = {contracts.OPENAPI.path: msgspec.json.encode(openapi_document(routes))}
     for route in routes:
         if route.handler is not None:
-            app.router.add_route(route.method, route.path, serve(route))
+            path = route.path.replace("{id}", f"{{id:{ID}}}")
+            app.router.add_route(route.method, path, serve(route))
     add_routes(app, receiving.cloud)
     app.on_shutdown.append(_close)
     return app

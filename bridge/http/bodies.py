@@ -44,7 +44,7 @@ def query(request: web.Request, kind: type[T], loose_names: bool = False) -> T:
             )
         if name in values:
             raise Unprocessable("invalid", f"query parameter {name} is given twice", f"?{name}")
-        values[name] = _boolean(value) if known[name].type is bool else value
+        values[name] = _boolean(value) if known[name].type is bool else _plain(value, known[name].type)
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -70,6 +70,19 @@ def _choices(kind: Any) -> list[str]:
     if get_origin(kind) is Literal:
         return list(map(str, get_args(kind)))
     return [word for part in get_args(kind) for word in _choices(part)]
+
+
+def _plain(text: str, kind: Any) -> str:
+    """What msgspec would read as no value or as no number, made into what it refuses; text stays as it is."""
+    return f"{text} " if text.lower().lstrip("+-") in _WORDS and not _takes_text(kind) else text
+
+
+_WORDS = frozenset({"null", "nan", "inf", "infinity"})
+
+
+@cache
+def _takes_text(kind: Any) -> bool:
+    return kind is str or any(_takes_text(part) for part in get_args(kind) if get_origin(kind) is not Literal)
 
 
 def _boolean(text: str) -> object:

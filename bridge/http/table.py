@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -87,6 +88,11 @@ class Route(NamedTuple):
     query: type[msgspec.Struct] = NoQuery
     body: Any = None
     """The Struct of its body; of a route that is only described, media type -> schema."""
+    headers: Mapping[str, tuple[dict[str, Any], str]] = MappingProxyType({})
+    """Name of a request header -> (its schema, what it is for)."""
+    key_in_query: str = ""
+    """The query parameter that may hold the key instead of a header. Such a route answers all errors in its own way."""
+    optional_body: bool = False
     open: bool = False
     """Whether it needs no key."""
     tag: str = "bridge"

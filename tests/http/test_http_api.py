@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import uuid
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -327,7 +328,14 @@ def test_openapi_is_valid_and_has_every_route() -> None:
     document = openapi_document()
     validate(document)
     for route in ROUTES:
-        assert route.method.lower() in document["paths"][route.path]
+        operation = document["paths"][route.path][route.method.lower()]
+        named = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"}
+        assert named == set(re.findall(r"\{(\w+)\}", route.path))
+        assert ("requestBody" in operation) == (route.body is not None)
+        assert (operation.get("security") == []) == route.open
+        assert route.open or "429" in operation["responses"]
+        for answer in operation["responses"].values():
+            assert answer["content"]
     ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     assert len(ids) == len(set(ids))
 
