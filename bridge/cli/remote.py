@@ -127,7 +127,7 @@ def find(url: str | None, key: str | None, config_file: str | None, data: str | 
 
 def segment(text: str) -> str:
     """`text` as one segment of a path."""
-    return quote(text, safe="")
+    return quote(text, safe="", errors="surrogateescape")
 
 
 def read_json(text: str) -> object:

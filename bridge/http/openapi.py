@@ -29,6 +29,12 @@ OF_A_BODY = {
     413: "the body is too large",
     415: "a Content-Encoding other than gzip",
 }
+HEADERS: dict[int, dict[str, dict[str, Any]]] = {
+    202: {"Location": {"type": "string"}},
+    401: {"WWW-Authenticate": {"type": "string"}},
+    503: {"Retry-After": {"type": "integer"}},
+}
+"""Status -> the headers that such an answer may have."""
 PATHS: dict[str, dict[str, Any]] = {
     "uid": {"type": "string", "minLength": 1, "maxLength": 128, "examples": ["EMS001"]},
     "mid": {"type": "string", "pattern": UUID, "maxLength": LONGEST_MID},
@@ -126,7 +132,12 @@ def _operation(row: Route) -> dict[str, Any]:
     elif row.key_in_query:
         operation["security"] = [{"bearer": []}, {"key": []}, {row.key_in_query: []}]
     for status, (shape, text) in sorted(_answers(row).items()):
-        operation["responses"][str(status)] = {"description": text, "content": _content(shape)}
+        headers = {name: {"schema": schema} for name, schema in HEADERS.get(status, {}).items()}
+        operation["responses"][str(status)] = {
+            "description": text,
+            **({"headers": headers} if headers else {}),
+            "content": _content(shape),
+        }
     return operation
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ EXPECTED = {"asyncapi-latest-version"}
 
 
 def there() -> bool:
-    return fetched.modules(HERE) is not None
+    return shutil.which("node") is not None and fetched.modules(HERE) is not None
 
 
 def fetch() -> None:

@@ -1,12 +1,14 @@
 """Whatever reads what others wrote: a value, or a refusal with its reason and place; never another exception.
 
 Messages of every kind by every door, topics, bodies and queries of the HTTP API, of the vendor's and of EnOS, batches of
-readings, gzip, server-sent events, webhooks, Retry-After, the PROXY header, the configuration.
+readings, gzip, server-sent events, webhooks, Retry-After, the PROXY header, the configuration, command lines.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import json
 import math
 import random
@@ -21,6 +23,7 @@ import msgspec
 from aiohttp.test_utils import make_mocked_request
 
 from bridge.broker import proxy
+from bridge.cli import main
 from bridge.client import sse, webhooks
 from bridge.cloud import body as bodies
 from bridge.cloud import enos, routes, rows
@@ -426,6 +429,39 @@ def config(chance: random.Random, home: Path) -> None:
         assert str(error)
 
 
+NOWHERE = ("--url", "http://127.0.0.1:9", "--key", "k")
+COMMANDS = ("send", "dead", "schema", "check")
+
+
+def command_line(chance: random.Random, home: Path) -> None:
+    """Words of a command line, up to where a bridge would be asked: there is none."""
+    data = jsons.text(chance, jsons.changed(chance, {"id": 1})).decode("utf-8", "surrogateescape")
+    words = [_word(chance).replace("\ud800", "\udcff") for _ in range(2)]  # as Python reads bytes that are no UTF-8
+    args = {
+        "send": [
+            "send",
+            words[0] or "D",
+            chance.choice(("safety/sync", words[1])),
+            data,
+            "--timeout",
+            words[1] or "1",
+            *NOWHERE,
+        ],
+        "dead": ["dead", chance.choice(("list", "show", "replay", "purge")), *words, *NOWHERE],
+        "schema": ["schema", "jsonschema", *words],
+        "check": ["check", "--config", str(home / "fuzz.toml"), *words],
+    }[chance.choice(COMMANDS)]
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+            main(args)
+    except SystemExit as ended:
+        code = ended.code
+    assert code in (0, 1, 2), (args, code)
+    assert code == 0 or said.getvalue().strip(), args
+    assert "Traceback" not in said.getvalue(), args
+
+
 DECODERS: dict[str, tuple[Callable[[random.Random, Path], None], int]] = {
     "message": (message, 60),
     "topic": (topic, 5),
@@ -439,6 +475,7 @@ DECODERS: dict[str, tuple[Callable[[random.Random, Path], None], int]] = {
     "outbox": (line, 3),
     "proxy": (header, 4),
     "config": (config, 2),
+    "cli": (command_line, 1),
 }
 """Decoder -> (one input for it, its weight)."""
 

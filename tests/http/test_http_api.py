@@ -368,3 +368,29 @@ async def test_every_answer_fits_the_openapi_document(window: Window) -> None:
 def _fits(template: str, path: str) -> bool:
     ours, theirs = template.split("/"), path.split("/")
     return len(ours) == len(theirs) and all(a == b or a.startswith("{") for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "commands?state=null",
+        "devices?online=null",
+        "dead-letters?source=NULL",
+        "dead-letters?before=null",
+        "devices?limit=null",
+    ],
+)
+async def test_null_is_no_query_parameter(window: Window, query: str) -> None:
+    status, body, _ = await window.call("GET", f"/api/v1/{query}")
+    assert (status, body["error"]["path"]) == (422, f"?{query.partition('?')[2].partition('=')[0]}")
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-inf", "Infinity"])
+async def test_a_wait_is_a_number(window: Window, seconds: str) -> None:
+    _, asked, _ = await window.call("POST", "/api/v1/devices/D1/commands", {**DELETE, "hold_s": 600})
+    status, body, _ = await window.call("GET", f"/api/v1/commands/{asked['mid']}?wait_s={seconds}")
+    assert (status, body["error"]["path"]) == (422, "?wait_s")
+
+
+async def test_null_is_a_name_where_text_is_meant(window: Window) -> None:
+    assert (await window.get("/api/v1/devices?tenant=null"))["devices"] == []
