@@ -14,9 +14,11 @@ from bridge.http.table import NoQuery, Route
 from schemas import export
 from schemas.envelope import LONGEST_MID, UUID
 from schemas.examples import examples
+from schemas.kind import Kind
 from schemas.kinds import KINDS
 
 REFERENCES = "#/components/schemas/{name}"
+COMMANDS = tuple(kind for kind in KINDS if kind.kind == "command")
 COMMON = {
     401: "no key, or a wrong one",
     422: "a parameter or the body is not what it should be",
@@ -83,16 +85,13 @@ def _components(rows: list[Route]) -> dict[str, Any]:
     _, components = msgspec.json.schema_components(structs.values(), ref_template=REFERENCES)
     if CommandRequest.__name__ in components:
         _, commands = export.schemas(COMMANDS, REFERENCES)
-        components = {**commands, **components}
-        components[CommandRequest.__name__]["anyOf"] = [_request(commands, row) for row in COMMANDS]
+        components[CommandRequest.__name__]["anyOf"] = [_request(commands, kind) for kind in COMMANDS]
+        components = commands | components
     return components
 
 
-COMMANDS = tuple(kind for kind in KINDS if kind.kind == "command")
-
-
-def _request(components: dict[str, Any], kind: Any) -> dict[str, Any]:
-    """What the body of a request for this command is: the data of the message, which leaves the schemas of its envelope."""
+def _request(components: dict[str, Any], kind: Kind) -> dict[str, Any]:
+    """What the body of a request for this command holds: the data of its message, whose envelope leaves `components`."""
     data = components.pop(export.model(kind).__name__)["properties"]["data"]
     shown = [example.payload["data"] for example in examples(kind) if example.payload.get("data") is not None]
     return {

@@ -447,7 +447,7 @@ def command_line(chance: random.Random, home: Path) -> None:
             words[1] or "1",
             *NOWHERE,
         ],
-        "dead": ["dead", chance.choice(("list", "show", "replay", "purge")), *words, *NOWHERE],
+        "dead": ["dead", chance.choice(("list", "show", "replay", "purge")), "--device", *words, *NOWHERE],
         "schema": ["schema", "jsonschema", *words],
         "check": ["check", "--config", str(home / "fuzz.toml"), *words],
     }[chance.choice(COMMANDS)]

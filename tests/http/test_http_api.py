@@ -15,6 +15,8 @@ from openapi_spec_validator import validate
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.http.app import ROUTES, openapi_document
+from bridge.http.openapi import COMMANDS
+from schemas import export
 
 if TYPE_CHECKING:
     from .conftest import Window
@@ -394,3 +396,12 @@ async def test_a_wait_is_a_number(window: Window, seconds: str) -> None:
 
 async def test_null_is_a_name_where_text_is_meant(window: Window) -> None:
     assert (await window.get("/api/v1/devices?tenant=null"))["devices"] == []
+
+
+def test_the_openapi_document_shows_every_command_with_its_data() -> None:
+    schemas = openapi_document()["components"]["schemas"]
+    shown = schemas["CommandRequest"]["anyOf"]
+    assert {each["title"] for each in shown} == {f"{kind.feature}/{kind.action}" for kind in COMMANDS}
+    assert not [name for name in schemas if name.endswith("CommandStrict")]
+    for name, schema in export.schemas(COMMANDS, "#/components/schemas/{name}")[1].items():
+        assert schemas.get(name, schema) == schema, f"two shapes are called {name}"
