@@ -29,7 +29,7 @@ from bridge.config import Config
 from bridge.core.attempts import Attempts
 from bridge.core.commands import Commands
 from bridge.core.events import Events
-from bridge.core.flow import Flow
+from bridge.core.flow import Flow, committed
 from bridge.core.ingest import Ingest
 from bridge.core.open_command import Open
 from bridge.core.permissions import Permissions
@@ -190,6 +190,8 @@ class House:
         """Start every task, open the doors. Raises ConfigError when an address cannot be had."""
         self._spawn(group, self.writer.run(), "writer")
         self.presences.restore(await self.ledger.presences())
+        await self.commands.make_up()
+        await committed(self.submit, Record())  # nobody comes in before it is told who went, and what moved last
         self._spawn(group, self.registry.follow(), "registry")
         self._spawn(group, self.flow.run(), "deadlines")
         self._spawn(group, care.trim_forever(self.ledger, self.config, self.counts, now_ms), "retention")
@@ -255,7 +257,8 @@ class House:
         done: Done,
         source: Source | None = None,
     ) -> Record:
-        record = self._judge(principal, topic, payload, qos, retain, now_ms())
+        expires = source.expires if source is not None else 0
+        record = self._judge(principal, topic, payload, qos, retain, now_ms(), expires)
         record.rows += extra_rows
         record.source = source
         if record.reject is not None:
@@ -297,8 +300,10 @@ class House:
             self._nameless.discard(uid)
             self.presences.disconnected(uid)
 
-    def _deliver(self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None]) -> str | None:
-        return self.hub.command(uid, topics, payload, acked)
+    def _deliver(
+        self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None], expires: int
+    ) -> str | None:
+        return self.hub.command(uid, topics, payload, acked, expires)
 
     def _listens(self, uid: str, topics: tuple[str, ...]) -> bool:
         return self.hub.online(uid, topics)

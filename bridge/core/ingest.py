@@ -79,12 +79,14 @@ class Ingest:
         self._places: dict[str, Place] = {}
         self._revision = -1
 
-    def accept(self, principal: Principal, topic: str, payload: bytes, qos: int, retain: bool, now: int) -> Record:
+    def accept(
+        self, principal: Principal, topic: str, payload: bytes, qos: int, retain: bool, now: int, expires: int = 0
+    ) -> Record:
         """All that follows from one PUBLISH. A refused one becomes a dead letter with `record.reject` set; it is still to be
-        acknowledged after COMMIT."""
+        acknowledged after COMMIT. A command is not sent to its device after `expires` (epoch ms, 0: its hold is the default)."""
         self._counts.values[_RECEIVED] += 1
         record = Record()
-        record.size = len(payload)
+        record.size, record.expires = len(payload), expires
         place = self._place(topic)
         if place is None:
             if self._other(principal, topic):
@@ -98,7 +100,7 @@ class Ingest:
             return self._refuse(record, principal, topic, payload, place, reject, now)
         return record
 
-    def route(self, principal: Principal, topic: str, payload: bytes, qos: int, retain: bool, now: int) -> Record:  # noqa: ARG002
+    def route(self, principal: Principal, topic: str, payload: bytes, qos: int, retain: bool, *_: int) -> Record:
         """A PUBLISH of a broker that only routes: who may publish where holds, the payload is anybody's. Nothing is stored, a
         command is one message among others; what is refused is told to the sender alone."""
         self._counts.values[_RECEIVED] += 1

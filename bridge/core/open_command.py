@@ -11,12 +11,13 @@ class Open:
     nothing was written; it is to become `accepted` again."""
 
     __slots__ = (
-        "changes", "deciding", "device", "due", "ends", "immediate", "mid", "number", "payload", "prefix", "state",
+        "changes", "deciding", "device", "due", "ends", "immediate", "known_as", "mid", "number", "payload", "prefix", "state",
         "sub_device", "suffix", "timeout_ms", "tries", "unwritten",
     )  # fmt: skip
 
     def __init__(self, stored: StoredCommand) -> None:
         self.mid = stored.mid
+        self.known_as = stored.known_as
         self.device = stored.device
         self.suffix = stored.suffix
         self.prefix = stored.prefix
