@@ -30,7 +30,6 @@ PLACES = 50_000
 """Topics remembered with what they mean; beyond it the memory starts anew."""
 LONGEST = 512
 """Characters of a topic that is remembered; a made-up one may have 65,535."""
-
 VARIANTS = 10_000
 """Shapes of reports that are remembered."""
 
@@ -132,6 +131,7 @@ class Ingest:
             record.reject = reject
             return record
         record.rows.append(("dead_replayed", (now, number)))
+        record.effects.append(lambda: self._counts.add(*_RECEIVED) if record.reject is None else None)
         return record
 
     def remirror(self, number: int, device: str, samples: list[tuple[str, int, dict[str, float]]], now: int) -> Record:

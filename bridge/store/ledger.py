@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bridge.store.database import Database
+from bridge.store.dead import DeadLetters, Wanted
 from bridge.store.statements import FIRST, INSERTS, ORDERED, Statement
 from bridge.store.together import Together
 
@@ -190,6 +191,7 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.dead = DeadLetters(database)
         self._commands = Together(self._look_up)
 
     # What the process must know when it starts.
@@ -278,33 +280,9 @@ class Ledger:
         names = ("seq", "received_at", "device", "topic", "suffix", "mid", "timestamp", "body")
         return [_with_body(names, row) for row in await self.database.rows(sql, (*params, after, limit))]
 
-    async def dead_letters(
-        self,
-        devices: Iterable[str] | None,
-        limit: int,
-        before: int | None = None,
-        source: str | None = None,
-        reason: str | None = None,
-        device: str | None = None,
-    ) -> list[dict[str, Any]]:
+    async def dead_letters(self, devices: Iterable[str] | None, limit: int) -> list[dict[str, Any]]:
         """Dead letters, newest first."""
-        where, params = _where(devices, device=device, source=source, reason=reason)
-        if before is not None:
-            where, params = [*where, "id < ?"], [*params, before]
-        sql = f"SELECT {', '.join(_DEAD_COLUMNS)} FROM dead_letters {_clause(where)} ORDER BY id DESC LIMIT ?"
-        return [dict(zip(_DEAD_COLUMNS, row, strict=True)) for row in await self.database.rows(sql, (*params, limit))]
-
-    async def dead_letter(self, number: int) -> dict[str, Any] | None:
-        """One dead letter, `payload` as bytes."""
-        sql = f"SELECT {', '.join(_DEAD_COLUMNS)} FROM dead_letters WHERE id = ?"
-        rows = await self.database.rows(sql, (number,))
-        return dict(zip(_DEAD_COLUMNS, rows[0], strict=True)) if rows else None
-
-    async def purge(self, numbers: Iterable[int]) -> int:
-        """Delete dead letters by id; gives how many there were."""
-        wanted = msgspec.json.encode(list(numbers)).decode()
-        sql = "DELETE FROM dead_letters WHERE id IN (SELECT value FROM json_each(?))"
-        return await self.database.write(lambda connection: connection.execute(sql, (wanted,)).rowcount)
+        return await self.dead.find(Wanted(devices), limit)
 
     # Bounds.
 
@@ -321,20 +299,6 @@ class Ledger:
         )
 
 
-_DEAD_COLUMNS = (
-    "id",
-    "at",
-    "source",
-    "device",
-    "topic",
-    "sender",
-    "reason",
-    "path",
-    "detail",
-    "payload",
-    "context",
-    "replayed_at",
-)
 TRIM_STEP = 5_000
 """Reports or dead letters that one step may delete: some 30 ms of the writer's time."""
 COMMAND_STEP = 1_000
