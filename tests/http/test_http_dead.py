@@ -82,7 +82,7 @@ async def test_replay_after_the_table_of_kinds_was_corrected(window: Window, mon
             await device.stored(messages.topic("D1", messages.REPORT), b"{")
             again = await replay(window, "reason=invalid")
             assert (again["accepted"], len(again["rejected"]), again["next"]) == (0, 5, None)
-            assert {each["path"] for each in again["rejected"]} == {"$.data[0]"}
+            assert {each["path"] for each in again["rejected"]} == {"$.data"}
         assert await stored(window) == []
         done = await replay(window, "reason=invalid&device=D1&source=mqtt")
         assert (done["accepted"], done["rejected"], done["next"]) == (5, [], None)
