@@ -47,11 +47,16 @@ def encode(message: Message) -> bytes:
 
 def check_mid(mid: str) -> None:
     """Raise Invalid at `$.mid` unless `mid` is a UUID."""
-    if _CANONICAL(mid) is None:
-        try:
-            uuid.UUID(mid)
-        except ValueError:
-            raise Invalid("invalid", "$.mid", f"{mid[:80]!r} is not a UUID") from None
+    if _CANONICAL(mid) is None and _UUID(mid) is None:
+        raise Invalid("invalid", "$.mid", f"{mid[:80]!r} is not a UUID")
+
+
+def canonical(mid: str) -> str | None:
+    """The one spelling of a UUID, in which two that are the same are equal: lower case with hyphens. None when it is no UUID."""
+    if _CANONICAL(mid) is not None:
+        return mid.lower()
+    found = _UUID(mid)
+    return None if found is None else "-".join(found.groups()[1:]).lower()
 
 
 def new_mid() -> str:
@@ -61,3 +66,8 @@ def new_mid() -> str:
 
 _encode = msgspec.json.Encoder().encode
 _CANONICAL = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
+_UUID = re.compile(
+    r"(?:urn:uuid:)?({)?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})(?(1)})",
+    re.IGNORECASE | re.ASCII,
+).fullmatch
+"""Narrower than uuid.UUID, which takes signs, spaces and line breaks: a mid stands in topics and headers."""

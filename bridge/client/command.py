@@ -12,6 +12,7 @@ import msgspec
 from bridge.client.outcome import Outcome
 from bridge.errors import Unprocessable
 from schemas import kinds
+from schemas.envelope import canonical
 from schemas.errors import Invalid
 from schemas.kinds import Kind
 
@@ -129,10 +130,8 @@ def asked(device: str, kind: Kind, data: object, options: Options) -> Asked:
     except Invalid as error:
         raise Unprocessable(error.reason, error.detail, error.path) from None
     mid = options.get("mid") or str(uuid.uuid4())
-    try:
-        uuid.UUID(mid)
-    except ValueError:
-        raise Unprocessable("invalid", f"{mid[:80]!r} is not a UUID", "$.mid") from None
+    if canonical(mid) is None:
+        raise Unprocessable("invalid", f"{mid[:80]!r} is not a UUID", "$.mid")
     return Asked(device, kind, plain, mid, options)
 
 

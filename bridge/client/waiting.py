@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from bridge.client.command import Asked
 from bridge.client.outcome import OPEN
 from bridge.errors import Conflict, Denied, Exhausted, NotFound, Refused, Unprocessable, Unreachable
 from schemas import kinds
-from schemas.envelope import Message
+from schemas.envelope import Message, canonical
 from schemas.kinds import Kind
 
 LOOSE: Final = 16
@@ -98,7 +97,7 @@ class Waiters:
         if waiting is not None:
             if waiting.asked.device == device and not waiting.done.done():
                 waiting.answer = message.data
-        elif not _is_uuid(message.reply) or message.reply == message.mid:
+        elif canonical(message.reply or "") in (None, canonical(message.mid)):
             key = (device, kind.suffix, _sub_device(message))
             if any(each.key == key for each in self.open.values()):
                 self._loose.setdefault(key, deque(maxlen=LOOSE)).append(message.data)
@@ -132,11 +131,3 @@ _read = msgspec.json.Decoder(_Told).decode
 
 def _sub_device(message: Message) -> str:
     return str(message.sub_device_uid or message.sub_device_id or "")
-
-
-def _is_uuid(text: str | None) -> bool:
-    try:
-        uuid.UUID(text or "")
-    except ValueError:
-        return False
-    return True

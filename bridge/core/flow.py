@@ -13,13 +13,12 @@ from functools import partial
 from itertools import islice
 from time import monotonic
 
-import msgspec
-
 from bridge.core.deadlines import Deadlines
 from bridge.core.events import Events
 from bridge.core.open_command import Open
-from bridge.core.record import Done, Record, Route
+from bridge.core.record import Done, Record
 from bridge.core.states import FROM
+from bridge.core.statuses import Statuses
 from bridge.counts import Counts
 from bridge.errors import StoreError
 from bridge.store.ledger import StoredCommand
@@ -39,12 +38,11 @@ OPEN_KEPT = 1_000
 """Open commands of one device: at most so many wait for a device that is away for days. More are refused."""
 
 Submit = Callable[[Record, Done | None], None]
-Deliver = Callable[[str, tuple[str, ...], bytes, Callable[[], None]], str | None]
-"""(uid, topics in order of preference, payload, acked) -> the topic that the device subscribed to, None when offline."""
+Deliver = Callable[[str, tuple[str, ...], bytes, Callable[[], None], int], str | None]
+"""(uid, topics in order of preference, payload, acked, expires: epoch ms after which it must not be written any more) -> the
+topic that the device subscribed to, None when offline."""
 Listens = Callable[[str, tuple[str, ...]], bool]
 """(uid, topics) -> whether the device is connected and subscribed to one of them."""
-
-_json = msgspec.json.Encoder()
 
 
 class Flow:
@@ -66,15 +64,17 @@ class Flow:
         self._deliver = deliver
         self._listens = listens
         self._topics = topics
-        self._owners = owners
-        self._events = events
         self._counts = counts
         self._now = now
         self._timer = timer
+        self._statuses = Statuses(submit, owners, events, now)
+        self.announce, self.make_up = self._statuses.tell, self._statuses.make_up
         self.open: dict[str, Open] = {}
         self.late: OrderedDict[str, Open] = OrderedDict()
         self._late_of: dict[str, dict[str, Open]] = {}
         self._by_device: dict[str, dict[str, Open]] = {}
+        self._coming: dict[str, int] = {}
+        """Commands by device that are being committed."""
         self._waiting: tuple[dict[str, dict[str, Open]], dict[str, dict[str, Open]]] = ({}, {})
         """Accepted commands by device, in their order: reading ones, changing ones."""
         self._changing: dict[str, str] = {}
@@ -87,7 +87,15 @@ class Flow:
 
     def full(self, device: str) -> bool:
         """Whether the device has as many open commands as it may."""
-        return len(self._by_device.get(device, ())) >= OPEN_KEPT
+        return len(self._by_device.get(device, ())) + self._coming.get(device, 0) >= OPEN_KEPT
+
+    def expect(self, device: str, change: int = 1) -> None:
+        """One command more is being committed for the device; -1: it is, or could not be."""
+        coming = self._coming.get(device, 0) + change
+        if coming:
+            self._coming[device] = coming
+        else:
+            del self._coming[device]
 
     # Coming in.
 
@@ -99,17 +107,17 @@ class Flow:
         _add(self._by_device, command)
         if command.state == "accepted":
             _add(self._waiting[command.changes], command)
-            command.ends = self._moment(stored.hold_until)
+            command.ends = self._moment(stored.hold_until, stored.hold_until - stored.created_at)
             self._deadlines.arm(command, command.ends if announce or not command.immediate else self._timer())
             if announce:
-                self.announce(command.mid, command.device, "accepted", None, "")
+                self.announce(command, "accepted", at=stored.created_at)
                 self._consider(command)
         else:
             if command.changes:
                 self._changing[command.device] = command.mid
-            self._deadlines.arm(command, self._moment(stored.deadline or 0))
+            self._deadlines.arm(command, self._moment(stored.deadline or 0, stored.timeout_ms))
             if announce:
-                self.announce(command.mid, command.device, command.state, None, "")
+                self.announce(command, command.state, at=stored.created_at)
 
     def take_late(self, stored: StoredCommand) -> None:
         """A command that timed out before this process began."""
@@ -181,7 +189,7 @@ class Flow:
 
     def _send(self, command: Open) -> None:
         record = Record()
-        at = self._now()
+        at, since = self._now(), self._timer()
         record.rows.append(("command_move", (command.mid, "sent", at, "", False, FROM["sent"])))
 
         def write() -> None:
@@ -191,13 +199,14 @@ class Flow:
                 self._release(command)
                 return
             command.state = "sent"
+            self.announce(command, "sent", at=at)
             payload, acked = str(moved[0]).encode(), partial(self._delivered, command)
-            if self._deliver(command.device, self._topics(command), payload, acked) is None:
+            expires = at + command.timeout_ms
+            if self._deliver(command.device, self._topics(command), payload, acked, expires) is None:
                 self._hold_again(command)
             else:
                 _drop(self._waiting[command.changes], command)
-                self._deadlines.arm(command, self._moment(at + command.timeout_ms))
-                self.announce(command.mid, command.device, "sent", None, "")
+                self._deadlines.arm(command, since + command.timeout_ms / 1000)
 
         record.effects.append(write)
         self._decide(command, record)
@@ -205,9 +214,9 @@ class Flow:
     def _hold_again(self, command: Open) -> None:
         """The device went away, or its queue filled, while `sent` was being committed; nothing was written."""
         command.unwritten = True
-        record = Record()
+        record, at = Record(), self._now()
         cause = "the device went offline before it was written"
-        record.rows.append(("command_move", (command.mid, "accepted", self._now(), cause, False, FROM["accepted"])))
+        record.rows.append(("command_move", (command.mid, "accepted", at, cause, False, FROM["accepted"])))
 
         def held() -> None:
             command.deciding = command.unwritten = False
@@ -215,6 +224,7 @@ class Flow:
             if record.results.get("command_move") is None:
                 return
             command.state = "accepted"
+            self.announce(command, "accepted", None, cause, at)
             if self._listens(command.device, self._topics(command)):
                 delay = min(RETRY_S * 2**command.tries, RETRY_MAX_S)
                 command.tries += 1
@@ -227,13 +237,13 @@ class Flow:
         self._decide(command, record)
 
     def _delivered(self, command: Open) -> None:
-        record = Record()
-        record.rows.append(("command_move", (command.mid, "delivered", self._now(), "", False, FROM["delivered"])))
+        record, at = Record(), self._now()
+        record.rows.append(("command_move", (command.mid, "delivered", at, "", False, FROM["delivered"])))
 
         def told() -> None:
             if record.results.get("command_move") is not None:
                 command.state = "delivered"
-                self.announce(command.mid, command.device, "delivered", None, "")
+                self.announce(command, "delivered", at=at)
 
         record.effects.append(told)
         self._submit(record, None)
@@ -245,10 +255,12 @@ class Flow:
         self._decide(command, self._ending(command.mid, state, cause))
 
     def _ending(self, mid: str, state: str, cause: str) -> Record:
-        record = Record()
-        record.rows.append(("command_move", (mid, state, self._now(), cause, True, FROM[state])))
+        record, at = Record(), self._now()
+        record.rows.append(("command_move", (mid, state, at, cause, True, FROM[state])))
         record.effects.append(
-            lambda: self.settled(mid, state, None, cause) if record.results.get("command_move") is not None else None
+            lambda: (
+                self.settled(mid, state, None, cause, at) if record.results.get("command_move") is not None else None
+            )
         )
         return record
 
@@ -259,7 +271,7 @@ class Flow:
             raise StoreError("the command could not be withdrawn")
         return record.results.get("command_move") is not None
 
-    def settled(self, mid: str, state: str, code: int | None, msg: str) -> None:
+    def settled(self, mid: str, state: str, code: int | None, msg: str, at: int) -> None:
         """After COMMIT: the command has come to `state`. Ring, tell, and let the next one go."""
         command = self.open.pop(mid, None) or self._forget_late(mid)
         if command is None:
@@ -273,16 +285,16 @@ class Flow:
         for bell in self._bells.pop(mid, ()):
             if not bell.done():
                 bell.set_result(None)
-        self.announce(mid, command.device, state, code, msg)
+        self.announce(command, state, code, msg, at)
         self._release(command)
         self._next(command.device)
 
-    def progressed(self, mid: str, code: int | None, msg: str) -> None:
+    def progressed(self, mid: str, code: int | None, msg: str, at: int) -> None:
         """After COMMIT: the device answered, and will again. Its deadline stays."""
         command = self.open.get(mid)
         if command is not None:
             command.state = "delivered"
-            self.announce(mid, command.device, "delivered", code, msg)
+            self.announce(command, "delivered", code, msg, at)
 
     async def outcome(self, mid: str, seconds: float) -> None:
         """Wait until the command settles, at most `seconds`."""
@@ -333,9 +345,10 @@ class Flow:
             else:
                 self._move(command, "expired", "it could not be sent before its hold ended")
 
-    def _moment(self, at: int) -> float:
-        """Wall-clock ms as a moment of the timer: from then on a jump of the wall clock moves no deadline."""
-        return self._timer() + max(0, at - self._now()) / 1000
+    def _moment(self, at: int, most: int) -> float:
+        """Wall-clock ms as a moment of the timer: from then on a jump of the wall clock moves no deadline. At most `most` ms
+        away: the clock may have gone back meanwhile."""
+        return self._timer() + min(max(0, at - self._now()), most) / 1000
 
     def _failed(self, command: Open) -> None:
         """The commit failed (disk full): what was to be decided is decided again in a moment."""
@@ -362,17 +375,6 @@ class Flow:
     def _release(self, command: Open) -> None:
         if self._changing.get(command.device) == command.mid:
             del self._changing[command.device]
-
-    def announce(self, mid: str, device: str, state: str, code: int | None, msg: str) -> None:
-        """Tell the status topic and the event stream."""
-        status = {"mid": mid, "state": state, "code": code, "msg": msg, "at": self._now()}
-        if self._events.wants("command"):
-            self._events.publish("command", device, {"device": device, **status})
-        record = Record()
-        topics = tuple(f"bridge/v1/{owner}/{device}/command/{mid}" for owner in self._owners(device))
-        if topics:
-            record.routes.append(Route(topics, _json.encode(status)))
-            self._submit(record, None)
 
 
 async def committed(submit: Submit, record: Record) -> bool:

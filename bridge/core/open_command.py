@@ -13,12 +13,13 @@ class Open:
     `sent` is on disk, but nothing was written; it is to become `accepted` again."""
 
     __slots__ = (
-        "changes", "deciding", "device", "due", "ends", "immediate", "mid", "number", "prefix", "state", "sub_device",
-        "suffix", "timeout_ms", "tries", "unwritten",
+        "changes", "deciding", "device", "due", "ends", "immediate", "known_as", "mid", "number", "prefix", "state",
+        "sub_device", "suffix", "timeout_ms", "tries", "unwritten",
     )  # fmt: skip
 
     def __init__(self, stored: StoredCommand) -> None:
         self.mid = stored.mid
+        self.known_as = self.mid if stored.known_as == stored.mid else stored.known_as
         self.device = intern(stored.device)
         self.suffix = intern(stored.suffix)
         self.prefix = intern(stored.prefix)
