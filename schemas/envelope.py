@@ -15,10 +15,10 @@ from msgspec import Meta, Struct
 from schemas.errors import Invalid
 from schemas.scalars import LARGEST, SMALLEST, EpochMillis, SubDeviceId
 
-UUID = r"^(urn:)?(uuid:)?\{*(-*[0-9a-fA-F]){32}-*\}*$"
-"""Any form of a UUID, as the uuid module reads them: with or without dashes, braces and `urn:uuid:`."""
-LONGEST_MID = 200
-"""Characters: dashes and braces may stand anywhere, but not without end."""
+_HEX = "[0-9a-fA-F]"
+_DIGITS = f"{_HEX}{{8}}-?(?:{_HEX}{{4}}-?){{3}}{_HEX}{{12}}"
+UUID = rf"^(?:[uU][rR][nN]:[uU][uU][iI][dD]:)?(?:{_DIGITS}|\{{{_DIGITS}\}})$"
+"""What `check_mid` takes, as JSON Schema says it."""
 CODE_ACCEPTED = 200
 CODE_INVALID = 400
 
@@ -26,11 +26,11 @@ CODE_INVALID = 400
 class Message(Struct, kw_only=True, omit_defaults=True):
     """One message, whatever its kind. Absent and null are both None here; the raw payload keeps the difference.
 
-    `mid` is a UUID in any of its forms, `timestamp` epoch milliseconds, `reply` the mid that is answered,
+    `mid` is a UUID in any form that the uuid module reads, `timestamp` epoch milliseconds, `reply` the mid that is answered,
     `code` 200 or 400 in a result. `sub_device_*` name the level-1 EMS for which a level-2 EMS speaks.
     """
 
-    mid: Annotated[str, Meta(description="a UUID", extra_json_schema={"pattern": UUID, "maxLength": LONGEST_MID})]
+    mid: Annotated[str, Meta(description="a UUID", extra_json_schema={"pattern": UUID})]
     type: str
     device_uid: str
     timestamp: EpochMillis
@@ -51,13 +51,16 @@ def encode(message: Message) -> bytes:
 
 def check_mid(mid: str) -> None:
     """Raise Invalid at `$.mid` unless `mid` is a UUID."""
-    if not is_mid(mid):
+    if _CANONICAL(mid) is None and _UUID(mid) is None:
         raise Invalid("invalid", "$.mid", f"{mid[:80]!r} is not a UUID")
 
 
-def is_mid(text: str) -> bool:
-    """Whether `text` is a UUID."""
-    return _CANONICAL(text) is not None or (len(text) <= LONGEST_MID and _ANY(text) is not None)
+def canonical(mid: str) -> str | None:
+    """The one spelling of a UUID, in which two that are the same are equal: lower case with hyphens. None when it is no UUID."""
+    if _CANONICAL(mid) is not None:
+        return mid.lower()
+    found = _UUID(mid)
+    return None if found is None else "-".join(found.groups()[1:]).lower()
 
 
 def new_mid() -> str:
@@ -66,5 +69,9 @@ def new_mid() -> str:
 
 
 _encode = msgspec.json.Encoder().encode
-_ANY = re.compile(UUID.removesuffix("$")).fullmatch
 _CANONICAL = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
+_UUID = re.compile(
+    r"(?:urn:uuid:)?({)?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})(?(1)})",
+    re.IGNORECASE | re.ASCII,
+).fullmatch
+"""Narrower than uuid.UUID, which takes signs, spaces and line breaks: a mid stands in topics and headers."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 from bridge.app import care
 from bridge.app.carriers import Calls, carrier
 from bridge.app.doors import Doors, loopback
+from bridge.app.replays import Replays
 from bridge.app.settings import (
     LOCAL_SINK,
     attempt_limits,
@@ -29,20 +30,18 @@ from bridge.config import Config
 from bridge.core.attempts import Attempts
 from bridge.core.commands import Commands
 from bridge.core.events import Events
-from bridge.core.flow import Flow
+from bridge.core.flow import Flow, committed
 from bridge.core.ingest import Ingest
 from bridge.core.open_command import Open
 from bridge.core.permissions import Permissions
 from bridge.core.presence import Presences
-from bridge.core.principal import ANONYMOUS, Principal
+from bridge.core.principal import Principal
 from bridge.core.record import Done, Record, Row
 from bridge.core.registry import Registry
 from bridge.counts import Counts
-from bridge.errors import NotFound, StoreError
 from bridge.http.app import build, runner
 from bridge.http.services import Services
 from bridge.mirror.courier import Courier
-from bridge.mirror.rows import decode_row
 from bridge.quiet import Quiet
 from bridge.store import ledger as ledger_store
 from bridge.store import outbox as outbox_store
@@ -162,6 +161,9 @@ class House:
             signs=dict(config.devices.signs), hooked=bool(config.webhooks),
         )  # fmt: skip
         self._judge = self.ingest.route if config.broker.routing_only else self.ingest.accept
+        self._replays = Replays(
+            self.ledger.dead, self.ingest, self.registry, self.submit, now_ms, broker.allow_anonymous
+        )
         await self.commands.restore()
 
     async def _compose_mirror(self) -> None:
@@ -190,6 +192,8 @@ class House:
         """Start every task, open the doors. Raises ConfigError when an address cannot be had."""
         self._spawn(group, self.writer.run(), "writer")
         self.presences.restore(await self.ledger.presences())
+        await self.commands.make_up()
+        await committed(self.submit, Record())  # nobody comes in before it is told who went, and what moved last
         self._spawn(group, self.registry.follow(), "registry")
         self._spawn(group, self.flow.run(), "deadlines")
         self._spawn(group, care.trim_forever(self.ledger, self.config, self.counts, now_ms), "retention")
@@ -255,7 +259,8 @@ class House:
         done: Done,
         source: Source | None = None,
     ) -> Record:
-        record = self._judge(principal, topic, payload, qos, retain, now_ms())
+        expires = source.expires if source is not None else 0
+        record = self._judge(principal, topic, payload, qos, retain, now_ms(), expires)
         record.rows += extra_rows
         record.source = source
         if record.reject is not None:
@@ -297,8 +302,10 @@ class House:
             self._nameless.discard(uid)
             self.presences.disconnected(uid)
 
-    def _deliver(self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None]) -> str | None:
-        return self.hub.command(uid, topics, payload, acked)
+    def _deliver(
+        self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None], expires: int
+    ) -> str | None:
+        return self.hub.command(uid, topics, payload, acked, expires)
 
     def _listens(self, uid: str, topics: tuple[str, ...]) -> bool:
         return self.hub.online(uid, topics)
@@ -310,49 +317,6 @@ class House:
         self.hub.permissions_changed()
         for kind, name in ended:
             self.hub.drop(name, kind)
-
-    async def _replay(self, number: int) -> dict[str, Any]:
-        """A dead letter through the pipeline again. Raises NotFound and StoreError."""
-        letter = await self.ledger.dead_letter(number)
-        if letter is None:
-            raise NotFound("unknown_dead_letter", f"there is no dead letter {number}")
-        if letter["source"] == "mirror":
-            return await self._replay_reading(letter)
-        if letter["source"] == "webhook":
-            return await self._replay_event(letter)
-        principal = self._sender(letter["sender"])
-        record = self.ingest.replay(principal, number, letter["topic"], letter["payload"], now_ms())
-        if record.reject is not None:
-            return {"outcome": "rejected", **record.reject._asdict()}
-        settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self.submit(record, settled.set_result)
-        if not await settled:
-            raise StoreError("the commit failed; nothing was replayed")
-        if record.reject is not None:
-            return {"outcome": "rejected", **record.reject._asdict()}
-        return {"outcome": "accepted"}
-
-    async def _replay_reading(self, letter: dict[str, Any]) -> dict[str, Any]:
-        """A reading that a sink refused goes into the outbox again, for every sink: they take what they know as a repetition."""
-        sample = decode_row(letter["payload"])
-        record = self.ingest.remirror(letter["id"], letter["device"] or "", [sample], now_ms())
-        await self.writer.commit(record)
-        return {"outcome": "accepted"}
-
-    async def _replay_event(self, letter: dict[str, Any]) -> dict[str, Any]:
-        """An event that a webhook refused is posted to it again, under its old id."""
-        record = self.ingest.rehook(
-            letter["id"], letter["device"] or "", letter["payload"], letter["context"], now_ms()
-        )
-        await self.writer.commit(record)
-        return {"outcome": "accepted"}
-
-    def _sender(self, sender: str) -> Principal:
-        """Whoever sent a dead letter, with the rights that he has now."""
-        kind, _, name = sender.partition(":")
-        if kind == "anonymous" and self.config.broker.allow_anonymous:
-            return ANONYMOUS
-        return self.registry.find(kind, name) or Principal("device", name)
 
     # Doors and tasks.
 
@@ -370,7 +334,7 @@ class House:
             registry=self.registry, presence=self.presences.get, commands=self.commands, ledger=self.ledger,
             platform=Platform(self.database),
             events=self.events, cloud=self.cloud, attempts=self.attempts,
-            counts=self.counts, replay=self._replay, ready=self._checks(),
+            counts=self.counts, replays=self._replays, ready=self._checks(),
             allow_anonymous=self.config.broker.allow_anonymous, limits=http_limits(self.config),
         )  # fmt: skip
         self.doors = Doors(self.config, self.counts, self._carrier.ways)

@@ -98,19 +98,25 @@ class Hub:
         for session in self.sessions.all():
             self._end_later(session, max(0.0, session.expiry - (now - (left[session.id] or now)) / 1000))
 
-    def command(self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None]) -> str | None:
+    def command(
+        self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None], expires: int = 0
+    ) -> str | None:
         """Write a command to the device's session, on the first of `topics` that it subscribed to; gives that topic, or None when
-        nobody there listens. `acked` on the device's PUBACK (never, if it subscribed at QoS 0). Not kept for an absent device."""
+        nobody there listens. `acked` on the device's PUBACK (never, if it subscribed at QoS 0). Not kept for an absent device;
+        one that has to wait for the client is not written after `expires` (epoch ms, 0: never)."""
         sessions = self._reach.sessions(uid)
         for topic in topics:
             for session in sessions:
                 granted = session.granted(topic)
                 if session.connection is None or granted < 0:
                     continue
+                message = Message(topic, payload, expires=expires)
                 if granted == 0:
-                    session.connection.send(Message(topic, payload))
+                    if not session.connection.ready:
+                        continue
+                    session.connection.send(message)
                     return topic
-                delivery = session.out.reserve(Message(topic, payload), 1)
+                delivery = session.out.reserve(message, 1)
                 if delivery is None:
                     self.losses.dropped("queue_full", session.client_id, topic)
                     continue

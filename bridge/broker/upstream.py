@@ -143,10 +143,12 @@ class Upstream:
             for topic in route.topics[1:] if known else route.topics:
                 self._publish(topic, route.payload, {}, retain=route.retain)
 
-    def command(self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None]) -> str | None:
+    def command(
+        self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None], expires: int = 0
+    ) -> str | None:
         """Publish a command under the prefix that the device speaks on; gives the topic, None when the device is silent or
         no line is up. `acked` is never called: the other broker does not tell who has received it."""
-        _ = acked
+        _ = acked, expires
         if not self.online(uid):
             return None
         _, prefix = self._heard[uid]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypedDict, TypeVar, Unpack, get_type_hints
@@ -11,7 +12,7 @@ import msgspec
 from bridge.client.outcome import Outcome
 from bridge.errors import Unprocessable
 from schemas import kinds
-from schemas.envelope import is_mid, new_mid
+from schemas.envelope import canonical
 from schemas.errors import Invalid
 from schemas.kinds import Kind
 
@@ -128,8 +129,8 @@ def asked(device: str, kind: Kind, data: object, options: Options) -> Asked:
         kind.data_strict(plain)
     except Invalid as error:
         raise Unprocessable(error.reason, error.detail, error.path) from None
-    mid = options.get("mid") or new_mid()
-    if not is_mid(mid):
+    mid = options.get("mid") or str(uuid.uuid4())
+    if canonical(mid) is None:
         raise Unprocessable("invalid", f"{mid[:80]!r} is not a UUID", "$.mid")
     return Asked(device, kind, plain, mid, options)
 

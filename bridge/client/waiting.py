@@ -14,7 +14,7 @@ from bridge.client.command import Asked
 from bridge.client.outcome import OPEN
 from bridge.errors import Conflict, Denied, Exhausted, NotFound, Refused, Unprocessable, Unreachable
 from schemas import kinds
-from schemas.envelope import Message, is_mid
+from schemas.envelope import Message, canonical
 from schemas.explain import FAILURES
 from schemas.kinds import Kind
 
@@ -98,7 +98,7 @@ class Waiters:
         if waiting is not None:
             if waiting.asked.device == device and not waiting.done.done():
                 waiting.answer = message.data
-        elif not is_mid(message.reply or "") or message.reply == message.mid:
+        elif canonical(message.reply or "") in (None, canonical(message.mid)):
             key = (device, kind.suffix, _sub_device(message))
             if any(each.key == key for each in self.open.values()):
                 self._loose.setdefault(key, deque(maxlen=LOOSE)).append(message.data)

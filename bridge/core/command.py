@@ -46,7 +46,7 @@ def shown(stored: StoredCommand, history: list[dict[str, Any]]) -> Command:
     feature, action, _ = stored.suffix.split("/")
     sent = msgspec.json.decode(stored.payload)
     return Command(
-        mid=stored.mid,
+        mid=stored.known_as,
         device=stored.device,
         feature=feature,
         action=action,

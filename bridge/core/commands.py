@@ -20,7 +20,7 @@ from bridge.counts import Counts
 from bridge.errors import Conflict, Exhausted, NotFound, StoreError, Unprocessable
 from bridge.store.ledger import Ledger, StoredCommand
 from schemas import kinds
-from schemas.envelope import CODE_ACCEPTED, Message, check_mid, is_mid, new_mid
+from schemas.envelope import CODE_ACCEPTED, Message, canonical, check_mid, new_mid
 from schemas.errors import Invalid
 from schemas.kind import TIMEOUT_S, Verdict
 from schemas.kinds import Kind
@@ -70,10 +70,14 @@ class Commands:
         """Take up the open commands of the ledger."""
         now = self._now()
         self._number = await self._ledger.last_command()
-        for stored in await self._ledger.open_commands():
+        async for stored in self._ledger.open_commands():
             self.flow.take(stored, announce=False)
         for stored in await self._ledger.recent_timeouts(now - LATE_S * 1000, LATE_KEPT):
             self.flow.take_late(stored)
+
+    async def make_up(self) -> None:
+        """Tell what the last process could not tell any more: once subscribers can be reached, before anything moves."""
+        self.flow.make_up(await self._ledger.untold())
 
     # By message: pure, called by ingest.
 
@@ -91,7 +95,11 @@ class Commands:
         the mid turned out to belong to another command. Refused at once when the device has too many open ones."""
         if self._full(address.device, message.mid):
             return Reject("quota_exceeded", "", _FULL)
-        stored = self._new(principal, "mqtt", address.device, kind, message, payload.decode(), address.prefix)
+        left_s = max(0, record.expires - self._now()) / 1000
+        hold_s = min(left_s, self._limits.max_hold_s) if record.expires else None
+        stored = self._new(
+            principal, "mqtt", address.device, kind, message, payload.decode(), address.prefix, hold_s=hold_s
+        )
         self._put(record, stored, told)
         return None
 
@@ -117,11 +125,11 @@ class Commands:
             progress = record.results.get("command_progress")
             found = record.results.get("command_answer")
             if progress is not None:
-                self.flow.progressed(str(progress[0]), code, msg)
+                self.flow.progressed(str(progress[0]), code, msg, now)
             elif found is None:
                 self._counts.add("ems_bridge_results_unsolicited")
             elif found[2] == 1:
-                self.flow.settled(str(found[0]), str(found[1]), code, msg)
+                self.flow.settled(str(found[0]), str(found[1]), code, msg, now)
             else:
                 self._counts.add("ems_bridge_results_repeated")
 
@@ -161,12 +169,11 @@ class Commands:
         self._check_seconds("hold_s", hold_s, 0, self._limits.max_hold_s)
         try:
             body = kind.data_strict(data)
-            if mid is not None:
-                check_mid(mid)
-            mid = mid or new_mid()
+            mid = new_mid() if mid is None else mid
+            check_mid(mid)
         except Invalid as error:
             raise Unprocessable(error.reason, error.detail, error.path) from None
-        if self._full(uid, mid):
+        if self._full(uid, mid) and await self.get(mid) is None:
             raise Exhausted("quota_exceeded", _FULL)
         message = Message(
             mid=mid, type=kind.type, data=body, device_uid=uid, timestamp=self._now(),
@@ -190,12 +197,12 @@ class Commands:
 
     async def wait(self, mid: str, seconds: float) -> Command:
         """The command once it has settled, or as it is after `seconds`. Raises NotFound."""
-        await self.flow.outcome(mid, seconds)
+        await self.flow.outcome(_key(mid), seconds)
         return await self._shown(mid)
 
     async def get(self, mid: str) -> Command | None:
         """The command, or None."""
-        found = await self._ledger.command(mid)
+        found = await self._ledger.command(_key(mid))
         return None if found is None else shown(*found)
 
     async def find(
@@ -216,7 +223,7 @@ class Commands:
         removed = device is None and principal.grants is None
         if not removed and (device is None or not self._registry.may_touch(principal, device)):
             raise NotFound("unknown_command", f"there is no command {mid}")
-        if not await self.flow.cancelled(mid, f"withdrawn by {principal.kind} {principal.name}"):
+        if not await self.flow.cancelled(_key(mid), f"withdrawn by {principal.kind} {principal.name}"):
             now = await self._shown(mid)
             raise Conflict("not_cancellable", f"command {mid} is {now.state}; only an accepted one can be withdrawn")
         return await self._shown(mid)
@@ -242,8 +249,10 @@ class Commands:
         seconds = usual if timeout_s is None else timeout_s
         held = self._limits.hold_s if hold_s is None else hold_s
         sent = self._carried and via == "mqtt"
+        mid = _key(message.mid)
         return StoredCommand(
-            mid=message.mid,
+            mid=mid,
+            spelling="" if message.mid == mid else message.mid,
             device=uid,
             suffix=kind.suffix,
             prefix=prefix,
@@ -274,7 +283,7 @@ class Commands:
         row = (
             stored.mid, stored.device, stored.suffix, stored.prefix, stored.sub_device, stored.changes, stored.immediate,
             stored.digest, stored.payload, stored.sender, stored.via, stored.state, stored.timeout_ms, stored.created_at,
-            stored.hold_until, stored.created_at, stored.number, stored.sent_at, stored.deadline,
+            stored.hold_until, stored.created_at, stored.number, stored.sent_at, stored.deadline, stored.spelling,
         )  # fmt: skip
         record.rows.append(("command_put", row))
         record.rows.append(("command_same", (stored.mid, stored.digest)))
@@ -282,22 +291,23 @@ class Commands:
         record.routes.append(Route(topics, stored.payload.encode(), 1, skip=stored.device))
 
         def after() -> None:
+            self.flow.expect(stored.device, -1)
             same, state, code, msg = record.results.get("command_same") or (0, "", None, "")
             if record.results.get("command_put") is not None:
                 self.flow.take(stored)
             elif same == 1 and stored.via == "mqtt":  # who asks again has missed what became of it
-                self.flow.announce(
-                    stored.mid, stored.device, str(state), None if code is None else int(str(code)), str(msg)
-                )
-            told(None if same == 1 else _conflict(stored.mid))
+                self.flow.announce(stored, str(state), None if code is None else int(str(code)), str(msg))
+            told(None if same == 1 else _conflict(stored.known_as))
 
+        self.flow.expect(stored.device)
         record.effects.append(after)
+        record.failed = lambda: self.flow.expect(stored.device, -1)
 
     def _asked(self, uid: str, kind: Kind, message: Message) -> tuple[list[str], bool]:
         """Which command a result answers: that of `reply`, and whether it is another device's; else those of that sort that
         wait for an answer, the oldest first."""
-        reply = message.reply
-        if reply and reply != message.mid and is_mid(reply):
+        reply = canonical(message.reply or "")
+        if reply is not None and reply != canonical(message.mid):
             known = self.flow.open.get(reply) or self.flow.late.get(reply)
             return [reply], known is not None and known.device != uid
         return self.flow.candidates(uid, _ASKED.get(kind.key, ()), _sub_device(message)), False
@@ -309,7 +319,7 @@ class Commands:
         return command
 
     def _full(self, device: str, mid: str) -> bool:
-        return mid not in self.flow.open and self.flow.full(device)
+        return _key(mid) not in self.flow.open and self.flow.full(device)
 
     def _check_seconds(self, name: str, value: float | None, least: float, most: float) -> None:
         if value is not None and not least <= value <= most:
@@ -336,6 +346,11 @@ def _verdict(kind: Kind, message: Message) -> Verdict:
 
 def _sub_device(message: Message) -> str:
     return str(message.sub_device_uid or message.sub_device_id or "")
+
+
+def _key(mid: str) -> str:
+    """What a mid is kept under, however it is spelled."""
+    return canonical(mid) or mid
 
 
 def _conflict(mid: str) -> Reject:

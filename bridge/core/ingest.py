@@ -30,7 +30,6 @@ PLACES = 50_000
 """Topics remembered with what they mean; beyond it the memory starts anew."""
 LONGEST = 512
 """Characters of a topic that is remembered; a made-up one may have 65,535."""
-
 VARIANTS = 10_000
 """Shapes of reports that are remembered."""
 
@@ -79,12 +78,14 @@ class Ingest:
         self._places: dict[str, Place] = {}
         self._revision = -1
 
-    def accept(self, principal: Principal, topic: str, payload: bytes, qos: int, retain: bool, now: int) -> Record:
+    def accept(
+        self, principal: Principal, topic: str, payload: bytes, qos: int, retain: bool, now: int, expires: int = 0
+    ) -> Record:
         """All that follows from one PUBLISH. A refused one becomes a dead letter with `record.reject` set; it is still to be
-        acknowledged after COMMIT."""
+        acknowledged after COMMIT. A command is not sent to its device after `expires` (epoch ms, 0: its hold is the default)."""
         self._counts.values[_RECEIVED] += 1
         record = Record()
-        record.size = len(payload)
+        record.size, record.expires = len(payload), expires
         place = self._place(topic)
         if place is None:
             if self._other(principal, topic):
@@ -98,7 +99,7 @@ class Ingest:
             return self._refuse(record, principal, topic, payload, place, reject, now)
         return record
 
-    def route(self, principal: Principal, topic: str, payload: bytes, qos: int, retain: bool, now: int) -> Record:  # noqa: ARG002
+    def route(self, principal: Principal, topic: str, payload: bytes, qos: int, retain: bool, *_: int) -> Record:
         """A PUBLISH of a broker that only routes: who may publish where holds, the payload is anybody's. Nothing is stored, a
         command is one message among others; what is refused is told to the sender alone."""
         self._counts.values[_RECEIVED] += 1
@@ -130,6 +131,7 @@ class Ingest:
             record.reject = reject
             return record
         record.rows.append(("dead_replayed", (now, number)))
+        record.effects.append(lambda: self._counts.add(*_RECEIVED) if record.reject is None else None)
         return record
 
     def remirror(self, number: int, device: str, samples: list[tuple[str, int, dict[str, float]]], now: int) -> Record:

@@ -38,17 +38,21 @@ class Record:
 
     `effects` are called on the event loop after COMMIT, in order. `results` then holds, by the name of an ORDERED statement,
     the first row that it returned (RETURNING) or None: None from a conditional UPDATE means that somebody else was first.
+    `failed` is called instead of them when the commit failed.
     """
 
-    __slots__ = ("effects", "reject", "results", "routes", "rows", "size", "source")
+    __slots__ = ("effects", "expires", "failed", "reject", "results", "routes", "rows", "size", "source")
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.routes: list[Route] = []
         self.effects: list[Callable[[], None]] = []
+        self.failed: Callable[[], None] | None = None
         self.results: dict[str, tuple[object, ...] | None] = {}
         self.reject: Reject | None = None
         self.size = 0
         """Bytes of the payload that it came from: what waiting for its COMMIT costs."""
+        self.expires = 0
+        """Epoch ms after which its command is not to be sent any more; 0 is the default hold."""
         self.source: object | None = None
         """The broker's own: what MQTT 5 tells of the message that it came from."""

@@ -9,20 +9,29 @@ import msgspec
 from msgspec import UNSET
 
 from bridge.errors import NotFound, Unprocessable
-from bridge.http.shapes import DeadLetter, DeadLetterList, DeadQuery, Purged, PurgeQuery, Replayed
+from bridge.http.shapes import (
+    DeadFilter,
+    DeadLetter,
+    DeadLetterList,
+    DeadQuery,
+    Purged,
+    PurgeQuery,
+    Replayed,
+    ReplayedList,
+    ReplayQuery,
+)
 from bridge.http.table import Answer, Call, Route
+from bridge.http.times import milliseconds
+from bridge.store.dead import Wanted
 
 PURGE_STEP = 1_000
-"""Dead letters found and deleted at a time: a purge of a million holds no list of a million."""
+"""Dead letters deleted at a time: a purge of a million holds the writer up for none."""
 
 
 async def listing(call: Call) -> Answer:
     """GET /api/v1/dead-letters"""
     query = call.query(DeadQuery)
-    visible = call.services.registry.visible(call.principal)
-    rows = await call.services.ledger.dead_letters(
-        visible, query.limit, query.before, query.source, query.reason, query.device
-    )
+    rows = await call.services.ledger.dead.find(_wanted(call, query), query.limit)
     following = rows[-1]["id"] if len(rows) == query.limit else None
     return DeadLetterList([_letter(row, payload=False) for row in rows], following)
 
@@ -35,35 +44,55 @@ async def show(call: Call) -> Answer:
 async def replay(call: Call) -> Answer:
     """POST /api/v1/dead-letters/{id}/replay"""
     row = await _visible(call)
-    result = await call.services.replay(row["id"])
-    return msgspec.convert({"id": row["id"], **result}, Replayed)
+    return msgspec.convert(await call.services.replays.one(row["id"]), Replayed)
+
+
+async def replay_some(call: Call) -> Answer:
+    """POST /api/v1/dead-letters/replay"""
+    query = call.query(ReplayQuery)
+    wanted = _wanted(call, query, all=query.all)
+    before = query.before if query.before is not None else await call.services.ledger.dead.newest() + 1
+    results = await call.services.replays.some(wanted._replace(after=query.after, before=before), query.limit)
+    rejected = [msgspec.convert(result, Replayed) for result in results if result["outcome"] != "accepted"]
+    following = results[-1]["id"] if len(results) == query.limit else None
+    return ReplayedList(len(results) - len(rejected), rejected, before, following)
 
 
 async def remove(call: Call) -> Answer:
     """DELETE /api/v1/dead-letters/{id}"""
-    row = await _visible(call)
-    return Purged(await call.services.ledger.purge([row["id"]]))
+    number = (await _visible(call))["id"]
+    return Purged(await call.services.ledger.dead.purge(Wanted(after=number - 1, before=number + 1), 1))
 
 
 async def purge(call: Call) -> Answer:
     """DELETE /api/v1/dead-letters"""
     query = call.query(PurgeQuery)
-    if not (query.all or query.device or query.source or query.reason):
-        raise Unprocessable("invalid", "name device, source or reason, or say all=true", "?all")
+    wanted = _wanted(call, query, all=query.all)
+    gone, dead = 0, call.services.ledger.dead
+    before = query.before if query.before is not None else await dead.newest() + 1
+    while step := await dead.purge(wanted._replace(before=before), PURGE_STEP):
+        gone += step
+    return Purged(gone)
+
+
+def _wanted(call: Call, query: DeadFilter, all: bool | None = None) -> Wanted:  # noqa: A002  the parameter's own name
+    """What the filter means for the asker. Where something is done to them, `all` has to be said when nothing else is."""
+    since, until = milliseconds(query.since, "since"), milliseconds(query.until, "until")
+    chosen = (query.device, query.source, query.reason, query.topic, since, until, query.before)
+    if all is False and not any(chosen):
+        raise Unprocessable(
+            "invalid", "name device, source, reason, topic, since, until or before, or say all=true", "?all"
+        )
+    if query.topic is not None and ("+" in query.topic or "#" in query.topic.removesuffix("/#")):
+        raise Unprocessable("invalid", "of wildcards only /# at the end of a topic is known here", "?topic")
     visible = call.services.registry.visible(call.principal)
-    ledger, gone, before = call.services.ledger, 0, None
-    while True:
-        rows = await ledger.dead_letters(visible, PURGE_STEP, before, query.source, query.reason, query.device)
-        if not rows:
-            return Purged(gone)
-        gone += await ledger.purge(row["id"] for row in rows)
-        before = rows[-1]["id"]
+    return Wanted(visible, query.device, query.source, query.reason, query.topic, since, until, before=query.before)
 
 
 async def _visible(call: Call) -> dict[str, Any]:
     text = call.path("id")
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-    row = await call.services.ledger.dead_letter(number) if number is not None else None
+    row = await call.services.ledger.dead.get(number) if number is not None else None
     if row is None or not call.services.may_read(call.principal, row["device"]):
         raise NotFound("unknown_dead_letter", f"there is no dead letter {text[:32]!r}")
     return row
@@ -120,6 +149,15 @@ ROUTES = (
         remove,
         "Delete one dead letter",
         {200: (Purged, "how many"), 404: (None, "no such dead letter")},
+        tag="dead letters",
+    ),
+    Route(
+        "POST",
+        "/api/v1/dead-letters/replay",
+        replay_some,
+        "Send dead letters through the pipeline again, by filter; those that were replayed are passed over",
+        {200: (ReplayedList, "what became of them")},
+        ReplayQuery,
         tag="dead letters",
     ),
     Route(

@@ -12,7 +12,7 @@ from bridge.http.errors import ErrorBody
 from bridge.http.shapes import CommandRequest
 from bridge.http.table import NoQuery, Route
 from schemas import export
-from schemas.envelope import LONGEST_MID, UUID
+from schemas.envelope import UUID
 from schemas.examples import examples
 from schemas.kind import Kind
 from schemas.kinds import KINDS
@@ -39,7 +39,7 @@ HEADERS: dict[int, dict[str, dict[str, Any]]] = {
 """Status -> the headers that such an answer may have."""
 PATHS: dict[str, dict[str, Any]] = {
     "uid": {"type": "string", "minLength": 1, "maxLength": 128, "examples": ["EMS001"]},
-    "mid": {"type": "string", "pattern": UUID, "maxLength": LONGEST_MID},
+    "mid": {"type": "string", "pattern": UUID},
     "id": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
     "asset": {"type": "string", "minLength": 1, "maxLength": 400, "examples": ["EMS001.meter.1"]},
 }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from bridge.cloud.cloud import Cloud
 from bridge.core.attempts import Attempts
@@ -16,11 +16,19 @@ from bridge.core.principal import Principal
 from bridge.core.registry import Registry
 from bridge.counts import Counts
 from bridge.http.auth import Authorise, authoriser, may_read
+from bridge.store.dead import Wanted
 from bridge.store.ledger import Ledger
 from bridge.store.platform import Platform
 
 Check = Callable[[], "str | None"]
 """None when fine, else the reason why the service is not ready."""
+
+
+class Replays(Protocol):
+    """Dead letters through the pipeline again: {id, outcome, reason, path, detail} of each."""
+
+    async def one(self, number: int) -> dict[str, Any]: ...
+    async def some(self, wanted: Wanted, limit: int) -> list[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +71,11 @@ class Receiving:
 
 @dataclass(slots=True, kw_only=True)
 class Services(Receiving):
-    """The rooms of a whole bridge. `replay(id)` sends a dead letter through the pipeline again and says how that went."""
+    """The rooms of a whole bridge. `replays` sends dead letters through the pipeline again."""
 
     presence: Callable[[str], Presence]
     commands: Commands
     ledger: Ledger
     platform: Platform
     events: Events
-    replay: Callable[[int], Awaitable[dict[str, Any]]]
+    replays: Replays

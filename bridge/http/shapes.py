@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from schemas.envelope import LONGEST_MID, UUID
+from schemas.envelope import UUID
 
 Ms = Annotated[int, Meta(description="epoch milliseconds")]
 Limit = Annotated[int, Meta(ge=1, le=1000, description="items at most")]
@@ -108,7 +108,7 @@ class CommandRequest(Struct, frozen=True, forbid_unknown_fields=True):
             str,
             Meta(
                 description="your own UUID: the same command again is not sent twice",
-                extra_json_schema={"pattern": UUID, "maxLength": LONGEST_MID},
+                extra_json_schema={"pattern": UUID},
             ),
         ]
         | None
@@ -232,23 +232,40 @@ class DeadLetterList(Struct, frozen=True):
     next: int | None
 
 
-class DeadQuery(Struct, frozen=True, forbid_unknown_fields=True):
+class DeadFilter(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which dead letters."""
 
     device: str | None = None
     source: Literal["mqtt", "mirror", "webhook"] | None = None
     reason: str | None = None
-    before: Annotated[int, Meta(ge=1, le=ROW_MAX, description="id that the page begins before")] | None = None
+    topic: Annotated[str, Meta(min_length=1, description="one topic, or with /# at its end all behind it")] | None = (
+        None
+    )
+    since: Annotated[Time, Meta(description="refused then or later; epoch ms, or ISO 8601 with an offset")] | None = (
+        None
+    )
+    until: Annotated[Time, Meta(description="refused before")] | None = None
+    before: Annotated[int, Meta(ge=1, le=ROW_MAX, description="with an id below this")] | None = None
+
+
+class DeadQuery(DeadFilter, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which dead letters."""
+
     limit: Limit = 100
 
 
-class PurgeQuery(Struct, frozen=True, forbid_unknown_fields=True):
+class PurgeQuery(DeadFilter, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What to delete: a filter, or `all=true`."""
 
-    device: str | None = None
-    source: Literal["mqtt", "mirror", "webhook"] | None = None
-    reason: str | None = None
     all: bool = False
+
+
+class ReplayQuery(DeadFilter, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What to replay: a filter, or `all=true`."""
+
+    all: bool = False
+    after: Annotated[int, Meta(ge=0, le=ROW_MAX, description="with an id above this: `next` of the page before")] = 0
+    limit: Limit = 1000
 
 
 class Purged(Struct, frozen=True):
@@ -265,6 +282,16 @@ class Replayed(Struct, frozen=True):
     reason: str = ""
     path: str = ""
     detail: str = ""
+
+
+class ReplayedList(Struct, frozen=True):
+    """What became of dead letters that went through the pipeline again, oldest first; of the accepted only how many there are.
+    `next` goes into `after`, with the same filter and `before`, for those behind them; null when nothing is left."""
+
+    accepted: int
+    rejected: list[Replayed]
+    before: Annotated[int, Meta(description="letters that come meanwhile have this id or a higher one")]
+    next: int | None
 
 
 class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):

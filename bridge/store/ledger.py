@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
 from bridge.store.database import Database
-from bridge.store.statements import INSERTS, ORDERED, Statement
+from bridge.store.dead import DeadLetters, Wanted
+from bridge.store.statements import FIRST, INSERTS, ORDERED, Statement
 from bridge.store.together import Together
 
 _REPORT = """
@@ -35,12 +36,13 @@ DELETE FROM latest WHERE (device, suffix, variant) IN (
 """
 _COMMAND_COLUMNS = (
     "mid, device, suffix, prefix, sub_device, changes, immediate, digest, payload, sender, via, state, cause,"
-    " code, msg, answer, answers, timeout_ms, created_at, hold_until, sent_at, delivered_at, deadline, settled_at, number"
+    " code, msg, answer, answers, timeout_ms, created_at, hold_until, sent_at, delivered_at, deadline, settled_at, number,"
+    " spelling"
 )
 _COMMAND_PUT = """
 INSERT INTO commands (mid, device, suffix, prefix, sub_device, changes, immediate, digest, payload, sender, via, state,
-  timeout_ms, created_at, hold_until, changed_at, number, sent_at, deadline)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING mid
+  timeout_ms, created_at, hold_until, changed_at, number, sent_at, deadline, spelling)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING mid
 """
 _COMMAND_MOVE = """
 UPDATE commands SET state = ?2, changed_at = ?3, cause = ?4,
@@ -48,7 +50,7 @@ UPDATE commands SET state = ?2, changed_at = ?3, cause = ?4,
   deadline = CASE WHEN ?2 = 'sent' THEN ?3 + timeout_ms WHEN ?2 = 'accepted' THEN NULL ELSE deadline END,
   delivered_at = CASE WHEN ?2 = 'delivered' THEN ?3 ELSE delivered_at END,
   settled_at = CASE WHEN ?5 THEN ?3 ELSE settled_at END
-WHERE mid = ?1 AND state IN (SELECT value FROM json_each(?6)) RETURNING state
+WHERE mid = ?1 AND state IN (SELECT value FROM json_each(?6)) RETURNING CASE state WHEN 'sent' THEN payload END
 """
 _COMMAND_ANSWER = """
 UPDATE commands SET answers = answers + 1,
@@ -73,13 +75,34 @@ WHERE mid = (
   WHERE asked.device = ?2 AND asked.state IN ('sent', 'delivered') ORDER BY each.key LIMIT 1
 ) RETURNING mid
 """
+_FEW_COLUMNS = _COMMAND_COLUMNS.replace(" payload,", " '' AS payload,").replace(" answer,", " NULL AS answer,")
+_OPEN_COMMANDS = (
+    " UNION ALL ".join(
+        f"SELECT {_FEW_COLUMNS} FROM commands WHERE state = '{state}' AND number > ?1"
+        for state in ("accepted", "sent", "delivered")
+    )
+    + " ORDER BY number LIMIT ?2"
+)
+"""Merged from the three parts of the index, whatever else there is."""
+OPEN_STEP = 2_000
 _SOME_COMMANDS = f"SELECT {_COMMAND_COLUMNS} FROM commands WHERE mid IN (SELECT value FROM json_each(?))"
 _STEP = ("state", "at", "code", "msg", "cause")
 _HISTORIES = (
     f"SELECT mid, {', '.join(_STEP)} FROM command_events WHERE mid IN (SELECT value FROM json_each(?)) ORDER BY id"
 )
 
+_TOLD = """
+UPDATE meta SET value = (SELECT coalesce(max(id), 0) FROM command_events)
+WHERE key = 'statuses_told' AND value <> (SELECT coalesce(max(id), 0) FROM command_events)
+"""
+"""What moved in the transaction before is told in this one, if not sooner."""
+_UNTOLD = """
+SELECT e.mid, c.spelling, c.device, e.state, e.code, e.msg, e.cause, e.at FROM command_events e JOIN commands c ON c.mid = e.mid
+WHERE e.id > (SELECT value FROM meta WHERE key = 'statuses_told') ORDER BY e.id
+"""
+
 STATEMENTS: dict[str, Statement] = {
+    "statuses_told": Statement(_TOLD, FIRST),
     "report": Statement(_REPORT, INSERTS, bulk=True, body=True, also=_LATEST),
     "dead_letter": Statement(_DEAD, INSERTS),
     "dead_replayed": Statement("UPDATE dead_letters SET replayed_at = ? WHERE id = ?", ORDERED),
@@ -104,14 +127,15 @@ STATEMENTS: dict[str, Statement] = {
     "command_answer": Statement(_COMMAND_ANSWER, ORDERED),
     "command_progress": Statement(_COMMAND_PROGRESS, ORDERED),
 }
-"""Rows of `command_move`: (mid, state, at, cause, terminal, JSON list of states it may leave); of `command_answer`:
+"""Rows of `command_move`: (mid, state, at, cause, terminal, JSON list of states it may leave); it gives (payload) when it becomes
+`sent`. Of `command_answer`:
 (JSON list of the mids that may be meant, device, at, code, msg, answer, cause, 'succeeded' | 'rejected'); it gives (mid, state,
 answers), and only where answers is 1 has it changed more than that count. `command_progress` takes the first seven of these and
 gives (mid)."""
 
 
 class StoredCommand(msgspec.Struct, frozen=True):
-    """A row of `commands`."""
+    """A row of `commands`. `mid` is spelled as UUIDs are compared, `spelling` as its sender spelled it where that is another."""
 
     mid: str
     device: str
@@ -138,6 +162,30 @@ class StoredCommand(msgspec.Struct, frozen=True):
     deadline: int | None
     settled_at: int | None
     number: int
+    spelling: str = ""
+
+    @property
+    def known_as(self) -> str:
+        """The mid as its sender spells it."""
+        return self.spelling or self.mid
+
+
+class Untold(NamedTuple):
+    """A move of a command that nobody was told of."""
+
+    mid: str
+    spelling: str
+    device: str
+    state: str
+    code: int | None
+    msg: str
+    cause: str
+    at: int
+
+    @property
+    def known_as(self) -> str:
+        """The mid as its sender spells it."""
+        return self.spelling or self.mid
 
 
 def _stored(row: Sequence[Any]) -> StoredCommand:
@@ -154,6 +202,7 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.dead = DeadLetters(database)
         self._commands = Together(self._look_up)
 
     # What the process must know when it starts.
@@ -169,17 +218,22 @@ class Ledger:
         """The number of the newest command."""
         return int((await self.database.rows("SELECT coalesce(max(number), 0) FROM commands"))[0][0])
 
-    async def open_commands(self) -> list[StoredCommand]:
-        """Commands that have no outcome yet, in their order."""
-        sql = (
-            f"SELECT {_COMMAND_COLUMNS} FROM commands WHERE state IN ('accepted', 'sent', 'delivered') ORDER BY number"
-        )
-        return [_stored(row) for row in await self.database.rows(sql)]
+    async def open_commands(self) -> AsyncIterator[StoredCommand]:
+        """Commands that have no outcome yet, in their order, without payload and answer."""
+        number = 0
+        while rows := await self.database.rows(_OPEN_COMMANDS, (number, OPEN_STEP)):
+            for stored in map(_stored, rows):
+                yield stored
+            number = stored.number
 
     async def recent_timeouts(self, since: int, limit: int) -> list[StoredCommand]:
-        """Commands that timed out after `since` (ms), oldest first: their answers may still come."""
-        sql = f"SELECT {_COMMAND_COLUMNS} FROM commands WHERE state = 'timed_out' AND settled_at > ? ORDER BY number DESC LIMIT ?"
+        """Commands that timed out after `since` (ms), oldest first, without payload and answer: their answers may still come."""
+        sql = f"SELECT {_FEW_COLUMNS} FROM commands WHERE state = 'timed_out' AND settled_at > ? ORDER BY number DESC LIMIT ?"
         return [_stored(row) for row in reversed(await self.database.rows(sql, (since, limit)))]
+
+    async def untold(self) -> list[Untold]:
+        """Moves that were committed last, and not told before the process ended."""
+        return [Untold(*row) for row in await self.database.rows(_UNTOLD)]
 
     async def presences(self) -> list[tuple[str, bool, int, str | None]]:
         """(uid, online, since ms, scheme) as last written."""
@@ -238,33 +292,9 @@ class Ledger:
         names = ("seq", "received_at", "device", "topic", "suffix", "mid", "timestamp", "body")
         return [_with_body(names, row) for row in await self.database.rows(sql, (*params, after, limit))]
 
-    async def dead_letters(
-        self,
-        devices: Iterable[str] | None,
-        limit: int,
-        before: int | None = None,
-        source: str | None = None,
-        reason: str | None = None,
-        device: str | None = None,
-    ) -> list[dict[str, Any]]:
+    async def dead_letters(self, devices: Iterable[str] | None, limit: int) -> list[dict[str, Any]]:
         """Dead letters, newest first."""
-        where, params = _where(devices, device=device, source=source, reason=reason)
-        if before is not None:
-            where, params = [*where, "id < ?"], [*params, before]
-        sql = f"SELECT {', '.join(_DEAD_COLUMNS)} FROM dead_letters {_clause(where)} ORDER BY id DESC LIMIT ?"
-        return [dict(zip(_DEAD_COLUMNS, row, strict=True)) for row in await self.database.rows(sql, (*params, limit))]
-
-    async def dead_letter(self, number: int) -> dict[str, Any] | None:
-        """One dead letter, `payload` as bytes."""
-        sql = f"SELECT {', '.join(_DEAD_COLUMNS)} FROM dead_letters WHERE id = ?"
-        rows = await self.database.rows(sql, (number,))
-        return dict(zip(_DEAD_COLUMNS, rows[0], strict=True)) if rows else None
-
-    async def purge(self, numbers: Iterable[int]) -> int:
-        """Delete dead letters by id; gives how many there were."""
-        wanted = msgspec.json.encode(list(numbers)).decode()
-        sql = "DELETE FROM dead_letters WHERE id IN (SELECT value FROM json_each(?))"
-        return await self.database.write(lambda connection: connection.execute(sql, (wanted,)).rowcount)
+        return await self.dead.find(Wanted(devices), limit)
 
     # Bounds.
 
@@ -281,20 +311,6 @@ class Ledger:
         )
 
 
-_DEAD_COLUMNS = (
-    "id",
-    "at",
-    "source",
-    "device",
-    "topic",
-    "sender",
-    "reason",
-    "path",
-    "detail",
-    "payload",
-    "context",
-    "replayed_at",
-)
 TRIM_STEP = 5_000
 """Reports or dead letters that one step may delete: some 30 ms of the writer's time."""
 COMMAND_STEP = 1_000

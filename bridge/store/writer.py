@@ -10,6 +10,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ import msgspec
 from bridge.counts import Counts
 from bridge.errors import StoreError
 from bridge.store.database import Database
-from bridge.store.statements import DELETES, INSERTS, ORDERED, Statement
+from bridge.store.statements import DELETES, FIRST, INSERTS, ORDERED, Statement
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Committed(Protocol):
     size: int
     results: dict[str, tuple[object, ...] | None]
     effects: list[Callable[[], None]]
+    failed: Callable[[], None] | None
 
 
 Done = Callable[[bool], None]
@@ -113,6 +115,8 @@ class Writer:
                     self._pressed = False
                     self.pressure(False)
             if self._closing:
+                with suppress(StoreError):
+                    await self._database.write(partial(_begin, self._statements))
                 return
 
     def close(self) -> None:
@@ -120,9 +124,10 @@ class Writer:
         self._closing = True
         self._wake.set()
 
-    async def _commit(self, batch: list[Item]) -> None:
+    async def _commit(self, batch: list[Item], whole: bool = True) -> None:
         try:
-            results = await self._database.write(partial(_apply, self._statements, [record for record, _ in batch]))
+            records = [record for record, _ in batch]
+            results = await self._database.write(partial(_apply, self._statements, records, whole=whole))
         except (StoreError, ValueError, ArithmeticError) as error:  # the last two: a value that SQLite cannot hold
             await self._fail(batch, error)
             return
@@ -139,8 +144,8 @@ class Writer:
         self._counts.add("ems_bridge_commit_failures")
         if len(batch) > 1 and not isinstance(error.__cause__, sqlite3.OperationalError):
             middle = len(batch) // 2
-            await self._commit(batch[:middle])
-            await self._commit(batch[middle:])
+            await self._commit(batch[:middle], False)
+            await self._commit(batch[middle:], False)
             return
         self.failing = str(error)
         log.error("commit of %d records failed: %s", len(batch), error)
@@ -148,6 +153,8 @@ class Writer:
             self.after_failure(record)
             if done is not None:
                 done(False)
+            if record.failed is not None:
+                record.failed()
             record.effects.clear()
 
     def _finish(self, record: Committed, done: Done | None) -> None:
@@ -158,12 +165,14 @@ class Writer:
             for effect in record.effects:
                 effect()
             record.effects.clear()  # most of them know their record: a cycle less for the collector
+            record.failed = None
 
 
 def _apply(
-    statements: Mapping[str, Statement], records: list[Committed], connection: sqlite3.Connection
+    statements: Mapping[str, Statement], records: list[Committed], connection: sqlite3.Connection, *, whole: bool
 ) -> list[dict[str, tuple[object, ...] | None]]:
-    """All rows of `records` in three phases; gives what each record's ORDERED rows returned."""
+    """All rows of `records` in three phases; gives what each record's ORDERED rows returned. `whole`: nothing of the effects of
+    the batch before waits behind these."""
     groups: dict[str, list[tuple[object, ...]]] = {}
     results: list[dict[str, tuple[object, ...] | None]] = []
     ordered: list[tuple[dict[str, tuple[object, ...] | None], str, tuple[object, ...]]] = []
@@ -176,11 +185,19 @@ def _apply(
                 ordered.append((found, name, params))
             else:
                 groups.setdefault(name, []).append(params)
+    if whole and (groups or ordered):
+        _begin(statements, connection)
     _run_groups(connection, statements, groups, INSERTS)
     for found, name, params in ordered:
         found[name] = connection.execute(statements[name].sql, params).fetchone()
     _run_groups(connection, statements, groups, DELETES)
     return results
+
+
+def _begin(statements: Mapping[str, Statement], connection: sqlite3.Connection) -> None:
+    for statement in statements.values():
+        if statement.phase == FIRST:
+            connection.execute(statement.sql)
 
 
 def _run_groups(

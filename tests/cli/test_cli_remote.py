@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import stat
 import tarfile
@@ -118,6 +119,54 @@ async def test_dead_letters(bridge: Bridge, device: Client) -> None:
     assert (await run(bridge, "dead", "purge", number))[1] == "1 purged\n"
     assert (await run(bridge, "dead", "purge", "--device", "EMS001"))[1] == "1 purged\n"
     assert (await run(bridge, "dead", "list"))[1] == ""
+
+
+async def test_dead_letters_are_replayed_and_purged_by_filter(bridge: Bridge, device: Client) -> None:
+    for number in range(3):
+        await device.stored(messages.topic("EMS001", messages.REPORT), b"{")
+        await device.stored(messages.topic("EMS001", f"none/of{number}/post"), messages.short_report("EMS001", 1))
+    got, out, _ = await run(bridge, "dead", "replay", "--device", "EMS001", "--reason", "not_json")
+    assert (got, out.splitlines()[-1]) == (1, "0 accepted, 3 rejected")
+    assert [line.split()[1:3] for line in out.splitlines()[:-1]] == [["rejected", "not_json"]] * 3
+    got, out, _ = await run(
+        bridge, "dead", "replay", "--since", "2020-01-01T00:00:00Z", "--until", "2020-01-02T00:00:00Z"
+    )
+    assert (got, out) == (0, "0 accepted, 0 rejected\n")
+    got, out, err = await run(bridge, "dead", "replay", "--since", "yesterday")
+    assert (got, out, len(err.splitlines())) == (2, "", 1)
+    got, out, _ = await run(bridge, "dead", "list", "--topic", "v1/wudun/PK001/EMS001/none/#")
+    assert (got, len(out.splitlines())) == (0, 3)
+    assert (await run(bridge, "dead", "purge", "--topic", messages.topic("EMS001", "none/of1/post")))[1] == "1 purged\n"
+
+
+@pytest.mark.parametrize(
+    ("payload", "shown"),
+    [
+        (b"\x1b]0;title\x07\x1b[2J", "payload: \\x1b]0;title\\x07\\x1b[2J\n"),
+        (b'{\n\t"a": 1\r\n}', 'payload: {\n\\t"a": 1\n}\n'),
+        ("\u202eabc\u009b1m ü 中".encode(), "payload: \\u202eabc\\x9b1m ü 中\n"),
+        (b"", "payload: \n"),
+        (
+            b"\xff\xfe{}\x00",
+            "payload: no UTF-8; its bytes:\n  000000  ff fe 7b 7d 00                                   ..{}.\n",
+        ),
+        (b"x" * 200_000, "payload: " + "x" * 4_096 + "\n… 200000 bytes in all; --payload prints them\n"),
+    ],
+)
+async def test_payloads_of_strangers_are_shown_sanely(
+    bridge: Bridge, device: Client, payload: bytes, shown: str
+) -> None:
+    topic = messages.topic("EMS001", messages.REPORT)
+    await device.stored(topic, payload)
+    _, out, _ = await run(bridge, "dead", "show", "1")
+    assert out.endswith(shown)
+    _, out, _ = await run(bridge, "dead", "list")
+    assert len(out.splitlines()) == 1
+    assert out.isprintable() or not any(each in out.strip() for each in "\x1b\x07\u202e")
+    _, out, _ = await run(bridge, "dead", "show", "1", "--json")
+    assert len(out.splitlines()) == 1
+    found = json.loads(out)
+    assert (found["payload"].encode() if "payload" in found else base64.b64decode(found["payload_base64"])) == payload
 
 
 async def test_watch_shows_one_line_a_message(bridge: Bridge, device: Client) -> None:

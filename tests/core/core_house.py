@@ -85,7 +85,24 @@ class House:
     async def again(self) -> House:
         """The same files under a new process."""
         await self.close()
-        return await self.open()
+        return await self._begin_again()
+
+    def kill(self) -> None:
+        """From now on nothing is committed."""
+        self._running.cancel()
+
+    async def crashed(self) -> House:
+        """The same, after the one before was killed."""
+        with suppress(asyncio.CancelledError):
+            await self._running
+        await self.database.close()
+        return await self._begin_again()
+
+    async def _begin_again(self) -> House:
+        await self.open()
+        await self.commands.make_up()
+        await self.settle()
+        return self
 
     def submit(self, record: Record, done: Done | None = None) -> None:
         self.writer.submit(record, done)
@@ -142,7 +159,9 @@ class House:
     def _topics(self, command: Open) -> tuple[str, ...]:
         return self.permissions.command_topics(command.device, command.prefix, command.suffix)
 
-    def _deliver(self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None]) -> str | None:
+    def _deliver(
+        self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None], _expires: int
+    ) -> str | None:
         if not self.online or self.gone_when_written:
             self.online = False
             return None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from typing import Any
 
 import pytest
-from core_house import BACKEND, DEVICE, NOW, STRANGER, House
+from core_house import ANSWER, BACKEND, DEVICE, NOW, STRANGER, House
 
 from bridge.core.command import Command
-from bridge.core.flow import OPEN_KEPT
+from bridge.core.flow import AT_ONCE, OPEN_KEPT
 from bridge.errors import Conflict, Exhausted, NotFound, StoreError, Unprocessable
 
 CREATE = {
@@ -386,7 +387,7 @@ async def test_now_is_not_kept_over_a_restart(house: House) -> None:
     assert await state(house, command.mid) == "accepted"
     house = await house.again()
     house.online = house.refuses = False
-    house.flow.begin()
+    house.flow.tick()
     await house.settle()
     assert await state(house, command.mid) == "undeliverable"
 
@@ -436,9 +437,108 @@ async def test_a_jump_of_the_wall_clock_ends_no_hold(house: House) -> None:
     assert await state(house, command.mid) == "accepted"
 
 
+async def test_what_comes_at_once_does_not_keep_the_writer(house: House) -> None:
+    house.online = False
+    devices = [f"X{number}" for number in range(6)]
+    for uid in devices:
+        await house.registry.add_device(uid, "PK", "T")
+    asked = [
+        house.commands.request(BACKEND, uid, "streaming_overdemand", "sync", None)
+        for uid in devices
+        for _ in range(300)
+    ]
+    mids = [command.mid for command in await asyncio.gather(*asked)]
+    house.online = True
+    for uid in devices:
+        house.flow.pump(uid)
+    assert waiting(house) < AT_ONCE + 300  # a device that has its turn is served whole
+    await house.settle()
+    assert len(house.received) == len(mids)
+    house.now, house.timer = house.now + 11_000, house.timer + 11
+    house.flow.tick()
+    assert waiting(house) == AT_ONCE
+    while waiting(house):
+        await house.settle()
+        house.flow.tick()
+    assert {await state(house, mid) for mid in mids} == {"timed_out"}
+
+
+def waiting(house: House) -> float:
+    return house.counts.gauges["ems_bridge_writer_queue", ()]()
+
+
 async def test_deadlines_that_no_longer_count_do_not_pile_up(house: House) -> None:
     house.online = False
     for _ in range(1_500):
         command = await house.commands.request(BACKEND, "D1", "streaming_overdemand", "sync", None, hold_s=604_800)
         await house.flow.cancelled(command.mid, "")
-    assert len(house.flow._heap) <= 1_026
+    assert len(house.flow._deadlines) <= 1_026
+
+
+async def test_a_clock_that_went_back_while_the_bridge_was_down_makes_nobody_wait_longer(house: House) -> None:
+    sent = await ask(house, timeout_s=10)
+    waiting = await ask(house, "delete", {"id": 1}, hold_s=20)
+    house.now -= 3_600_000
+    house = await house.again()
+    house.online = False
+    await house.pass_time(10)
+    assert await state(house, sent.mid) == "timed_out"
+    await house.pass_time(10)
+    assert await state(house, waiting.mid) == "expired"
+
+
+async def test_a_clock_that_jumps_while_sent_is_being_committed_moves_no_deadline(house: House) -> None:
+    for jump in (3_600_000, -3_600_000):
+        command = await house.commands.request(BACKEND, "D1", "streaming_overdemand", "sync", None, timeout_s=10)
+        house.now += jump
+        await house.settle()
+        await house.pass_time(9)
+        assert await state(house, command.mid) == "sent"
+        await house.pass_time(1)
+        assert await state(house, command.mid) == "timed_out"
+
+
+async def test_a_message_that_expires_is_held_no_longer(house: House) -> None:
+    """MQTT 5: its expiry is the hold of a command that is published."""
+    house.online = False
+    topic, more = (
+        "streaming_overdemand/sync/command",
+        {"type": "streaming_overdemand_sync", "device_uid": "D1", "timestamp": NOW},
+    )
+    mids = [str(uuid.uuid4()) for _ in range(4)]
+    for mid, left in zip(mids, (0, 5_000, 100_000, None), strict=True):
+        payload = json.dumps({"mid": mid, **more}).encode()
+        expires = 0 if left is None else house.now + left
+        house.submit(house.ingest.accept(BACKEND, f"v1/user/T/D1/{topic}", payload, 1, False, house.now, expires))
+        await house.settle()
+    assert [await state(house, mid) for mid in mids] == ["expired", "accepted", "accepted", "accepted"]
+    await house.pass_time(5)
+    assert [await state(house, mid) for mid in mids] == ["expired", "expired", "accepted", "accepted"]
+    await house.pass_time(60)
+    assert [await state(house, mid) for mid in mids] == ["expired", "expired", "accepted", "expired"]
+    house.online = True
+    house.flow.pump("D1")
+    await house.settle()
+    assert [body["mid"] for _, body in house.received] == [mids[2]]
+
+
+async def test_what_was_not_told_before_a_crash_is_told_after_it(house: House) -> None:
+    """Each move once, though the process ended between its COMMIT and the one of what it tells."""
+    command = await ask(house)
+    body = {
+        **ANSWER,
+        "type": "streaming_overdemand_create",
+        "reply": command.mid,
+        "code": 400,
+        "msg": "no",
+        "data": {"id": 1},
+    }
+    topic = "v1/user/T/D1/streaming_overdemand/create/result"
+    record = house.ingest.accept(DEVICE, topic, json.dumps(body).encode(), 1, False, house.now)
+    record.effects.append(house.kill)
+    house.submit(record)
+    house = await house.crashed()
+    assert await state(house, command.mid) == "rejected"
+    assert house.states(command.mid) == ["accepted", "sent", "rejected"]
+    status = json.loads(house.published[-1].payload)
+    assert (status["code"], status["msg"], status["at"]) == (400, "no", house.now)

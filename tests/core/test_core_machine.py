@@ -243,7 +243,7 @@ class Machine(RuleBasedStateMachine):
             self.disk(False)
         self.wait(self.house.again())
         self.house.online, self.house.acks = False, []
-        self.house.flow.begin()
+        self.house.flow.tick()
         self.settle()
 
     # What must hold.

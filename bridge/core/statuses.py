@@ -1,0 +1,56 @@
+"""What is told of a command when it moves: the status topic and the event stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import msgspec
+
+from bridge.core.events import Events
+from bridge.core.record import Done, Record, Route
+from bridge.store.ledger import Untold
+
+_json = msgspec.json.Encoder()
+
+
+class Told(Protocol):
+    """Whose state is told: `known_as` is the mid as its sender spells it."""
+
+    @property
+    def known_as(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+
+
+class Statuses:
+    """Tells owners' topics and listeners of each move, in the order of the moves."""
+
+    def __init__(
+        self,
+        submit: Callable[[Record, Done | None], None],
+        owners: Callable[[str], tuple[str, ...]],
+        events: Events,
+        now: Callable[[], int],
+    ) -> None:
+        self._submit = submit
+        self._owners = owners
+        self._events = events
+        self._now = now
+
+    def tell(self, command: Told, state: str, code: int | None = None, msg: str = "", at: int | None = None) -> None:
+        """The command has come to `state`, at `at` (ms, else now)."""
+        mid, device = command.known_as, command.device
+        status = {"mid": mid, "state": state, "code": code, "msg": msg, "at": self._now() if at is None else at}
+        if self._events.wants("command"):
+            self._events.publish("command", device, {"device": device, **status})
+        topics = tuple(f"bridge/v1/{owner}/{device}/command/{mid}" for owner in self._owners(device))
+        if topics:
+            record = Record()
+            record.routes.append(Route(topics, _json.encode(status)))
+            self._submit(record, None)
+
+    def make_up(self, untold: Iterable[Untold]) -> None:
+        """At start: what the last process committed and was killed before it could tell."""
+        for move in untold:
+            self.tell(move, move.state, move.code, move.msg or (move.cause if move.code is None else ""), move.at)
