@@ -69,5 +69,7 @@ class Services(Receiving):
     commands: Commands
     ledger: Ledger
     platform: Platform
+    licenses: Attempts
+    """Wrong license codes of the vendor's platform API."""
     events: Events
     replay: Callable[[int], Awaitable[dict[str, Any]]]
