@@ -73,6 +73,8 @@ REPORTS = 32
 """Newest reports that are looked at: an EMS sends one a cabinet."""
 LIVE_MS = 15 * 60_000
 """An older report does not tell how things are."""
+EMU = "emu"
+"""The form of an EMU's report."""
 GRACE_S = 1.0
 """Between a command's deadline and the look at what became of it."""
 SETTLED = frozenset({"succeeded", "late_succeeded"})
@@ -144,7 +146,7 @@ def _unexpected(request: web.Request, error: Exception) -> web.Response:
 
 DIALECT = Dialect(
     _answer,
-    loose_names=True,
+    loose=True,
     common={
         400: (Failure, "it was not done; `code` says why (docs/vendor.md)"),
         401: (Failure, "no key, or a wrong one"),
@@ -269,6 +271,12 @@ async def recent(call: Call, uid: str) -> list[tuple[Kind, Message]]:
         except Invalid:  # taken by an older release, which knew fewer fields
             continue
     return found
+
+
+async def is_emu(call: Call, uid: str) -> bool:
+    """Whether the device's newest report is an EMU's: it has one schedule, and knows no other command."""
+    reports = await call.services.platform.newest([uid], [carriage.REPORTS_TOLD])
+    return bool(reports) and reports[-1].variant == EMU
 
 
 async def told(call: Call, devices: Iterable[str], suffixes: Iterable[str]) -> dict[str, tuple[int, Any]]:

@@ -23,10 +23,12 @@ from bridge.http.vendor import (
     NAME_TAKEN,
     NOT_FOUND,
     NOT_OWNER,
+    TIMED_OUT,
     UNKNOWN_DEVICE,
     Failed,
     alone,
     carry,
+    is_emu,
     meant,
     owned,
     page,
@@ -100,9 +102,15 @@ async def common_sync(call: Call) -> Answer:
     if unknown:
         raise Failed(BAD_PARAMETERS, f"$.fields: no such field: {unknown[0]}")
     await owned(call, uid)
-    await carry(call, uid, carriage.PCS.sync)
+    if not await is_emu(call, uid):
+        await carry(call, uid, carriage.PCS.sync)
+    elif not call.services.presence(uid).online:
+        raise Failed(TIMED_OUT, f"{uid} is not connected")
     values = await _live(call, uid)
-    return Done(0, "获取实时数据成功", {name: values[name] for name in wanted if name in values})
+    found = {name: values[name] for name in wanted if name in values}
+    if not found:
+        raise Failed(NOT_FOUND, f"{uid} has reported none of these fields lately")
+    return Done(0, "获取实时数据成功", found)
 
 
 async def _devices(call: Call, asked: Paged, start: int, end: int | None) -> Listing:
