@@ -332,7 +332,7 @@ class House:
     async def _open_doors(self) -> tuple[str | None, str]:
         self.services = Services(
             registry=self.registry, presence=self.presences.get, commands=self.commands, ledger=self.ledger,
-            platform=Platform(self.database),
+            platform=Platform(self.database), licenses=Attempts(attempt_limits(self.config)),
             events=self.events, cloud=self.cloud, attempts=self.attempts,
             counts=self.counts, replays=self._replays, ready=self._checks(),
             allow_anonymous=self.config.broker.allow_anonymous, limits=http_limits(self.config),

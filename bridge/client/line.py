@@ -1,8 +1,8 @@
 """One MQTT 5 connection of an account to its bridge, over the codec of bridge.mqtt. It reconnects, and sends again what has no
 PUBACK.
 
-The session outlives a connection by SESSION_S, so that what comes meanwhile is kept; when the bridge has forgotten it,
-`forgotten` is called.
+The session outlives a connection by SESSION_S, so that what comes meanwhile is kept; `back` tells when it was resumed or
+forgotten.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Final, NamedTuple, cast
 
-from bridge.errors import Denied, Exhausted, Refused, Unprocessable, Unreachable
+from bridge.errors import Denied, Exhausted, NotFound, Refused, Unprocessable, Unreachable
 from bridge.mqtt import framing, packets, packets5, properties, reasons
 from bridge.mqtt.errors import Malformed
 from bridge.mqtt.framing import Frame, Framing
@@ -65,19 +65,19 @@ class _Sent(NamedTuple):
 
 
 class Line(asyncio.Protocol):
-    """`heard(topic, payload)` gets every message; `forgotten()` is called when a session has ended and messages may be missing,
-    `away(error)` when nobody answered for `patience_s`."""
+    """`heard(topic, payload)` gets every message; `back(resumed)` is called after each further connection, with False where the
+    session had ended and messages are missing; `away(error)` when nobody answered for `patience_s`."""
 
     def __init__(
         self,
         remote: Remote,
         heard: Callable[[str, bytes], None],
-        forgotten: Callable[[], None],
+        back: Callable[[bool], None],
         away: Callable[[Exception], None],
     ) -> None:
         self._remote = remote
         self._heard = heard
-        self._forgotten = forgotten
+        self._back = back
         self._away = away
         self._names = TopicNames()
         self._framing = Framing(PACKET_LIMIT, self._names, 5)
@@ -282,8 +282,8 @@ class Line(asyncio.Protocol):
         for packet_id in self._asked:
             self._subscribe(packet_id)
         known, self._known = self._known, True
-        if known and not present:
-            self._forgotten()
+        if known:
+            self._back(present)
         self._pump()
 
     def _subscribe_all(self) -> None:
@@ -388,8 +388,10 @@ class Line(asyncio.Protocol):
 def _refusal(code: int, why: str, topic: str) -> Refused:
     """What a PUBACK says. The error topic says it in more words, unless another broker stands in between."""
     text = why or f"the bridge refuses {topic}: reason 0x{code:02x}"
-    if code in (reasons.NOT_AUTHORISED, reasons.TOPIC_NOT_VALID):
+    if code == reasons.NOT_AUTHORISED:
         return Denied("not_authorised", text)
+    if code == reasons.TOPIC_NOT_VALID:
+        return NotFound("unknown_device", text)
     if code == reasons.QUOTA_EXCEEDED:
         return Exhausted("quota_exceeded", text)
     if code == reasons.PAYLOAD_NOT_VALID:

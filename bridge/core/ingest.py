@@ -165,6 +165,8 @@ class Ingest:
     ) -> Reject | None:
         address = place.address
         if not self._permissions.may_publish(principal, address, place.device):
+            if place.device is None and self._permissions.may_command(principal, address):
+                return Reject("unknown_device", "", f"there is no device {address.device[:128]!r} under this owner")
             return Reject("not_authorised", "", f"{principal.kind} {principal.name} may not publish here")
         if place.device is None and not (NAME.fullmatch(address.device) and NAME.fullmatch(address.owner)):
             return Reject(
@@ -295,11 +297,11 @@ class Ingest:
         """Topics that the sender may read: its own, or those of the device that it may command."""
         if principal.kind == "device":
             names, uid = self._permissions.owner_names(principal.name), principal.name
-        elif place is not None and (principal.kind == "anonymous" or reject.reason != "not_authorised"):
-            names, uid = (
-                self._permissions.owner_names(place.address.device) or (place.address.owner,),
-                place.address.device,
-            )
+        elif place is not None and (
+            principal.kind == "anonymous" or (place.device is not None and reject.reason != "not_authorised")
+        ):
+            uid = place.address.device
+            names = self._permissions.owner_names(uid) or (place.address.owner,)
         else:
             names, uid = ("account",), principal.name
         return tuple(f"bridge/v1/{owner}/{uid}/error" for owner in names)

@@ -22,6 +22,7 @@ from bridge.http import (
     health,
     messages,
     readings,
+    vendor,
     vendor_devices,
     vendor_forecast,
     vendor_limits,
@@ -96,7 +97,7 @@ def build_receiving(receiving: Receiving) -> web.Application:
 
 
 def _application(routes: tuple[Route, ...], receiving: Receiving) -> web.Application:
-    app = web.Application(middlewares=[errors])
+    app = web.Application(middlewares=[errors, vendor.envelope])
     app[RECEIVING] = receiving
     app[contracts.DOCUMENTS] = {contracts.OPENAPI.path: msgspec.json.encode(openapi_document(routes))}
     for route in routes:
