@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,14 @@ class House:
         with suppress(StoreError):
             await self.writer.commit(_marker())
         await self.full(False)
+
+    def retained(self, before: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
+        """What a broker would have retained by now."""
+        kept = dict(before or {})
+        for route in self.published:
+            if route.retain:
+                kept |= dict.fromkeys(route.topics, route.payload)
+        return {topic: payload for topic, payload in kept.items() if payload}
 
     def states(self, mid: str) -> list[str]:
         """What the status topic said of a command."""
