@@ -57,6 +57,7 @@ class Witness:
         self.told: dict[str, list[str]] = {}
         self.statuses: dict[str, list[str]] = {}
         """What a persistent session heard of each command, repetitions left out."""
+        self._repeated: set[tuple[str, str, int]] = set()
         self._heard = asyncio.Event()
         self.since = 0
         self.stored: Counter[str] = Counter()
@@ -82,12 +83,12 @@ class Witness:
         if state in TERMINAL:
             self.told.setdefault(mid, []).append(state)
 
-    def status(self, mid: str, state: str) -> None:
+    def status(self, mid: str, state: str, at: int) -> None:
         """The status topic said so. At least once: the acknowledgement of one that came before a kill may be lost."""
         self.tell(mid, state)
-        heard = self.statuses.setdefault(mid, [])
-        if state not in heard or MOVES[state] == (heard[-1],):
-            heard.append(state)
+        if (mid, state, at) not in self._repeated:
+            self._repeated.add((mid, state, at))
+            self.statuses.setdefault(mid, []).append(state)
         self._heard.set()
 
     async def heard(self, histories: dict[str, list[str]]) -> None:
@@ -215,7 +216,7 @@ class FleetDevice:
         client.publish(topic, payload).add_done_callback(acked)
 
 
-def told(got: Got) -> tuple[str, str]:
-    """(mid, state) of a message on `bridge/v1/…/command/{mid}`."""
+def told(got: Got) -> tuple[str, str, int]:
+    """(mid, state, at) of a message on `bridge/v1/…/command/{mid}`."""
     body = json.loads(got.payload)
-    return body["mid"], body["state"]
+    return body["mid"], body["state"], body["at"]
