@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from bridge.counts import Counts
 from bridge.errors import StoreError
 from bridge.store import ledger as ledger_module
 from bridge.store import outbox as outbox_module
+from bridge.store import sessions as sessions_module
 from bridge.store.database import Database
 from bridge.store.ledger import Ledger
 from bridge.store.writer import Writer
@@ -51,11 +53,12 @@ class House:
         self.published: list[Route] = []
         self.gone_when_written = False
         self.refuses = False
+        self._message = count(1)
 
     async def open(self) -> House:
         self.database = await Database.open(self.path, "bridge")
         self.counts, self.events, self.ledger = Counts(), Events(), Ledger(self.database)
-        statements = ledger_module.STATEMENTS | outbox_module.STATEMENTS
+        statements = ledger_module.STATEMENTS | outbox_module.STATEMENTS | sessions_module.STATEMENTS
         self.writer = Writer(self.database, statements, self.counts, after_commit=self._after)
         self.registry = Registry(self.database)
         await self.registry.refresh()
@@ -105,6 +108,10 @@ class House:
         return self
 
     def submit(self, record: Record, done: Done | None = None) -> None:
+        """With what a persistent session would be told of commands."""
+        for route in record.routes:
+            if route.topics[0].startswith("bridge/") and "/command/" in route.topics[0]:
+                record.rows.append(("mqtt_message", (next(self._message), route.topics[0], route.payload, b"", 0)))
         self.writer.submit(record, done)
 
     async def settle(self) -> None:
@@ -147,6 +154,14 @@ class House:
         with suppress(StoreError):
             await self.writer.commit(_marker())
         await self.full(False)
+
+    async def kept(self) -> dict[str, list[str]]:
+        """The same, as a persistent session finds it, whatever crashed in between."""
+        found: dict[str, list[str]] = {}
+        for (payload,) in await self.database.rows("SELECT payload FROM mqtt_messages ORDER BY id"):
+            status = json.loads(payload)
+            found.setdefault(status["mid"], []).append(status["state"])
+        return found
 
     def retained(self, before: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
         """What a broker would have retained by now."""
