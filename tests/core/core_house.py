@@ -54,6 +54,7 @@ class House:
         self.gone_when_written = False
         self.refuses = False
         self._message = count(1)
+        self._killed = False
 
     async def open(self) -> House:
         self.database = await Database.open(self.path, "bridge")
@@ -77,6 +78,7 @@ class House:
             self.permissions, self.commands, self.presences, self.events, self.counts, self.submit,
             await self.ledger.last_seq(), mirrored=True,
         )  # fmt: skip
+        self._killed = False
         self._running = asyncio.create_task(self.writer.run())
         return self
 
@@ -91,7 +93,8 @@ class House:
         return await self._begin_again()
 
     def kill(self) -> None:
-        """From now on nothing is committed."""
+        """From now on nothing is taken any more; what is being committed may be, or not."""
+        self._killed = True
         self._running.cancel()
 
     async def crashed(self) -> House:
@@ -109,6 +112,8 @@ class House:
 
     def submit(self, record: Record, done: Done | None = None) -> None:
         """With what a persistent session would be told of commands."""
+        if self._killed:
+            return
         for route in record.routes:
             if route.topics[0].startswith("bridge/") and "/command/" in route.topics[0]:
                 record.rows.append(("mqtt_message", (next(self._message), route.topics[0], route.payload, b"", 0)))

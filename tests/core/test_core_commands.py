@@ -505,10 +505,10 @@ async def test_what_was_not_told_before_a_crash_is_told_after_it(house: House) -
     }
     topic = "v1/user/T/D1/streaming_overdemand/create/result"
     record = house.ingest.accept(DEVICE, topic, json.dumps(body).encode(), 1, False, house.now)
-    record.effects.append(house.kill)
+    record.effects.insert(0, house.kill)
     house.submit(record)
     house = await house.crashed()
     assert await state(house, command.mid) == "rejected"
-    assert house.states(command.mid) == ["accepted", "sent", "rejected"]
+    assert (await house.kept())[command.mid] == ["accepted", "sent", "rejected"]
     status = json.loads(house.published[-1].payload)
     assert (status["code"], status["msg"], status["at"]) == (400, "no", house.now)

@@ -52,6 +52,7 @@ async def test_spellings_survive_a_restart(house: House) -> None:
     await house.commands.request(BACKEND, "D1", FEATURE, "delete", {"id": 1}, mid=MID.upper())
     house = await house.again()
     assert (await house.commands.cancel(BACKEND, MID)).mid == MID.upper()
+    await house.settle()
     assert house.states(MID.upper()) == ["accepted", "cancelled"]
 
 
