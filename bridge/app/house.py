@@ -191,7 +191,7 @@ class House:
     async def start(self, group: asyncio.TaskGroup) -> None:
         """Start every task, open the doors. Raises ConfigError when an address cannot be had."""
         self._spawn(group, self.writer.run(), "writer")
-        self.presences.restore(await self.ledger.presences())
+        self.presences.restore(await self.ledger.presences(), self._carrier.retained("bridge/v1/+/+/presence"))
         await self.commands.make_up()
         await committed(self.submit, Record())  # nobody comes in before it is told who went, and what moved last
         self._spawn(group, self.registry.follow(), "registry")
@@ -317,6 +317,7 @@ class House:
         self.hub.permissions_changed()
         for kind, name in ended:
             self.hub.drop(name, kind)
+        self.presences.moved()
 
     # Doors and tasks.
 
