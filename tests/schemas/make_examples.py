@@ -35,10 +35,11 @@ def ours(kind: Kind, found: dict[str, list[tuple[str, Any]]]) -> Any:
     """Where the vendor prints none: a command with a good body; else the body of a twin of the same sort."""
     if kind.kind == "command":
         return message(kind.type, COMMAND_DATA.get(f"{kind.feature}/{kind.action}"))
-    twins = [twin for twin in KINDS if twin.feature == kind.feature and twin.data == kind.data != None]  # noqa: E711
-    data = next((body["data"] for twin in twins for _, body in found[twin.key] if "data" in body), None)
-    if data is None and kind.data is not None:
-        data = BODIES.get(kind.key) or COMMAND_DATA.get(f"{kind.feature}/set")
+    data = None
+    if kind.data is not None:
+        twins = [twin for twin in KINDS if twin.feature == kind.feature and twin.data == kind.data]
+        bodies = [body["data"] for twin in twins for _, body in found[twin.key] if "data" in body]
+        data = bodies[0] if bodies else BODIES.get(kind.key) or COMMAND_DATA.get(f"{kind.feature}/set")
     answer = {"reply": REPLY, "code": 200} if kind.kind == "result" else {}
     return message(kind.type, data, **answer)
 
