@@ -136,26 +136,22 @@ class Line(asyncio.Protocol):
         return acked
 
     async def subscribe(self, filters: Iterable[str]) -> None:
-        """Subscribe at QoS 1, and again after each lost session. Raises Denied and Unreachable."""
-        wanted = [each for each in filters if each not in self._filters]
+        """Subscribe at QoS 1, and again after each lost session. Raises Denied and Unreachable. Who asks for what is being
+        subscribed to waits too; who is cancelled has subscribed nevertheless."""
+        filters = set(filters)
         if self._ended is not None:
             raise self._ended
-        if not wanted:
-            return
-        self._filters.update(dict.fromkeys(wanted))
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        packet_id = self._fresh_id()
-        self._asked[packet_id] = (wanted, done)
-        if self._ready:
-            self._subscribe(packet_id)
-        try:
-            await done
-        except BaseException:
-            for each in wanted:
-                self._filters.pop(each, None)
-            raise
-        finally:
-            self._asked.pop(packet_id, None)
+        wanted = [each for each in filters if each not in self._filters]
+        if wanted:
+            self._filters.update(dict.fromkeys(wanted))
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            done.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            packet_id = self._fresh_id()
+            self._asked[packet_id] = (wanted, done)
+            if self._ready:
+                self._subscribe(packet_id)
+        for pending in [done for names, done in self._asked.values() if not filters.isdisjoint(names)]:
+            await asyncio.shield(pending)
 
     def unsubscribe(self, filters: Iterable[str]) -> None:
         """No longer. Nobody waits for the answer."""
@@ -300,10 +296,12 @@ class Line(asyncio.Protocol):
     def _subscribed(self, packet_id: int, body: bytes) -> None:
         self._waiting_since = 0.0
         codes, _ = packets5.decode_codes(body)
-        filters, done = self._asked.get(packet_id, ([], None))
-        if done is None or done.done():
+        if packet_id not in self._asked:
             return
+        filters, done = self._asked.pop(packet_id)
         refused = [name for name, code in zip(filters, codes, strict=False) if code >= reasons.FAILED]
+        for name in refused:
+            self._filters.pop(name, None)
         if refused:
             done.set_exception(Denied("not_authorised", f"the bridge refuses the subscription to {refused[0]}"))
         else:
@@ -377,7 +375,10 @@ class Line(asyncio.Protocol):
         """What is not acknowledged is not sent again; what was sent may have been taken. `for_good`: nothing ever will be."""
         self._ended = error if for_good else None
         waiting = [sent.acked for sent in (*self._sent.values(), *self._queue)]
-        waiting += [done for _, done in self._asked.values()]
+        for names, done in self._asked.values():
+            waiting.append(done)
+            self._filters = {each: None for each in self._filters if each not in names}
+        self._asked.clear()
         self._sent.clear()
         self._queue.clear()
         for each in waiting:

@@ -233,12 +233,12 @@ class MqttClient:
     # Subscriptions, shared by who needs them.
 
     async def _hold(self, *filters: str) -> None:
-        new = [each for each in filters if not self._held[each]]
         self._held.update(filters)
         try:
-            await self._line.subscribe(new)
+            await self._line.subscribe(filters)
         except BaseException:
-            self._held.subtract(filters)
+            for each in filters:
+                self._let_go(each)
             raise
 
     def _let_go(self, topic_filter: str) -> None:
@@ -248,10 +248,14 @@ class MqttClient:
             self._line.unsubscribe([topic_filter])
 
     async def _follow(self, prefix: str) -> None:
-        """Hear the results under a prefix, from its first command on."""
+        """Hear the results under a prefix, from its first command on, for good."""
         results = f"{prefix}/+/+/+/result"
-        if not self._held[results]:
-            await self._hold(results)
+        self._held[results] = max(1, self._held[results])
+        try:
+            await self._line.subscribe([results])
+        except BridgeError:
+            del self._held[results]
+            raise
 
     # What the line tells.
 

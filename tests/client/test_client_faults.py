@@ -18,7 +18,7 @@ from harness.wire import Client
 from test_client_commands import LIMIT, TRANSPORTS
 
 from bridge.client import Outcome
-from bridge.errors import NotFound, Refused
+from bridge.errors import Denied, NotFound, Refused
 
 MANY = 1_000
 
@@ -125,6 +125,27 @@ async def test_a_thousand_through_a_restart(site: Site, transport: str) -> None:
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     states = {repr(each) if isinstance(each, BaseException) else each.state for each in outcomes}
     assert states <= {"succeeded", "timed_out", "late_succeeded", "expired"}, states
+
+
+async def test_who_gives_up_a_subscription_takes_it_from_nobody(site: Site) -> None:
+    """The first command under a prefix is given up while it subscribes; so is the first reader of a filter."""
+    device = site.mqtt.device(AWAY, f"v2/wudun/{PK}")
+    async with prompt(site):
+        calls = [asyncio.create_task(device.streaming_overdemand.sync()) for _ in range(3)]
+        await asyncio.sleep(0)
+        calls[0].cancel()
+        for call in calls[1:]:
+            assert (await call).data == []
+        readers = [site.mqtt.messages("+/+/result", device=AWAY, prefix="v1/+/+") for _ in range(2)]
+        first, second = [asyncio.ensure_future(anext(reader)) for reader in readers]
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+        while not second.done():
+            await device.streaming_overdemand.sync()
+        assert second.result().device == AWAY
+    foreign = [site.mqtt.device("FOREIGN", "v1/wudun/PK999").safety.sync() for _ in range(3)]
+    assert {type(each) for each in await asyncio.gather(*foreign, return_exceptions=True)} == {Denied}
 
 
 async def test_both_transports_say_the_same(site: Site) -> None:

@@ -75,7 +75,9 @@ class TestFillsUpMeanwhile:
             assert [name for name, _ in asked] == ["pcs_control/set"]
 
 
-@pytest.mark.parametrize("path", ["/wad", "/wad/ems", "/wad/ems/v2/api/device", BASE, f"{BASE}/", f"{BASE}/nothing"])
+@pytest.mark.parametrize(
+    "path", ["/wad", "/wad/%FF%C0", "/wad/ems", "/wad/ems/v2/api/device", BASE, f"{BASE}/", f"{BASE}/nothing"]
+)
 async def test_a_path_that_nobody_serves(window: Window, path: str) -> None:
     for method in ("GET", "POST", "DELETE"):
         status, said, _ = await window.call(method, path)
