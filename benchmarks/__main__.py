@@ -5,6 +5,7 @@ python -m benchmarks brokers --devices 1000 --repeat 3    one part; --devices 10
 python -m benchmarks idle                                 10,000 idle connections beside 1,000 active ones
 python -m benchmarks functions                            framing and accept alone
 python -m benchmarks commands                             command round trips, every state durable
+python -m benchmarks held                                 100,000 open commands: memory, restart, timeouts
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import accept, bounds, commands, framing, studies
+from benchmarks import accept, bounds, commands, framing, held, studies
 from benchmarks.figures import Bound
 from benchmarks.peers import MOSQUITTO
 from benchmarks.runs import Results
 from benchmarks.servers import DURABLE, ROOT
 
-PARTS = ("all", "brokers", "idle", "functions", "commands")
+PARTS = ("all", "brokers", "idle", "functions", "commands", "held")
 FUNCTIONS = (
     (Bound("framing of a 230-byte publish", framing.MUST_US, framing.GOAL_US, "µs", most=True), "framing"),
     (Bound("accept (decode, validate, extract) of a 918-byte report", 15.0, accept.GOAL_US, "µs", most=True), "accept"),
@@ -37,12 +38,13 @@ def main() -> int:
     results = Results()
     functions = measured_functions() if options.part in ("all", "functions") else {}
     trips = commands.middle(options.repeat, options.seconds) if options.part in ("all", "commands") else {}
+    open_ones = held.measured() if options.part in ("all", "held") else {}
     with tempfile.TemporaryDirectory(prefix="ems-bench-") as home:
         loads = measure(options, Path(home), results)
     verdicts: list[tuple[Bound, float | None]] = [
         (bound, functions[name]) for bound, name in FUNCTIONS if name in functions
     ]
-    verdicts += commands.verdicts(trips)
+    verdicts += commands.verdicts(trips) + held.verdicts(open_ones)
     verdicts += [(line.bound, value) for line, value in bounds.verdicts(results)] if loads else []
     if loads:
         print(studies.report(loads, results), "", studies.LEGEND, sep="\n")
@@ -60,7 +62,7 @@ def measure(options: argparse.Namespace, home: Path, results: Results) -> list[t
     if options.part == "all":
         studies.everything(home, repeat, seconds, results)
         return [(1_000, 0), (100, 0), (5_000, 0), (1_000, 10_000)]
-    if options.part in ("functions", "commands"):
+    if options.part in ("functions", "commands", "held"):
         return []
     if options.part == "idle":
         keys = options.only or [DURABLE.key, MOSQUITTO.key]

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import cycle
 from pathlib import Path
 from statistics import median
@@ -34,6 +34,7 @@ from benchmarks.usage import Usage
 
 FEATURE, ACTION, TYPE, DATA = "streaming_overdemand", "delete", "streaming_overdemand_delete", {"id": 7}
 SUFFIX = f"{FEATURE}/{ACTION}"
+ASK = {"feature": FEATURE, "action": ACTION, "data": DATA, "wait_s": 30}
 MUST, GOAL = 2_000, 5_000
 ALONE_MS = 5.0
 """What a command may take beside the device's own time, median."""
@@ -84,19 +85,28 @@ class Device(Peer):
 class Web(Peer):
     """One HTTP connection with one request at a time."""
 
-    __slots__ = ("again", "asked", "head")
+    __slots__ = ("again", "asked", "body", "expected", "head")
 
-    def __init__(self, loop: Loop, asked: Asked, secret: str, again: Callable[[Web], None]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        asked: Asked,
+        secret: str,
+        again: Callable[[Web], None],
+        more: Mapping[str, object] = ASK,
+        expected: bytes = b'"state":"succeeded"',
+    ) -> None:
         super().__init__(loop, "web", None)
-        self.asked, self.again = asked, again
+        self.asked, self.again, self.expected = asked, again, expected
         self.hello = b""
         self.head = f"Host: bench\r\nX-API-Key: {secret}\r\nContent-Type: application/json\r\n"
+        self.body = json.dumps(more)
 
     def ask(self, device: str) -> None:
         """POST a command and wait for its outcome."""
-        body = json.dumps({"feature": FEATURE, "action": ACTION, "data": DATA, "wait_s": 30})
         request = (
-            f"POST /api/v1/devices/{device}/commands HTTP/1.1\r\n{self.head}Content-Length: {len(body)}\r\n\r\n{body}"
+            f"POST /api/v1/devices/{device}/commands HTTP/1.1\r\n{self.head}"
+            f"Content-Length: {len(self.body)}\r\n\r\n{self.body}"
         )
         self.asked.since[str(id(self))] = perf_counter()
         self.send(request.encode())
@@ -108,7 +118,7 @@ class Web(Peer):
             self.buffer = data
             return
         self.buffer = b""
-        self.asked.failed += b'"state":"succeeded"' not in data
+        self.asked.failed += self.expected not in data
         self.asked.ended(str(id(self)))
         self.again(self)
 

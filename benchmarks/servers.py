@@ -95,14 +95,14 @@ def _routing() -> str:
 
 
 _ALL = "[broker]\nmax_connections = 20000\n"
-_NO_LOSS = _ALL + "inflight = 65535\nqueue_messages = 1000000\nqueue_bytes = 1073741824\n"
+NO_LOSS = _ALL + "inflight = 65535\nqueue_messages = 1000000\nqueue_bytes = 1073741824\n"
 """A platform that is behind by more than the default 1,000 messages loses some; nobody may lose any in a comparison."""
 ALONE = "[mirror]\nlocal = false\n"
 
-DURABLE = Candidate("durable", "ems-bridge, durable", ours(_NO_LOSS + ALONE), lambda: "", anonymous=False)
+DURABLE = Candidate("durable", "ems-bridge, durable", ours(NO_LOSS + ALONE), lambda: "", anonymous=False)
 DEFAULT = Candidate("default", "ems-bridge, durable, default queue", ours(_ALL + ALONE), lambda: "", anonymous=False)
-MIRRORED = Candidate("mirrored", "ems-bridge, durable + mirror", ours(_NO_LOSS), lambda: "", anonymous=False)
+MIRRORED = Candidate("mirrored", "ems-bridge, durable + mirror", ours(NO_LOSS), lambda: "", anonymous=False)
 ROUTING = Candidate(
-    "routing", "ems-bridge, routing only", ours(_NO_LOSS + "routing_only = true\n" + ALONE), _routing, anonymous=False
+    "routing", "ems-bridge, routing only", ours(NO_LOSS + "routing_only = true\n" + ALONE), _routing, anonymous=False
 )
 OURS = (DURABLE, MIRRORED, ROUTING, DEFAULT)

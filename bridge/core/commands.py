@@ -70,7 +70,7 @@ class Commands:
         """Take up the open commands of the ledger."""
         now = self._now()
         self._number = await self._ledger.last_command()
-        for stored in await self._ledger.open_commands():
+        async for stored in self._ledger.open_commands():
             self.flow.take(stored, announce=False)
         for stored in await self._ledger.recent_timeouts(now - LATE_S * 1000, LATE_KEPT):
             self.flow.take_late(stored)

@@ -7,13 +7,13 @@ change a device go to it one at a time, in their order; reading ones pass.
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
 from time import monotonic
 
+from bridge.core.deadlines import Deadlines
 from bridge.core.events import Events
 from bridge.core.open_command import Open
 from bridge.core.record import Done, Record
@@ -31,9 +31,9 @@ CANDIDATES = 32
 RETRY_S = 1.0
 """After a commit that failed (disk full), or a device that listens but could not be written to; there doubled each time."""
 RETRY_MAX_S = 60.0
-STALE = 1_024
-"""The heap is swept when it has twice as many deadlines as there are open commands, and this many more."""
-
+AT_ONCE = 500
+"""Decisions that wait for their COMMIT at a time: after a long night all devices come and all deadlines are due, and messages
+are not to wait behind them."""
 OPEN_KEPT = 1_000
 """Open commands of one device: at most so many wait for a device that is away for days. More are refused."""
 
@@ -79,8 +79,10 @@ class Flow:
         """Accepted commands by device, in their order: reading ones, changing ones."""
         self._changing: dict[str, str] = {}
         self._bells: dict[str, set[asyncio.Future[None]]] = {}
-        self._heap: list[tuple[float, int, str]] = []
-        self._wake = asyncio.Event()
+        self._deadlines = Deadlines(self.open, timer)
+        self._deciding = 0
+        self._pumps: dict[str, None] = {}
+        """Devices whose turn comes when fewer decisions are on their way."""
         counts.gauge("ems_bridge_commands_open", lambda: len(self.open), text="Commands without an outcome")
 
     def full(self, device: str) -> bool:
@@ -106,14 +108,14 @@ class Flow:
         if command.state == "accepted":
             _add(self._waiting[command.changes], command)
             command.ends = self._moment(stored.hold_until, stored.hold_until - stored.created_at)
-            self._arm(command, command.ends)
+            self._deadlines.arm(command, command.ends if announce or not command.immediate else self._timer())
             if announce:
                 self.announce(command, "accepted", at=stored.created_at)
                 self._consider(command)
         else:
             if command.changes:
                 self._changing[command.device] = command.mid
-            self._arm(command, self._moment(stored.deadline or 0, stored.timeout_ms))
+            self._deadlines.arm(command, self._moment(stored.deadline or 0, stored.timeout_ms))
             if announce:
                 self.announce(command, command.state, at=stored.created_at)
 
@@ -121,12 +123,6 @@ class Flow:
         """A command that timed out before this process began."""
         command = Open(stored)
         self._keep_late(command, self._timer() - (self._now() - (stored.settled_at or 0)) / 1000)
-
-    def begin(self) -> None:
-        """At start no device is there: decide about what may not wait."""
-        for command in list(self.open.values()):
-            if command.state == "accepted":
-                self._consider(command)
 
     def candidates(self, device: str, suffixes: Iterable[str], sub_device: str) -> list[str]:
         """Mids of the commands of the given sorts that `device` was sent and has not answered, the oldest first; after them
@@ -145,7 +141,10 @@ class Flow:
     # Going out.
 
     def pump(self, device: str) -> None:
-        """The device listens, or may: send what waits for it."""
+        """The device listens, or may: send what waits for it, when its turn comes."""
+        if self._deciding >= AT_ONCE:
+            self._pumps[device] = None
+            return
         for command in tuple(self._waiting[False].get(device, {}).values()):
             self._consider(command)
         self._next(device)
@@ -172,32 +171,49 @@ class Flow:
             self._changing[device] = command.mid
             self._send(command)
 
-    def _send(self, command: Open) -> None:
+    def _decide(self, command: Open, record: Record) -> None:
+        """Commit a decision about a command; when that fails it is decided again."""
         command.deciding = True
+        self._deciding += 1
+
+        def done(ok: bool) -> None:
+            self._deciding -= 1
+            if not ok:
+                self._failed(command)
+            if self._pumps and self._deciding < AT_ONCE:
+                device = next(iter(self._pumps))
+                del self._pumps[device]
+                self.pump(device)
+
+        self._submit(record, done)
+
+    def _send(self, command: Open) -> None:
         record = Record()
         at, since = self._now(), self._timer()
         record.rows.append(("command_move", (command.mid, "sent", at, "", False, FROM["sent"])))
 
         def write() -> None:
             command.deciding = False
-            if record.results.get("command_move") is None:  # it was withdrawn, or has ended
+            moved = record.results.get("command_move")
+            if moved is None:  # it was withdrawn, or has ended
                 self._release(command)
                 return
             command.state = "sent"
             self.announce(command, "sent", at=at)
-            acked, expires = partial(self._delivered, command), at + command.timeout_ms
-            if self._deliver(command.device, self._topics(command), command.payload, acked, expires) is None:
+            payload, acked = str(moved[0]).encode(), partial(self._delivered, command)
+            expires = at + command.timeout_ms
+            if self._deliver(command.device, self._topics(command), payload, acked, expires) is None:
                 self._hold_again(command)
             else:
                 _drop(self._waiting[command.changes], command)
-                self._arm(command, since + command.timeout_ms / 1000)
+                self._deadlines.arm(command, since + command.timeout_ms / 1000)
 
         record.effects.append(write)
-        self._submit(record, lambda ok: None if ok else self._failed(command))
+        self._decide(command, record)
 
     def _hold_again(self, command: Open) -> None:
         """The device went away, or its queue filled, while `sent` was being committed; nothing was written."""
-        command.deciding = command.unwritten = True
+        command.unwritten = True
         record, at = Record(), self._now()
         cause = "the device went offline before it was written"
         record.rows.append(("command_move", (command.mid, "accepted", at, cause, False, FROM["accepted"])))
@@ -212,13 +228,13 @@ class Flow:
             if self._listens(command.device, self._topics(command)):
                 delay = min(RETRY_S * 2**command.tries, RETRY_MAX_S)
                 command.tries += 1
-                self._arm(command, min(command.ends, self._timer() + delay))
+                self._deadlines.arm(command, min(command.ends, self._timer() + delay))
             else:
-                self._arm(command, command.ends)
+                self._deadlines.arm(command, command.ends)
                 self._consider(command)
 
         record.effects.append(held)
-        self._submit(record, lambda ok: None if ok else self._failed(command))
+        self._decide(command, record)
 
     def _delivered(self, command: Open) -> None:
         record, at = Record(), self._now()
@@ -236,15 +252,15 @@ class Flow:
 
     def _move(self, command: Open, state: str, cause: str) -> None:
         """End a command by the bridge's own decision, if it is still where it may end so."""
-        command.deciding = True
-        record = self._ending(command.mid, state, cause)
-        self._submit(record, lambda ok: None if ok else self._failed(command))
+        self._decide(command, self._ending(command.mid, state, cause))
 
     def _ending(self, mid: str, state: str, cause: str) -> Record:
         record, at = Record(), self._now()
         record.rows.append(("command_move", (mid, state, at, cause, True, FROM[state])))
         record.effects.append(
-            lambda: self.settled(mid, state, None, cause, at) if record.results.get("command_move") else None
+            lambda: (
+                self.settled(mid, state, None, cause, at) if record.results.get("command_move") is not None else None
+            )
         )
         return record
 
@@ -307,31 +323,22 @@ class Flow:
 
     async def run(self) -> None:
         """Fire deadlines for as long as the service runs."""
-        self.begin()
         while True:
             self.tick()
-            delay = self._heap[0][0] - self._timer() if self._heap else None
-            try:
-                async with asyncio.timeout(delay):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-            self._wake.clear()
+            await self._deadlines.wait()
 
     def tick(self) -> None:
-        """Decide about every command whose time has come."""
+        """Decide about commands whose time has come, the earliest first."""
         moment = self._timer()
-        while self._heap and self._heap[0][0] <= moment:
-            due, _, mid = heapq.heappop(self._heap)
-            command = self.open.get(mid)
-            if command is None or command.due != due or command.deciding:
+        while self._deciding < AT_ONCE and (command := self._deadlines.next(moment)) is not None:
+            if command.deciding:
                 continue
             if command.unwritten:
                 self._hold_again(command)
             elif command.state != "accepted":
                 self._move(command, "timed_out", "no answer before the deadline")
             elif command.ends > moment:
-                self._arm(command, command.ends)
+                self._deadlines.arm(command, command.ends)
                 self._consider(command)
             elif command.immediate and not self._listens(command.device, self._topics(command)):
                 self._move(command, "undeliverable", "the device is offline")
@@ -343,22 +350,12 @@ class Flow:
         away: the clock may have gone back meanwhile."""
         return self._timer() + min(max(0, at - self._now()), most) / 1000
 
-    def _arm(self, command: Open, due: float) -> None:
-        command.due = due
-        if len(self._heap) > 2 * len(self.open) + STALE:
-            kept = (each for each in self._heap if (found := self.open.get(each[2])) and found.due == each[0])
-            self._heap = list(set(kept))
-            heapq.heapify(self._heap)
-        heapq.heappush(self._heap, (due, command.number, command.mid))
-        if self._heap[0][2] == command.mid:
-            self._wake.set()
-
     def _failed(self, command: Open) -> None:
         """The commit failed (disk full): what was to be decided is decided again in a moment."""
         command.deciding = False
         if command.state == "accepted":
             self._release(command)
-        self._arm(command, self._timer() + RETRY_S)
+        self._deadlines.arm(command, self._timer() + RETRY_S)
 
     # Bookkeeping.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -50,7 +50,7 @@ UPDATE commands SET state = ?2, changed_at = ?3, cause = ?4,
   deadline = CASE WHEN ?2 = 'sent' THEN ?3 + timeout_ms WHEN ?2 = 'accepted' THEN NULL ELSE deadline END,
   delivered_at = CASE WHEN ?2 = 'delivered' THEN ?3 ELSE delivered_at END,
   settled_at = CASE WHEN ?5 THEN ?3 ELSE settled_at END
-WHERE mid = ?1 AND state IN (SELECT value FROM json_each(?6)) RETURNING state
+WHERE mid = ?1 AND state IN (SELECT value FROM json_each(?6)) RETURNING CASE state WHEN 'sent' THEN payload END
 """
 _COMMAND_ANSWER = """
 UPDATE commands SET answers = answers + 1,
@@ -75,6 +75,16 @@ WHERE mid = (
   WHERE asked.device = ?2 AND asked.state IN ('sent', 'delivered') ORDER BY each.key LIMIT 1
 ) RETURNING mid
 """
+_FEW_COLUMNS = _COMMAND_COLUMNS.replace(" payload,", " '' AS payload,").replace(" answer,", " NULL AS answer,")
+_OPEN_COMMANDS = (
+    " UNION ALL ".join(
+        f"SELECT {_FEW_COLUMNS} FROM commands WHERE state = '{state}' AND number > ?1"
+        for state in ("accepted", "sent", "delivered")
+    )
+    + " ORDER BY number LIMIT ?2"
+)
+"""Merged from the three parts of the index, whatever else there is."""
+OPEN_STEP = 2_000
 _SOME_COMMANDS = f"SELECT {_COMMAND_COLUMNS} FROM commands WHERE mid IN (SELECT value FROM json_each(?))"
 _STEP = ("state", "at", "code", "msg", "cause")
 _HISTORIES = (
@@ -118,7 +128,8 @@ STATEMENTS: dict[str, Statement] = {
     "command_answer": Statement(_COMMAND_ANSWER, ORDERED),
     "command_progress": Statement(_COMMAND_PROGRESS, ORDERED),
 }
-"""Rows of `command_move`: (mid, state, at, cause, terminal, JSON list of states it may leave); of `command_answer`:
+"""Rows of `command_move`: (mid, state, at, cause, terminal, JSON list of states it may leave); it gives (payload) when it becomes
+`sent`. Of `command_answer`:
 (JSON list of the mids that may be meant, device, at, code, msg, answer, cause, 'succeeded' | 'rejected'); it gives (mid, state,
 answers), and only where answers is 1 has it changed more than that count. `command_progress` takes the first seven of these and
 gives (mid)."""
@@ -208,16 +219,17 @@ class Ledger:
         """The number of the newest command."""
         return int((await self.database.rows("SELECT coalesce(max(number), 0) FROM commands"))[0][0])
 
-    async def open_commands(self) -> list[StoredCommand]:
-        """Commands that have no outcome yet, in their order."""
-        sql = (
-            f"SELECT {_COMMAND_COLUMNS} FROM commands WHERE state IN ('accepted', 'sent', 'delivered') ORDER BY number"
-        )
-        return [_stored(row) for row in await self.database.rows(sql)]
+    async def open_commands(self) -> AsyncIterator[StoredCommand]:
+        """Commands that have no outcome yet, in their order, without payload and answer."""
+        number = 0
+        while rows := await self.database.rows(_OPEN_COMMANDS, (number, OPEN_STEP)):
+            for stored in map(_stored, rows):
+                yield stored
+            number = stored.number
 
     async def recent_timeouts(self, since: int, limit: int) -> list[StoredCommand]:
-        """Commands that timed out after `since` (ms), oldest first: their answers may still come."""
-        sql = f"SELECT {_COMMAND_COLUMNS} FROM commands WHERE state = 'timed_out' AND settled_at > ? ORDER BY number DESC LIMIT ?"
+        """Commands that timed out after `since` (ms), oldest first, without payload and answer: their answers may still come."""
+        sql = f"SELECT {_FEW_COLUMNS} FROM commands WHERE state = 'timed_out' AND settled_at > ? ORDER BY number DESC LIMIT ?"
         return [_stored(row) for row in reversed(await self.database.rows(sql, (since, limit)))]
 
     async def untold(self) -> list[Untold]:

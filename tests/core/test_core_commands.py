@@ -11,7 +11,7 @@ import pytest
 from core_house import ANSWER, BACKEND, DEVICE, NOW, STRANGER, House
 
 from bridge.core.command import Command
-from bridge.core.flow import OPEN_KEPT
+from bridge.core.flow import AT_ONCE, OPEN_KEPT
 from bridge.core.open_command import Open
 from bridge.errors import Conflict, Exhausted, NotFound, StoreError, Unprocessable
 
@@ -388,7 +388,7 @@ async def test_now_is_not_kept_over_a_restart(house: House) -> None:
     assert await state(house, command.mid) == "accepted"
     house = await house.again()
     house.online = house.refuses = False
-    house.flow.begin()
+    house.flow.tick()
     await house.settle()
     assert await state(house, command.mid) == "undeliverable"
 
@@ -438,12 +438,42 @@ async def test_a_jump_of_the_wall_clock_ends_no_hold(house: House) -> None:
     assert await state(house, command.mid) == "accepted"
 
 
+async def test_what_comes_at_once_does_not_keep_the_writer(house: House) -> None:
+    house.online = False
+    devices = [f"X{number}" for number in range(6)]
+    for uid in devices:
+        await house.registry.add_device(uid, "PK", "T")
+    asked = [
+        house.commands.request(BACKEND, uid, "streaming_overdemand", "sync", None)
+        for uid in devices
+        for _ in range(300)
+    ]
+    mids = [command.mid for command in await asyncio.gather(*asked)]
+    house.online = True
+    for uid in devices:
+        house.flow.pump(uid)
+    assert waiting(house) < AT_ONCE + 300  # a device that has its turn is served whole
+    await house.settle()
+    assert len(house.received) == len(mids)
+    house.now, house.timer = house.now + 11_000, house.timer + 11
+    house.flow.tick()
+    assert waiting(house) == AT_ONCE
+    while waiting(house):
+        await house.settle()
+        house.flow.tick()
+    assert {await state(house, mid) for mid in mids} == {"timed_out"}
+
+
+def waiting(house: House) -> float:
+    return house.counts.gauges["ems_bridge_writer_queue", ()]()
+
+
 async def test_deadlines_that_no_longer_count_do_not_pile_up(house: House) -> None:
     house.online = False
     for _ in range(1_500):
         command = await house.commands.request(BACKEND, "D1", "streaming_overdemand", "sync", None, hold_s=604_800)
         await house.flow.cancelled(command.mid, "")
-    assert len(house.flow._heap) <= 1_026
+    assert len(house.flow._deadlines) <= 1_026
 
 
 async def test_a_clock_that_went_back_while_the_bridge_was_down_makes_nobody_wait_longer(house: House) -> None:

@@ -334,7 +334,7 @@ class Machine(RuleBasedStateMachine):
 
     def _begin(self) -> None:
         self.house.online, self.house.acks = False, []
-        self.house.flow.begin()
+        self.house.flow.tick()
         self.settle()
 
     def _histories(self) -> dict[str, list[str]]:
