@@ -141,8 +141,9 @@ class House:
         )
         owners = self.permissions.owner_names
         self.flow = Flow(
-            self.submit, self._deliver, self._listens, self._command_topics, owners, self.events, self.counts, now_ms
-        )
+            self.submit, self._deliver, self._listens, self._command_topics, owners, self.events, self.counts, now_ms,
+            heard=lambda level: self.hub.heard(level),
+        )  # fmt: skip
         limits = command_limits(config)
         self.commands = Commands(
             self.flow,
