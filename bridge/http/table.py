@@ -86,7 +86,7 @@ class Route(NamedTuple):
     answers: dict[int, tuple[Any, str]]
     query: type[msgspec.Struct] = NoQuery
     body: Any = None
-    """The Struct of its body; of a route that is only described, media type -> schema."""
+    """The Struct of its body; of a route that reads it by itself, or is only described, media type -> schema."""
     open: bool = False
     """Whether it needs no key."""
     tag: str = "bridge"
@@ -107,7 +107,7 @@ def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
             return problem(401, "unauthorized", "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")
         values = query(request, route.query, loose)
         body = None
-        if route.body is not None:
+        if route.body is not None and not isinstance(route.body, dict):
             body = decode(await read(request, receiving.limits.max_body_bytes), route.body)
         answer = await answering(Call(request, principal or NOBODY, values, body))
         return json(answer) if isinstance(answer, msgspec.Struct) else answer
