@@ -117,7 +117,7 @@ def _spans(given: list[str]) -> tuple[tuple[Said | None, Said | None], ...]:
         return ((said[0], said[1]),)
     first = said[0]
     if operator == "gt":
-        return ((None if first.end is None else Said(first.end, None), None),)
+        return () if first.end is None else ((Said(first.end, None), None),)
     if operator == "lt":
         return ((None, Said(first.first, first.first)),)
     if operator == "ge":

@@ -7,6 +7,7 @@ import logging
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Final
 
 from bridge.cloud.statistics import Run, place
@@ -26,8 +27,9 @@ RUNNING, FAULT = 1, 2
 STEP: Final = 200
 """Messages of one step: some 10 ms of a reader's thread."""
 EVERY_S: Final = 5.0
-PAUSE_S: Final = 0.05
+PAUSE_S: Final = 0.1
 """Between two steps while there is more: a flood of reports keeps most of the machine for itself."""
+TRIM_EVERY_S: Final = 3_600.0
 PATIENCE_S: Final = 3.0
 """A question waits this long at most for what was not looked at yet."""
 OLDEST: Final = 100_000_000_000
@@ -84,9 +86,12 @@ class Follower:
 
     async def run(self) -> None:
         """Keep up, without haste."""
+        trimmed_at = -TRIM_EVERY_S
         while True:
             try:
                 more = await self._step()
+                if monotonic() - trimmed_at > TRIM_EVERY_S and not await self._equipment.trim():
+                    trimmed_at = monotonic()
             except StoreError as error:
                 log.warning("statistics: %s", error)
                 more = False

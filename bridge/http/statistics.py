@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -55,6 +56,12 @@ def _handler(resources: tuple[str, ...], units: bool) -> Callable[[web.Request],
             response = _error(503, BROKEN, "the store cannot be read at the moment")
             response.headers["Retry-After"] = "5"
             return response
+        except (ConnectionError, web.HTTPException):
+            raise
+        except Exception:
+            incident = secrets.token_hex(8)
+            log.exception("incident %s: %s", incident, request.path)
+            return _error(500, BROKEN, f"an internal error; the server's log tells more under {incident}")
 
     return handle
 

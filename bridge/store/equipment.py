@@ -19,6 +19,10 @@ AlarmRow = tuple[str, str, int, int | None]
 
 MAX_EVENTS = 1_000_000
 """Of one device: some 100 MB."""
+MAX_RUNS = 500_000
+MAX_ALARMS = 100_000
+"""Of one device, some 30 and 10 MB: more than a device that works has in ten years, and what one that does not may fill."""
+TRIM_STEP = 20_000
 NEIGHBOURS = 5_000
 """Newest messages of a device among which the neighbours of a late one are looked for."""
 
@@ -39,6 +43,13 @@ SELECT part, at, until, state FROM equipment_runs WHERE device = ? AND at < ? AN
 """
 _HAS_PARTS = "SELECT EXISTS (SELECT 1 FROM equipment_runs WHERE device = ? AND part > '')"
 _ALARMS = "SELECT at, coalesce(until, ?4) FROM equipment_alarms WHERE device = ?1 AND at < ?2 AND (until IS NULL OR until >= ?3)"
+_ROWS = "SELECT device, count(*) FROM {table} GROUP BY device HAVING count(*) > ?"
+_OLDEST = {
+    "equipment_runs": "DELETE FROM equipment_runs WHERE (device, part, at) IN"
+    " (SELECT device, part, at FROM equipment_runs WHERE device = ? ORDER BY at LIMIT ?)",
+    "equipment_alarms": "DELETE FROM equipment_alarms WHERE (device, name) IN"
+    " (SELECT device, name FROM equipment_alarms WHERE device = ? ORDER BY at LIMIT ?)",
+}
 _PUT_RUN = "INSERT OR REPLACE INTO equipment_runs (device, part, at, until, state) VALUES (?, ?, ?, ?, ?)"
 _DROP_RUN = "DELETE FROM equipment_runs WHERE device = ? AND part = ? AND at = ?"
 _PUT_ALARM = """
@@ -120,9 +131,17 @@ class Look:
         """(start, end) of a device's alarms that touch [start, end); those that nobody has handled last until `now`."""
         return self._connection.execute(_ALARMS, (device, end, start, now)).fetchall()
 
-    def events(self, device: str, sort: str, start: int, end: int) -> list[tuple[int, int, int]]:
+    def events(self, device: str, sort: str, start: int, end: int) -> Iterable[tuple[int, int, int]]:
         """(at, count, approved) of a device's events of a type in [start, end)."""
-        return self._connection.execute(_SUMS, (device, sort, start, end)).fetchall()
+        return self._connection.execute(_SUMS, (device, sort, start, end))
+
+    def crowded(self) -> list[tuple[str, str, int]]:
+        """(table, device, rows too many)."""
+        return [
+            (table, device, rows - most)
+            for table, most in (("equipment_runs", MAX_RUNS), ("equipment_alarms", MAX_ALARMS))
+            for device, rows in self._connection.execute(_ROWS.format(table=table), (most,))
+        ]
 
 
 class Equipment:
@@ -147,6 +166,16 @@ class Equipment:
             connection.execute("UPDATE meta SET value = ? WHERE key = 'equipment_seen'", (seen,))
 
         await self._database.write(write)
+
+    async def trim(self) -> int:
+        """Forget the oldest runs and alarms of devices that have too many, some of them in one go; gives how many."""
+        gone = 0
+        for table, device, many in await self.read(Look.crowded):
+            gone += await self._forget(_OLDEST[table], device, min(many, TRIM_STEP))
+        return gone
+
+    async def _forget(self, sql: str, device: str, many: int) -> int:
+        return await self._database.write(lambda connection: connection.execute(sql, (device, many)).rowcount)
 
     async def add(self, device: str, events: Sequence[Event], now: int) -> int:
         """Keep events, all or none; gives how many are new. Raises Conflict, with the place of the event, for an id that came

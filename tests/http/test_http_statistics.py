@@ -332,6 +332,7 @@ async def test_every_encoding(window: Window, name: str) -> None:
         (["bt", "2024-03-31T10:00:00Z", "2024-03-31T12:00:00+02:00"], "b"),
         (["bt", "0001-01-01 00:00:00", "9999-12-31 23:59:59"], "abc"),
         (["le", "9999-12"], "abc"),
+        (["gt", "9999-12-31 23:59:59"], ""),
     ],
 )
 async def test_operators(window: Window, time: list[str], found: str) -> None:
@@ -398,6 +399,29 @@ async def test_refusals_are_bare_strings(window: Window, query: str, status: int
 async def test_wrong_bodies(window: Window, path: str, body: bytes, status: int) -> None:
     got, answer, _ = await window.call("GET", path, body)
     assert (got, answer) == (status, "参数错误")
+
+
+async def test_what_a_device_may_fill_is_bounded(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bridge.store import equipment
+
+    monkeypatch.setattr(equipment, "MAX_RUNS", 3)
+    monkeypatch.setattr(equipment, "MAX_ALARMS", 2)
+    monkeypatch.setattr(equipment, "MAX_EVENTS", 2)
+    times = [at(2024, 3, 31, 4 + n) for n in range(5)]
+    await tell(window, *(pcs("D1", when, 3 if n % 2 else 1) for n, when in enumerate(times)))
+    occurred = [f"2024-03-31T0{n}:00:00Z" for n in range(5)]
+    await tell(window, *(alarm("D1", n, when, when) for n, when in enumerate(occurred)), suffix="alarm/details/post")
+    query = {"equipment": "D1", "resource": ["record", "status"], "time": "2024-03-31"}
+    before = await ask(window, "/dashboard", query)
+    assert (before["record"]["total"]["service_times"], before["status"]["total"]["break_times"]) == (2, 5)
+    store = window.house.statistics.equipment
+    assert [await store.trim(), await store.trim()] == [5, 0]
+    after = await ask(window, "/dashboard", query)
+    assert (after["record"]["total"]["service_times"], after["status"]["total"]["break_times"]) == (1, 2)
+    several = [{**GOOD, "id": str(n)} for n in range(3)]
+    assert (await window.call("POST", EVENTS, several))[0] == 429
+    assert (await window.get(EVENTS))["events"] == []
+    assert (await window.call("POST", EVENTS, several[:2]))[0] == 200
 
 
 async def test_an_account_sees_its_own_equipment_alone(window: Window) -> None:
