@@ -12,7 +12,7 @@ from typing import Final
 
 from bridge.cloud.statistics import Run, place
 from bridge.errors import StoreError
-from bridge.store.equipment import AlarmRow, Equipment, Look, RunRow
+from bridge.store.equipment import AlarmRow, Equipment, Look, RunRow, Stored
 from schemas import kinds
 from schemas.alarms import AlarmData
 from schemas.carriage import FAULTS_TOLD, REPORTS_TOLD
@@ -133,7 +133,7 @@ class _Step:
         for each in stored:
             self.seen = each.seq
             if each.body is not None:
-                self._take(each.device, each.suffix, each.body)
+                self._take(each, each.body)
         self.gone: list[tuple[str, str, int]] = []
         self.put: list[RunRow] = []
         for (device, part), runs in self._runs.items():
@@ -141,7 +141,8 @@ class _Step:
             self.gone += [(device, part, at) for at in was if at not in now]
             self.put += [(device, part, *run) for at, run in now.items() if was.get(at) != run]
 
-    def _take(self, device: str, suffix: str, body: str) -> None:
+    def _take(self, stored: Stored, body: str) -> None:
+        device, suffix = stored.device, stored.suffix
         message = _read(suffix, body)
         if message is None:
             return
@@ -152,8 +153,8 @@ class _Step:
             runs = self._near(device, part, at)
             low, high = self._window(runs, at)
             around = None
-            if any(run.at < at < run.until and run.state != bits for run in runs[low:high]):
-                around = self._neighbours(device, suffix, part, at)
+            if any(run.at <= at <= run.until and run.at < run.until and run.state != bits for run in runs[low:high]):
+                around = self._neighbours(stored, part, at)
             runs[low:high] = place(runs[low:high], at, bits, self._hold, around)
 
     def _near(self, device: str, part: str, at: int) -> list[Run]:
@@ -178,18 +179,17 @@ class _Step:
         low = bisect_left(runs, at - self._hold, key=lambda run: run.until)
         return low, max(low, bisect_right(runs, at + self._hold, key=lambda run: run.at))
 
-    def _neighbours(self, device: str, suffix: str, part: str, at: int) -> tuple[int, int] | None:
-        """When the part told something right before and after `at`, among the stored messages; None where they are gone."""
+    def _neighbours(self, stored: Stored, part: str, at: int) -> tuple[int, int]:
+        """When the part told something right before and after `at`, among the messages before this one that are still there."""
         told = {
             moment
-            for _, body in self._look.near(device, suffix, at - self._hold, at + self._hold)
-            if (message := _read(suffix, body)) is not None
+            for body in self._look.near(stored.device, stored.seq, stored.suffix, at - self._hold, at + self._hold)
+            if (message := _read(stored.suffix, body)) is not None
             for name, moment, _ in states(message)
             if name == part
         }
-        before = [moment for moment in told if moment < at]
-        after = [moment for moment in told if moment > at]
-        return (max(before), min(after)) if before and after else None
+        before = max((moment for moment in told if moment < at), default=at)
+        return before, min((moment for moment in told if moment > at), default=at + 1)
 
 
 def _read(suffix: str, body: str) -> Message | None:

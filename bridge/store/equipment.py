@@ -32,8 +32,8 @@ SELECT seq, device, suffix, CASE WHEN suffix IN (SELECT value FROM json_each(?3)
 FROM reports WHERE seq > ?1 ORDER BY seq LIMIT ?2
 """
 _NEAR = """
-SELECT suffix, body FROM (SELECT suffix, timestamp, body FROM reports WHERE device = ?1 ORDER BY seq DESC LIMIT ?5)
-WHERE suffix = ?2 AND timestamp BETWEEN ?3 AND ?4
+SELECT body FROM (SELECT suffix, timestamp, body FROM reports WHERE device = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?6)
+WHERE suffix = ?3 AND timestamp BETWEEN ?4 AND ?5
 """
 _RUNS = (
     "SELECT at, until, state FROM equipment_runs WHERE device = ? AND part = ? AND at <= ? AND until >= ? ORDER BY at"
@@ -110,9 +110,11 @@ class Look:
         rows = self._connection.execute(_MESSAGES, (after, limit, _json(suffixes)))
         return [Stored(*row) for row in rows]
 
-    def near(self, device: str, suffix: str, start: int, end: int) -> list[tuple[str, str]]:
-        """(suffix, body) of a device's stored messages that carry a time of [start, end], as far as they are among its newest."""
-        return self._connection.execute(_NEAR, (device, suffix, start, end, NEIGHBOURS)).fetchall()
+    def near(self, device: str, before: int, suffix: str, start: int, end: int) -> list[str]:
+        """Bodies of a device's messages that came before message `before` and carry a time of [start, end], as far as they are
+        among the newest of these."""
+        rows = self._connection.execute(_NEAR, (device, before, suffix, start, end, NEIGHBOURS))
+        return [body for (body,) in rows]
 
     def runs(self, device: str, part: str, start: int, end: int) -> list[tuple[int, int, int]]:
         """(at, until, state) of a part's runs that touch [start, end], ascending."""
