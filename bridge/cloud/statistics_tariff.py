@@ -14,7 +14,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from bridge.cloud.registers import increment
-from bridge.cloud.statistics import Window
+from bridge.cloud.statistics import EARLIEST, LATEST, Window
 from bridge.cloud.zones import EPOCH, local, wall_ms
 
 NANO = 1_000_000_000
@@ -145,7 +145,11 @@ def used(readings: Iterable[tuple[int, float]]) -> Iterator[Used]:
 def amounts(increments: Iterable[Used], tariff: Tariff, window: Window) -> dict[str, int]:
     """Label -> what the energy in the window cost, in billionths."""
     found: dict[str, int] = {}
+    flat = _Flat("", LATEST, EARLIEST, 0.0)
     for each in increments:
+        if flat.start <= each.start and each.end <= flat.end:
+            found[flat.label] = found.get(flat.label, 0) + round(each.energy * flat.price * NANO)
+            continue
         if each.end - each.start > LONGEST:
             label = window.label(each.end)
             if label is not None:
@@ -158,7 +162,25 @@ def amounts(increments: Iterable[Used], tariff: Tariff, window: Window) -> dict[
         total = _Total(each, tariff)
         for label, start, end in pieces:
             found[label] = found.get(label, 0) + total.at(end) - total.at(start)
+        flat = _flat(each.end, tariff, window)
     return found
+
+
+class _Flat(NamedTuple):
+    """A time without any border in it: most increments lie in one."""
+
+    label: str
+    start: int
+    end: int
+    price: float
+
+
+def _flat(at: int, tariff: Tariff, window: Window) -> _Flat:
+    """The one from `at` on; an empty one where the window has none."""
+    _, until, price = next(tariff.prices(at, at + DAY))
+    for label, start, end in window.cut(at, until):
+        return _Flat(label, start, end, price)
+    return _Flat("", LATEST, EARLIEST, 0.0)
 
 
 class _Total:
