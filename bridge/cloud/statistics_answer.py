@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.statistics import Run, Times, Window, intervals, times
-from bridge.cloud.statistics_asked import Asked
+from bridge.cloud.statistics_asked import CHARGE, Asked
 from bridge.cloud.statistics_follow import FAULT, RUNNING, Follower
 from bridge.cloud.statistics_tariff import DAY, LONGEST, NANO, Period, Tariff, amounts, money, used
 from bridge.cloud.zones import zone
@@ -18,7 +18,7 @@ from bridge.store.equipment import Equipment, Look
 from bridge.store.series import COUNTER, Asset, Scan
 
 FIELDS: dict[str, tuple[str, ...]] = {
-    "charge": ("charge_amount",),
+    CHARGE: ("charge_amount",),
     "follow": ("follow_numbers",),
     "record": ("use_numbers", "service_times", "service_time"),
     "sample": ("sample_times",),
@@ -26,7 +26,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "training": ("training_times", "approved_times"),
 }
 """Resource -> its numbers, in the order of the answer."""
-WORDS = frozenset({"charge", "record", "sample"})
+WORDS = frozenset({CHARGE, "record", "sample"})
 """Resources whose numbers are strings in charts."""
 ENERGY = (
     "pcs_ac_charge_accumulated_energy",
@@ -78,7 +78,7 @@ class Statistics:
         """Who may see the equipment was asked before."""
         behind = await self.follower.catch_up() if {"record", "status"} & {*asked.resources} else 0
         found: dict[str, dict[str, Found]] = {resource: {} for resource in asked.resources}
-        told = [each for each in asked.resources if each != "charge"]
+        told = [each for each in asked.resources if each != CHARGE]
         windows = {device: asked.window(self._zone(device)) for device in asked.equipment}
         for some in _portions(asked.equipment, DEVICES_PER_READ):
             if told:
@@ -87,8 +87,8 @@ class Statistics:
                 )
                 for device, resource, numbers in await self.equipment.read(look):
                     found[resource][device] = numbers
-        if "charge" in found:
-            found["charge"] = await self._charges(windows)
+        if CHARGE in found:
+            found[CHARGE] = await self._charges(windows)
         write = _charts if asked.unit else _dashboard
         return Told({resource: write(resource, found[resource]) for resource in asked.resources}, behind)
 
@@ -241,7 +241,7 @@ def _charts(resource: str, found: Mapping[str, Found]) -> dict[str, Any]:
 
 def _written(resource: str, numbers: Numbers, *, words: bool) -> dict[str, Any]:
     pairs = zip(FIELDS[resource], numbers, strict=True)
-    if resource == "charge":
+    if resource == CHARGE:
         return {field: money(number) if words else _number(number) for field, number in pairs}
     return {field: str(number) if words else number for field, number in pairs}
 

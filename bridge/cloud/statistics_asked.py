@@ -15,8 +15,9 @@ from bridge.cloud.statistics import EARLIEST, LATEST, Range, Said, Unit, Window,
 from bridge.cloud.zones import parse
 from bridge.errors import Refused
 
-DASHBOARD = ("charge", "follow", "record", "sample", "status", "training")
-CHARTS = ("charge", "record", "sample", "status", "training")
+CHARGE = "charge"
+DASHBOARD = (CHARGE, "follow", "record", "sample", "status", "training")
+CHARTS = (CHARGE, "record", "sample", "status", "training")
 NAMES = ("equipment", "resource", "time", "unit")
 MAX_PARAMETERS = 4_000
 MAX_EQUIPMENT = 1_000

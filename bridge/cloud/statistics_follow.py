@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 RUNNING, FAULT = 1, 2
 STEP: Final = 200
 """Messages of one step: some 10 ms of a reader's thread."""
+STEP_SIZE: Final = 4 << 20
+"""Characters of messages of one step, or one that is larger."""
 EVERY_S: Final = 5.0
 PAUSE_S: Final = 0.1
 """Between two steps while there is more: a flood of reports keeps most of the machine for itself."""
@@ -111,10 +113,10 @@ class Follower:
         """Look at some more; whether there may be more still."""
         async with self._turn:
             found = await self._equipment.read(lambda look: _Step(look, self._hold))
-            if found.count:
+            if not found.none:
                 work = self._equipment.learn(found.gone, found.put, found.alarms, found.seen)
                 await asyncio.shield(asyncio.ensure_future(work))
-        return found.count == STEP
+        return found.more
 
 
 class _Step:
@@ -128,8 +130,8 @@ class _Step:
         self._spans: dict[tuple[str, str], tuple[int, int]] = {}
         self.alarms: list[AlarmRow] = []
         self.seen = look.seen()
-        stored = look.messages(self.seen, STEP, (REPORTS_TOLD, FAULTS_TOLD))
-        self.count = len(stored)
+        stored, self.more = look.messages(self.seen, STEP, STEP_SIZE, (REPORTS_TOLD, FAULTS_TOLD))
+        self.none = not stored
         for each in stored:
             self.seen = each.seq
             if each.body is not None:

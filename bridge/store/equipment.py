@@ -105,10 +105,15 @@ class Look:
         """The last message that there is."""
         return int(self._connection.execute("SELECT coalesce(max(seq), 0) FROM reports").fetchone()[0])
 
-    def messages(self, after: int, limit: int, suffixes: Sequence[str]) -> list[Stored]:
-        """Stored messages behind `after`."""
-        rows = self._connection.execute(_MESSAGES, (after, limit, _json(suffixes)))
-        return [Stored(*row) for row in rows]
+    def messages(self, after: int, limit: int, size: int, suffixes: Sequence[str]) -> tuple[list[Stored], bool]:
+        """Stored messages behind `after`: `limit` at most, or `size` characters of them; and whether there may be more."""
+        found: list[Stored] = []
+        for row in self._connection.execute(_MESSAGES, (after, limit, _json(suffixes))):
+            found.append(Stored(*row))
+            size -= len(found[-1].body or "")
+            if size <= 0:
+                return found, True
+        return found, len(found) == limit
 
     def near(self, device: str, before: int, suffix: str, start: int, end: int) -> list[str]:
         """Bodies of a device's messages that came before message `before` and carry a time of [start, end], as far as they are
