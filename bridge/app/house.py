@@ -22,6 +22,7 @@ from bridge.app.settings import (
     http_limits,
     open_cloud,
     sinks,
+    statistics,
     webhook_sink,
     webhook_wants,
 )
@@ -130,6 +131,7 @@ class House:
         self.writer.pressure = self.hub.pressure
         await self._carrier.restore(self.database)
         self.cloud = await open_cloud(config, self.directory / "series.db", self.registry, counts, self.attempts)
+        self.statistics = statistics(config, self.database, self.cloud)
         await self._compose_mirror()
 
     async def _compose_core(self) -> None:
@@ -199,6 +201,7 @@ class House:
         self._spawn(group, self.flow.run(), "deadlines")
         self._spawn(group, care.trim_forever(self.ledger, self.config, self.counts, now_ms), "retention")
         self._spawn(group, self._keep_outbox(), "outbox")
+        self._spawn(group, self.statistics.follower.run(), "statistics")
         for name, task in self._carrier.tasks():
             self._spawn(group, task, name)
         mqtt, http = await self._open_doors()
@@ -335,7 +338,7 @@ class House:
         self.services = Services(
             registry=self.registry, presence=self.presences.get, commands=self.commands, ledger=self.ledger,
             platform=Platform(self.database), licenses=Attempts(attempt_limits(self.config)),
-            events=self.events, cloud=self.cloud, attempts=self.attempts,
+            events=self.events, cloud=self.cloud, statistics=self.statistics, attempts=self.attempts,
             counts=self.counts, replays=self._replays, ready=self._checks(),
             allow_anonymous=self.config.broker.allow_anonymous, limits=http_limits(self.config),
         )  # fmt: skip

@@ -22,6 +22,8 @@ from bridge.http import (
     health,
     messages,
     readings,
+    statistics,
+    statistics_events,
     vendor,
     vendor_devices,
     vendor_forecast,
@@ -49,6 +51,8 @@ ROUTES: tuple[Route, ...] = (
     *messages.ROUTES,
     *dead.ROUTES,
     *events.ROUTES,
+    *statistics.ROUTES,
+    *statistics_events.ROUTES,
     *vendor_devices.ROUTES,
     *vendor_schedules.ROUTES,
     *vendor_protection.ROUTES,
@@ -61,7 +65,14 @@ ROUTES: tuple[Route, ...] = (
     *described.ROUTES,
 )
 """Every route, one row each."""
-RECEIVING_ROUTES: tuple[Route, ...] = (*health.ROUTES, *readings.ROUTES, contracts.OPENAPI, *described.ROUTES)
+RECEIVING_ROUTES: tuple[Route, ...] = (
+    *health.ROUTES,
+    *readings.ROUTES,
+    *statistics.ROUTES,
+    *statistics_events.ROUTES,
+    contracts.OPENAPI,
+    *described.ROUTES,
+)
 """Those of the receiving side alone."""
 
 ID = r"(?!sync$)[^/]+"
@@ -105,6 +116,7 @@ def _application(routes: tuple[Route, ...], receiving: Receiving) -> web.Applica
             path = route.path.replace("{id}", f"{{id:{ID}}}")
             app.router.add_route(route.method, path, serve(route))
     add_routes(app, receiving.cloud)
+    statistics.add_routes(app)
     app.on_shutdown.append(_close)
     return app
 

@@ -41,6 +41,8 @@ PATHS: dict[str, dict[str, Any]] = {
     "uid": {"type": "string", "minLength": 1, "maxLength": 128, "examples": ["EMS001"]},
     "mid": {"type": "string", "pattern": UUID},
     "id": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+    "equipment": {"type": "string", "minLength": 1, "maxLength": 128, "examples": ["EMS001"]},
+    "event": {"type": "string", "pattern": r"^[A-Za-z0-9._:@-]{1,128}$"},
     "asset": {"type": "string", "minLength": 1, "maxLength": 400, "examples": ["EMS001.meter.1"]},
 }
 """Variable part of a path -> its schema."""

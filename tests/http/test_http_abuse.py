@@ -25,7 +25,17 @@ OPEN = {"/healthz", "/readyz"}
 
 
 def filled(path: str) -> str:
-    return path.replace("{uid}", "D1").replace("{mid}", str(uuid.uuid4())).replace("{asset}", "D1").replace("{id}", "1")
+    named = {
+        "{uid}": "D1",
+        "{mid}": str(uuid.uuid4()),
+        "{asset}": "D1",
+        "{id}": "1",
+        "{equipment}": "D1",
+        "{event}": "1",
+    }
+    for name, value in named.items():
+        path = path.replace(name, value)
+    return path
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
@@ -39,6 +49,8 @@ async def test_nobody_gets_in_without_a_key(window: Window, route: Any, key: str
     else:
         if route.tag == "vendor":
             assert (status, body["code"]) == (401, 0)
+        elif route.path in ("/dashboard", "/charts"):
+            assert (status, body) == (401, "没有权限")
         else:
             assert (status, body["error"]["code"]) == (401, "unauthorized")
         assert headers["WWW-Authenticate"].startswith("Bearer")

@@ -141,7 +141,9 @@ def test_routes_are_remembered_until_something_changes_and_bounded() -> None:
     assert len(subscriptions._cache) <= CACHED_ROUTES
 
 
-@pytest.mark.parametrize("topic_filter", ["bridge/#", "bridge/v1/a/b/command/c", "+/v1/#", "#", "$share/group/bridge/v1/#"])
+@pytest.mark.parametrize(
+    "topic_filter", ["bridge/#", "bridge/v1/a/b/command/c", "+/v1/#", "#", "$share/group/bridge/v1/#"]
+)
 def test_anybody_who_may_hear_a_topic_is_known_by_its_first_level(topic_filter: str) -> None:
     table: Subscriptions[str] = Subscriptions()
     table.add("v1/+/x", "other", 1)
