@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: demo test lint bench conformance fuzz clean
+.PHONY: demo test lint bench conformance contracts fuzz clean
 
 demo: $(READY)
 	@$(BIN)/ems-bridge demo
@@ -23,6 +23,9 @@ bench: $(READY)
 
 conformance: $(READY)
 	@PYTHONPATH=tests $(BIN)/python -m conformance $(PART)
+
+contracts: $(READY)
+	@PYTHONPATH=tests $(BIN)/python -m contracts $(PART)
 
 fuzz: $(READY)
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(PART)

@@ -6,6 +6,7 @@ python -m benchmarks idle                                 10,000 idle connection
 python -m benchmarks functions                            framing and accept alone
 python -m benchmarks commands                             command round trips, every state durable
 python -m benchmarks held                                 100,000 open commands: memory, restart, timeouts
+python -m benchmarks vendor                               the vendor's platform API: a read and a command, alone and 64 at a time
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import accept, bounds, commands, framing, held, studies
+from benchmarks import accept, bounds, commands, framing, held, studies, vendor
 from benchmarks.figures import Bound
 from benchmarks.peers import MOSQUITTO
 from benchmarks.runs import Results
 from benchmarks.servers import DURABLE, ROOT
 
-PARTS = ("all", "brokers", "idle", "functions", "commands", "held")
+PARTS = ("all", "brokers", "idle", "functions", "commands", "held", "vendor")
 FUNCTIONS = (
     (Bound("framing of a 230-byte publish", framing.MUST_US, framing.GOAL_US, "µs", most=True), "framing"),
     (Bound("accept (decode, validate, extract) of a 918-byte report", 15.0, accept.GOAL_US, "µs", most=True), "accept"),
@@ -39,6 +40,8 @@ def main() -> int:
     functions = measured_functions() if options.part in ("all", "functions") else {}
     trips = commands.middle(options.repeat, options.seconds) if options.part in ("all", "commands") else {}
     open_ones = held.measured() if options.part in ("all", "held") else {}
+    if options.part in ("all", "vendor"):
+        vendor.middle(options.repeat, options.seconds)
     with tempfile.TemporaryDirectory(prefix="ems-bench-") as home:
         loads = measure(options, Path(home), results)
     verdicts: list[tuple[Bound, float | None]] = [
@@ -62,7 +65,7 @@ def measure(options: argparse.Namespace, home: Path, results: Results) -> list[t
     if options.part == "all":
         studies.everything(home, repeat, seconds, results)
         return [(1_000, 0), (100, 0), (5_000, 0), (1_000, 10_000)]
-    if options.part in ("functions", "commands", "held"):
+    if options.part in ("functions", "commands", "held", "vendor"):
         return []
     if options.part == "idle":
         keys = options.only or [DURABLE.key, MOSQUITTO.key]

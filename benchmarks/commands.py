@@ -16,11 +16,12 @@ import sys
 import tempfile
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -34,7 +35,6 @@ from benchmarks.usage import Usage
 
 FEATURE, ACTION, TYPE, DATA = "streaming_overdemand", "delete", "streaming_overdemand_delete", {"id": 7}
 SUFFIX = f"{FEATURE}/{ACTION}"
-ASK = {"feature": FEATURE, "action": ACTION, "data": DATA, "wait_s": 30}
 MUST, GOAL = 2_000, 5_000
 ALONE_MS = 5.0
 """What a command may take beside the device's own time, median."""
@@ -65,11 +65,10 @@ class Asked:
 class Device(Peer):
     """Answers every command at once, with 200."""
 
-    __slots__ = ("number", "topic")
+    __slots__ = ("number",)
 
     def __init__(self, loop: Loop, name: str, secret: str | None) -> None:
         super().__init__(loop, name, secret)
-        self.topic = messages.topic(name, f"{SUFFIX}/result")
         self.number = 0
 
     def on_packet(self, first: int, body: bytes) -> None:
@@ -79,37 +78,46 @@ class Device(Peer):
         size = struct.unpack(">H", body[:2])[0]
         self.number = self.number % 65_535 + 1
         result = messages.answer(body[2 + size + 2 :], self.name)
-        self.send(b"\x40\x02" + body[2 + size : 4 + size] + wire.publish(self.topic, result, self.number))
+        topic = body[2 : 2 + size].decode().removesuffix("command") + "result"
+        self.send(b"\x40\x02" + body[2 + size : 4 + size] + wire.publish(topic, result, self.number))
+
+
+class Request(NamedTuple):
+    """What is asked by HTTP. `path` and `body` are of a device; an answer with `good` in it is a success."""
+
+    method: str
+    path: Callable[[str], str]
+    body: Callable[[str], Any]
+    good: bytes
+
+
+COMMAND = Request(
+    "POST",
+    lambda device: f"/api/v1/devices/{device}/commands",
+    lambda _device: {"feature": FEATURE, "action": ACTION, "data": DATA, "wait_s": 30},
+    b'"state":"succeeded"',
+)
 
 
 class Web(Peer):
     """One HTTP connection with one request at a time."""
 
-    __slots__ = ("again", "asked", "body", "expected", "head")
+    __slots__ = ("again", "asked", "head", "request")
 
-    def __init__(
-        self,
-        loop: Loop,
-        asked: Asked,
-        secret: str,
-        again: Callable[[Web], None],
-        more: Mapping[str, object] = ASK,
-        expected: bytes = b'"state":"succeeded"',
-    ) -> None:
+    def __init__(self, loop: Loop, asked: Asked, secret: str, request: Request, again: Callable[[Web], None]) -> None:
         super().__init__(loop, "web", None)
-        self.asked, self.again, self.expected = asked, again, expected
+        self.asked, self.request, self.again = asked, request, again
         self.hello = b""
         self.head = f"Host: bench\r\nX-API-Key: {secret}\r\nContent-Type: application/json\r\n"
-        self.body = json.dumps(more)
 
     def ask(self, device: str) -> None:
-        """POST a command and wait for its outcome."""
-        request = (
-            f"POST /api/v1/devices/{device}/commands HTTP/1.1\r\n{self.head}"
-            f"Content-Length: {len(self.body)}\r\n\r\n{self.body}"
-        )
+        """Send it, about a device."""
+        method, path, body, _ = self.request
+        said = body(device)
+        text = "" if said is None else json.dumps(said)
+        head = f"{method} {path(device)} HTTP/1.1\r\n{self.head}Content-Length: {len(text)}\r\n\r\n"
         self.asked.since[str(id(self))] = perf_counter()
-        self.send(request.encode())
+        self.send((head + text).encode())
 
     def on_data(self, data: bytes) -> None:
         head = data.find(b"\r\n\r\n")
@@ -118,7 +126,7 @@ class Web(Peer):
             self.buffer = data
             return
         self.buffer = b""
-        self.asked.failed += self.expected not in data
+        self.asked.failed += self.request.good not in data
         self.asked.ended(str(id(self)))
         self.again(self)
 
@@ -155,7 +163,12 @@ class Platform(Peer):
 class Bench:
     """Devices and askers against one service."""
 
-    def __init__(self, address: tuple[str, int], http: tuple[str, int], people: list[tuple[str, str | None]]) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        http: tuple[str, int],
+        people: list[tuple[str, str | None]],
+    ) -> None:
         self.loop, self.asked = Loop(), Asked()
         *devices, (self.name, secret) = people
         self.secret = secret or ""
@@ -166,11 +179,11 @@ class Bench:
         pairs: list[tuple[Peer, str]] = [(one, fleet.commands(one.name)) for one in self.devices]
         sockets.subscribe(self.loop, pairs, 64, CONNECT_S)
 
-    def by_http(self, window: int) -> Callable[[], None]:
+    def by_http(self, window: int, request: Request = COMMAND) -> Callable[[], None]:
         """Askers by HTTP; gives what starts them."""
         names = cycle(self.free)
         again: Callable[[Web], None] = lambda web: web.ask(next(names)) if self.asked.going else None  # noqa: E731
-        askers = [Web(self.loop, self.asked, self.secret, again) for _ in range(window)]
+        askers = [Web(self.loop, self.asked, self.secret, request, again) for _ in range(window)]
         for asker in askers:
             asker.open(self.http)
         return lambda: [asker.ask(next(names)) for asker in askers] and None
@@ -184,6 +197,22 @@ class Bench:
         sockets.connect(self.loop, self.address, [platform], 1, CONNECT_S)
         sockets.subscribe(self.loop, [(platform, f"v1/+/+/+/{SUFFIX}/result")], 1, CONNECT_S)
         return lambda: [platform.ask(next(names)) for _ in range(window)] and None
+
+    def each(self, window: int, request: Request) -> None:
+        """Ask once about every device. Raises RuntimeError where that fails."""
+        left, asked = list(self.free), self.asked
+
+        def again(web: Web) -> None:
+            if left:
+                web.ask(left.pop())
+
+        asked.failed = 0
+        askers = [Web(self.loop, asked, self.secret, request, again) for _ in range(window)]
+        for asker in askers:
+            asker.open(self.http)
+            again(asker)
+        if not self.loop.until(lambda: not left and not asked.since, CONNECT_S) or asked.failed:
+            raise RuntimeError(f"{len(left)} devices left, {asked.failed} failed")
 
     def measure(self, begin: Callable[[], None], seconds: float, pid: int) -> dict[str, float]:
         """Round trips a second, latencies, the server's CPU µs for each."""
@@ -242,7 +271,11 @@ def run(devices: int, seconds: float, window: int) -> Trips:
 def middle(repeat: int, seconds: float, devices: int = 1_000, window: int = 64) -> Trips:
     """The median of each figure."""
     print("\n== benchmarks.commands", flush=True)
-    runs = [run(devices, seconds, window) for _ in range(repeat)]
+    return told([run(devices, seconds, window) for _ in range(repeat)])
+
+
+def told(runs: list[Trips]) -> Trips:
+    """The median of each figure of several runs, printed."""
     found = {name: {key: median(one[name][key] for one in runs) for key in runs[0][name]} for name in runs[0]}
     for name, each in found.items():
         print(LINE.format(name, **each), flush=True)

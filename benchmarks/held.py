@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -28,7 +29,7 @@ from harness import wire
 from harness.process import Bridge
 
 from benchmarks import fleet, sockets
-from benchmarks.commands import Asked, Web
+from benchmarks.commands import COMMAND, Asked, Web
 from benchmarks.figures import Bound, quantile
 from benchmarks.servers import ALONE, NO_LOSS, Fleet
 from benchmarks.sockets import Loop, Peer
@@ -115,14 +116,13 @@ def _post(service: Bridge, names: list[str], secret: str, commands: int, spread:
     def again(web: Web) -> None:
         number = next(turn, None)
         if number is not None:
-            web.body = _body(lot, spread)
             web.ask(names[number % len(names)])
 
-    askers = [Web(loop, asked, secret, again, expected=b'"state":"accepted"') for _ in range(ASKERS)]
+    command = COMMAND._replace(body=lambda _device: _body(lot, spread), good=b'"state":"accepted"')
+    askers = [Web(loop, asked, secret, command, again) for _ in range(ASKERS)]
     began = perf_counter()
     for asker in askers:
         asker.open((host, int(port)))
-        asker.body = _body(lot, spread)
         asker.ask(names[0])
     if not loop.until(lambda: len(asked.took) == commands, PATIENCE_S) or asked.failed:
         raise RuntimeError(
@@ -133,10 +133,9 @@ def _post(service: Bridge, names: list[str], secret: str, commands: int, spread:
     return perf_counter() - began
 
 
-def _body(lot: random.Random, spread: float) -> str:
+def _body(lot: random.Random, spread: float) -> dict[str, Any]:
     timeout_s = round(FIRST_S + lot.random() * spread, 3)
-    asked = {"feature": "streaming_overdemand", "action": "sync", "timeout_s": timeout_s, "hold_s": 86_400, "wait_s": 0}
-    return json.dumps(asked)
+    return {"feature": "streaming_overdemand", "action": "sync", "timeout_s": timeout_s, "hold_s": 86_400, "wait_s": 0}
 
 
 def _timeouts(

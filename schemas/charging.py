@@ -5,11 +5,14 @@ Source: the three charge-strategy pages. Their tables differ in the devices and 
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from msgspec import UNSET, Struct, UnsetType
 
 from schemas.meters import EleDeviceType
+from schemas.rules import Rule
 from schemas.scalars import Anything, Maybe, Number, Port, RecordId, Text, Whole
-from schemas.schedules import PhotovoltaicSlotSent, Schedule, ScheduleDevice, ScheduleSent, SlotSent, pick_one
+from schemas.schedules import PhotovoltaicSlotSent, Schedule, ScheduleDevice, ScheduleSent, SlotSent, pick_one, rules_of
 
 
 class ChargeDetail(Schedule, kw_only=True):
@@ -78,6 +81,8 @@ class ChargeCreate(ScheduleSent, kw_only=True):
     ems_device_uids: list[str] | UnsetType = UNSET
     ems_device_ids: list[RecordId] | UnsetType = UNSET
 
+    rules: ClassVar[tuple[Rule, ...]] = rules_of("ems_device_ids", "ems_device_uids")
+
     def __post_init__(self) -> None:
         super().__post_init__()
         pick_one(self, "ems_device_ids", "ems_device_uids")
@@ -97,6 +102,8 @@ class ChargeByNode(ScheduleSent, kw_only=True):
     ems_device_uids: list[str] | UnsetType = UNSET
     ems_device_ids: list[RecordId] | UnsetType = UNSET
 
+    rules: ClassVar[tuple[Rule, ...]] = rules_of("ems_device_ids", "ems_device_uids", needed=False)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         pick_one(self, "ems_device_ids", "ems_device_uids", needed=False)
@@ -107,6 +114,8 @@ class PhotovoltaicChargeCreate(ScheduleSent, kw_only=True):
 
     settings: list[PhotovoltaicSlotSent]
     device_ids: list[RecordId] | UnsetType = UNSET
+
+    rules: ClassVar[tuple[Rule, ...]] = rules_of("device_ids")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -124,6 +133,8 @@ class PailChargeCreate(ScheduleSent, kw_only=True):
 
     settings: list[SlotSent]
     device_ids: list[RecordId] | UnsetType = UNSET
+
+    rules: ClassVar[tuple[Rule, ...]] = rules_of("device_ids")
 
     def __post_init__(self) -> None:
         super().__post_init__()

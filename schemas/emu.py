@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import UNSET, Struct
 
 from schemas.emu_battery import EmuBatteryArrayData
 from schemas.emu_rack import EmuBatteryRackData
+from schemas.rules import Rule, any_of
 from schemas.scalars import KVA, KW, Amp, DegC, Hertz, KVar, KWh, Many, Maybe, Number, Percent, Volt, Whole, values
 
 
@@ -273,6 +274,8 @@ class EmuReportRegular(Struct, gc=False, kw_only=True):
     battery_rack: Maybe[Many[EmuBatteryRackData]] = UNSET
     fire: Maybe[EmuFireData] = UNSET
     pcs: Maybe[EmuPcsData] = UNSET
+
+    rules: ClassVar[tuple[Rule, ...]] = (any_of("aircon", "battery_array", "battery_rack", "fire", "pcs"),)
 
 
 def is_emu(data: EmuReportRegular) -> bool:

@@ -15,6 +15,10 @@ from msgspec import Meta, Struct
 from schemas.errors import Invalid
 from schemas.scalars import LARGEST, SMALLEST, EpochMillis, SubDeviceId
 
+_HEX = "[0-9a-fA-F]"
+_DIGITS = f"{_HEX}{{8}}-?(?:{_HEX}{{4}}-?){{3}}{_HEX}{{12}}"
+UUID = rf"^(?:[uU][rR][nN]:[uU][uU][iI][dD]:)?(?:{_DIGITS}|\{{{_DIGITS}\}})$"
+"""What `check_mid` takes, as JSON Schema says it."""
 CODE_ACCEPTED = 200
 CODE_INVALID = 400
 
@@ -26,7 +30,7 @@ class Message(Struct, kw_only=True, omit_defaults=True):
     `code` 200 or 400 in a result. `sub_device_*` name the level-1 EMS for which a level-2 EMS speaks.
     """
 
-    mid: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+    mid: Annotated[str, Meta(description="a UUID", extra_json_schema={"pattern": UUID})]
     type: str
     device_uid: str
     timestamp: EpochMillis

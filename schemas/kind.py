@@ -11,6 +11,7 @@ from msgspec import Struct
 from schemas.envelope import Message, check_mid
 from schemas.errors import Invalid
 from schemas.explain import FAILURES, explain
+from schemas.nesting import too_deep
 
 TIMEOUT_S = 10.0
 """Seconds that a device has to answer, unless its row says otherwise (PRODUCT.md §4.3)."""
@@ -115,6 +116,7 @@ class Kind:
         try:
             str(payload, "utf-8")
             message: Message = self._read_strict(payload)
+            _check_depth(payload)
         except FAILURES as error:
             raise explain(error, self.strict_model) from None
         return self.check(message)
@@ -124,7 +126,9 @@ class Kind:
         if data is None and self.needs_data:
             raise Invalid("invalid", "$.data", f"required, but missing: {self.suffix} carries data")
         try:
-            value = self._strict_data(msgspec.json.encode(data))
+            encoded = msgspec.json.encode(data)
+            value = self._strict_data(encoded)
+            _check_depth(encoded)
         except FAILURES as error:
             raise explain(error, self.data or Nothing, "$.data") from None
         except (TypeError, ValueError, OverflowError) as error:
@@ -136,6 +140,7 @@ class Kind:
         if not payload.isascii():
             str(payload, "utf-8")  # msgspec skips the strings of unknown keys unread
         message: Message = self._read(payload)
+        _check_depth(payload)
         return message
 
     def check(self, message: Message) -> Message:
@@ -147,6 +152,7 @@ class Kind:
         """Read the body by `loose`; `error`, which made that needful, is told when the envelope is wrong. Raise Invalid."""
         try:
             message = _read_plain(payload)
+            _check_depth(payload)
         except FAILURES:
             raise explain(error, self.model) from None
         if self.loose is None or message.data is None or message.type not in (self.type, *self.aliases):
@@ -165,6 +171,11 @@ class Kind:
         fields: list[Any] = [("type", types), data]
         made: Any = msgspec.defstruct(name, fields, bases=(Message,), kw_only=True, forbid_unknown_fields=strict)
         return cast(type[Message], made)
+
+
+def _check_depth(payload: bytes) -> None:
+    if too_deep(payload):
+        raise RecursionError
 
 
 def many(struct: type[Struct]) -> Any:

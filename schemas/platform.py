@@ -89,14 +89,15 @@ class SiteScheduleChange(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class SiteScheduleCreate(Struct, kw_only=True, forbid_unknown_fields=True):
-    """POST /level2-charge-strategy."""
+    """POST /level2-charge-strategy: for the cabinets that it names, else for all."""
 
     device_uid: Uid
     status: Switch
     month: Months
     week_day: WeekDays
     settings: Annotated[list[SlotSent], Meta(min_length=1, max_length=8)]
-    ems_device_ids: Annotated[list[Id], Meta(min_length=1)]
+    ems_device_ids: Annotated[list[Id], Meta(min_length=1)] | UnsetType = UNSET
+    charge_type: Literal[1] | UnsetType = UNSET
     remark: Annotated[str, Meta(max_length=255)] | UnsetType = UNSET
 
 

@@ -6,11 +6,12 @@ Mode 1 (month and date) goes by year and dates, mode 2 (month and weekday) by we
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from schemas.errors import at_field
+from schemas.rules import Rule, by_value, one_of
 from schemas.scalars import Maybe, Port, Text, Whole, values
 
 BY_DATE = 1
@@ -118,11 +119,18 @@ class ScheduleSent(Struct, kw_only=True, forbid_unknown_fields=True):
         UNSET
     )
 
+    rules: ClassVar[tuple[Rule, ...]] = (by_value("mode", BY_DATE, "year", "dates", otherwise=("week_day",)),)
+
     def __post_init__(self) -> None:
         wanted = ("year", "dates") if self.mode == BY_DATE else ("week_day",)
         for name in wanted:
             if getattr(self, name) is UNSET:
                 raise at_field(name, f"required in mode {self.mode}, but missing")
+
+
+def rules_of(*names: str, needed: bool = True) -> tuple[Rule, ...]:
+    """The rules of a schedule that `pick_one` checks with the same arguments."""
+    return (*ScheduleSent.rules, one_of(*names, flag="apply_to_all", needed=needed))
 
 
 def pick_one(schedule: ScheduleSent, *names: str, needed: bool = True) -> None:

@@ -34,7 +34,8 @@ KEPT = ("SECRET", "KEY", "PATH")
 
 
 class Block(NamedTuple):
-    """A fence `console KIND`: commands, each with the lines that it must print (`…` for anything)."""
+    """A fence `console KIND`: commands, each with the lines that it must print (`…` for anything). One with a file's name, such
+    as `python see.py`, is that file: its kind is `file`, its one step the name and the text."""
 
     kind: str
     steps: tuple[tuple[str, tuple[str, ...]], ...]
@@ -42,9 +43,11 @@ class Block(NamedTuple):
 
 def blocks(path: Path) -> list[Block]:
     found = []
-    for kind, text in re.findall(
-        r"^```console ?(\w*)\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    ):
+    page = path.read_text(encoding="utf-8")
+    for language, kind, text in re.findall(r"^```(\w+) ?([\w.]*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        if language != "console":
+            found += [Block("file", ((kind, (text,)),))] if kind else []
+            continue
         assert kind in KINDS, f"{path.name}: fence `console {kind}`"
         steps: list[tuple[str, list[str]]] = []
         for line in text.splitlines():
@@ -158,25 +161,52 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
         opened.close()
 
 
-@pytest.mark.system
-@pytest.mark.timeout(300)
-def test_the_readme_runs(terminal: Terminal) -> None:
-    """Every command block, top to bottom, as a reader would paste it."""
+def walk(terminal: Terminal, path: Path, clients: bool) -> None:
+    """Every block, top to bottom, as a reader would paste it; without `clients` not those for Debian's mosquitto-clients."""
     if not (ROOT / ".venv").exists():
         pytest.skip("needs the .venv that `make` makes")
-    clients = shutil.which("mosquitto_pub") is not None
-    for block in blocks(ROOT / "README.md"):
+    for block in blocks(path):
         if block.kind == "mosquitto" and not clients:
             continue
+        if block.kind == "file":
+            ((name, (text,)),) = block.steps
+            (terminal.home / name).write_text(terminal.local(text), encoding="utf-8")
         if block.kind == "background":
             commands = [command for command, _ in block.steps]
             terminal.start(commands, tuple(terminal.local(line) for line in block.steps[-1][1]))
         elif block.kind in ("", "mosquitto"):
             for command, expected in block.steps:
                 terminal.run(command, expected)
+
+
+@pytest.mark.system
+@pytest.mark.timeout(300)
+def test_the_readme_runs(terminal: Terminal) -> None:
+    clients = shutil.which("mosquitto_pub") is not None
+    walk(terminal, ROOT / "README.md", clients)
     if clients:
         watched = [line for line in terminal.said().splitlines() if '"type":"report_regular"' in line]
         assert any("v1/wudun/PK001/EMS001/report/regular/post {" in line for line in watched), terminal.said()
+
+
+@pytest.mark.system
+@pytest.mark.timeout(300)
+def test_the_page_from_device_to_backend_runs(terminal: Terminal) -> None:
+    page = ROOT / "docs" / "client.md"
+    clients = shutil.which("mosquitto_pub") is not None
+    walk(terminal, page, clients)
+    if not clients:
+        return
+    *_, post = [command for block in blocks(page) for command, _ in block.steps if command.startswith("mosquitto_pub")]
+    wanted = (
+        "message EMS001 v1/user/acme/EMS001/report/regular/post 1760000000000",
+        "event reading EMS001",
+        "event presence EMS001",
+    )
+    deadline = time.monotonic() + LOOK_AGAIN_S
+    while not all(line in terminal.said() for line in wanted):
+        assert time.monotonic() < deadline, terminal.said()
+        terminal.run(post, ())  # the first one may have come before `follow.py` had subscribed
 
 
 @pytest.mark.system

@@ -61,6 +61,9 @@ class Carrier(Protocol):
     async def restore(self, database: Database) -> None:
         """What the last process has left."""
 
+    def retained(self, topic_filter: str) -> list[str] | None:
+        """The topics of retained messages that a filter covers; None where they are not kept here."""
+
     async def open(self, doors: Doors) -> str | None:
         """Begin; gives the address where MQTT is spoken without TLS, or the other broker's. Raises ConfigError."""
 
@@ -99,6 +102,10 @@ class Embedded:
     async def restore(self, database: Database) -> None:
         """Sessions, queued and retained messages."""
         self.hub.restore(await session_store.load(database))
+
+    def retained(self, topic_filter: str) -> list[str]:
+        """All that there are."""
+        return [kept.topic for kept in self.hub.retained.match(topic_filter, lambda _: True) if kept is not None]
 
     async def open(self, doors: Doors) -> str | None:
         """Listen."""
@@ -142,6 +149,10 @@ class External:
 
     async def restore(self, database: Database) -> None:
         """The other broker keeps what waits for us."""
+
+    def retained(self, topic_filter: str) -> None:
+        """The other broker keeps them."""
+        _ = topic_filter
 
     async def open(self, doors: Doors) -> str:
         """Where the other broker listens; it may be away for now."""

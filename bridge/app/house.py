@@ -193,7 +193,7 @@ class House:
     async def start(self, group: asyncio.TaskGroup) -> None:
         """Start every task, open the doors. Raises ConfigError when an address cannot be had."""
         self._spawn(group, self.writer.run(), "writer")
-        self.presences.restore(await self.ledger.presences())
+        self.presences.restore(await self.ledger.presences(), self._carrier.retained("bridge/v1/+/+/presence"))
         await self.commands.make_up()
         await committed(self.submit, Record())  # nobody comes in before it is told who went, and what moved last
         self._spawn(group, self.registry.follow(), "registry")
@@ -320,6 +320,7 @@ class House:
         self.hub.permissions_changed()
         for kind, name in ended:
             self.hub.drop(name, kind)
+        self.presences.moved()
 
     # Doors and tasks.
 
@@ -335,7 +336,7 @@ class House:
     async def _open_doors(self) -> tuple[str | None, str]:
         self.services = Services(
             registry=self.registry, presence=self.presences.get, commands=self.commands, ledger=self.ledger,
-            platform=Platform(self.database),
+            platform=Platform(self.database), licenses=Attempts(attempt_limits(self.config)),
             events=self.events, cloud=self.cloud, statistics=self.statistics, attempts=self.attempts,
             counts=self.counts, replays=self._replays, ready=self._checks(),
             allow_anonymous=self.config.broker.allow_anonymous, limits=http_limits(self.config),

@@ -15,9 +15,9 @@ def schema() -> None:
 @schema.command()
 def asyncapi() -> None:
     """AsyncAPI 3: topics and messages of devices and platforms."""
-    from schemas import export
+    from bridge.http.app import asyncapi_document
 
-    _print(export.asyncapi())
+    _print(asyncapi_document())
 
 
 @schema.command()

@@ -83,7 +83,7 @@ class Remote:
         self, method: str, path: str, query: dict[str, Any], body: object, timeout: float
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         given = {name: value for name, value in query.items() if value is not None}
-        target = self._base + path + (f"?{urlencode(given)}" if given else "")
+        target = self._base + path + (f"?{urlencode(given, errors='surrogateescape')}" if given else "")
         connection: http.client.HTTPConnection
         if self._secure:
             context = ssl.create_default_context()
@@ -127,7 +127,7 @@ def find(url: str | None, key: str | None, config_file: str | None, data: str | 
 
 def segment(text: str) -> str:
     """`text` as one segment of a path."""
-    return quote(text, safe="")
+    return quote(text, safe="", errors="surrogateescape")
 
 
 def read_json(text: str) -> object:

@@ -22,7 +22,7 @@ from yarl import URL
 
 from bridge.client.command import Asked
 from bridge.client.features import Device
-from bridge.client.outcome import Outcome, typed
+from bridge.client.outcome import ANSWERED, Outcome, typed
 from bridge.client.shapes import Command, DeviceDetail, DeviceInfo, Event, Page, Readings, Stored
 from bridge.client.sse import Parser
 from bridge.errors import (
@@ -42,6 +42,10 @@ T = TypeVar("T")
 
 POLL_S: Final = 20.0
 """One request waits so long for an outcome: shorter than what proxies cut."""
+CROWD_S: Final = 2.0
+"""The first one, and any while others wait for their turn, so long only: a command is sent soon, whoever is waited for."""
+MOST: Final = 256
+"""Requests of one client at the same time: a bridge cuts off who has more than 400 connections from one address."""
 ANSWER_S: Final = 30.0
 """Time that a request has beyond what it waits for."""
 CONNECT_S: Final = 10.0
@@ -72,6 +76,7 @@ class HttpClient:
         self._headers = {"X-API-Key": key} if key else {}
         self._tls: ssl.SSLContext | bool = True if tls is None else tls
         self._patience_s = patience_s
+        self._turn = asyncio.Semaphore(MOST)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -103,18 +108,18 @@ class HttpClient:
             "feature": asked.kind.feature,
             "action": asked.kind.action,
             "mid": asked.mid,
-            "wait_s": _slice(ends),
+            "wait_s": _slice(ends, CROWD_S),
         }
         if asked.data is not None:
             body["data"] = asked.data
         path = f"/api/v1/devices/{_segment(asked.device)}/commands"
-        found = await self._call("POST", path, Command, body=body, waits=_slice(ends), mid=asked.mid)
+        found = await self._call("POST", path, Command, body=body, waits=CROWD_S, mid=asked.mid)
         return outcome(await self._wait(found, ends))
 
     async def command(self, mid: str, wait_s: float = 0.0) -> Command:
         """A command as it stands, at most `wait_s` later with its outcome. Raises NotFound, Denied, Unreachable."""
         ends = monotonic() + wait_s
-        found = await self._look(mid, _slice(ends))
+        found = await self._look(mid, _slice(ends, self._poll_s))
         return await self._wait(found, ends)
 
     async def cancel(self, mid: str) -> Command:
@@ -210,7 +215,7 @@ class HttpClient:
 
     async def _wait(self, found: Command, ends: float | None) -> Command:
         """Ask again until the command has settled, or `ends` is over."""
-        while not found.settled and (seconds := _slice(ends)) > 0:
+        while not found.settled and (seconds := _slice(ends, self._poll_s)) > 0:
             began = monotonic()
             found = await self._look(found.mid, seconds)
             if not found.settled and monotonic() - began < min(seconds, BACKOFF_FIRST_S):
@@ -242,7 +247,7 @@ class HttpClient:
         data = None if body is None else msgspec.json.encode(body)
         while True:
             try:
-                async with asyncio.timeout(waits + ANSWER_S):
+                async with self._turn, asyncio.timeout(waits + ANSWER_S):
                     status, said = await self._once(method, path, query, data)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 await patience.spend(str(error) or type(error).__name__)
@@ -281,6 +286,11 @@ class HttpClient:
             async for chunk in answer.content.iter_any():
                 for event in parser.feed(chunk):
                     yield event
+
+    @property
+    def _poll_s(self) -> float:
+        """How long the bridge may be asked to hold the next request."""
+        return CROWD_S if self._turn.locked() else POLL_S
 
     @property
     def _open(self) -> aiohttp.ClientSession:
@@ -334,7 +344,7 @@ def outcome(command: Command) -> Outcome[Any]:
         command=f"{command.feature}/{command.action}",
         state=command.state,
         code=command.code,
-        message=command.msg or command.cause,
+        message=command.msg if command.state in ANSWERED else command.msg or command.cause,
         data=command.answer if kind is None else typed(kind, command.answer),
         seconds=(ended - command.created_at) / 1000,
     )
@@ -351,9 +361,9 @@ def refusal(status: int, said: bytes) -> BridgeError:
     return REFUSALS.get(status, Refused)(error.code, error.message, error.path)
 
 
-def _slice(ends: float | None) -> float:
+def _slice(ends: float | None, most: float) -> float:
     """How long the next request is to wait."""
-    return POLL_S if ends is None else min(POLL_S, max(0.0, ends - monotonic()))
+    return most if ends is None else min(most, max(0.0, ends - monotonic()))
 
 
 def _segment(text: str) -> str:

@@ -1,8 +1,8 @@
 """One MQTT 5 connection of an account to its bridge, over the codec of bridge.mqtt. It reconnects, and sends again what has no
 PUBACK.
 
-The session outlives a connection by SESSION_S, so that what comes meanwhile is kept; when the bridge has forgotten it,
-`forgotten` is called.
+The session outlives a connection by SESSION_S, so that what comes meanwhile is kept; `back` tells when it was resumed or
+forgotten.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Final, NamedTuple, cast
 
-from bridge.errors import Denied, Exhausted, Refused, Unprocessable, Unreachable
+from bridge.errors import Denied, Exhausted, NotFound, Refused, Unprocessable, Unreachable
 from bridge.mqtt import framing, packets, packets5, properties, reasons
 from bridge.mqtt.errors import Malformed
 from bridge.mqtt.framing import Frame, Framing
@@ -65,19 +65,19 @@ class _Sent(NamedTuple):
 
 
 class Line(asyncio.Protocol):
-    """`heard(topic, payload)` gets every message; `forgotten()` is called when a session has ended and messages may be missing,
-    `away(error)` when nobody answered for `patience_s`."""
+    """`heard(topic, payload)` gets every message; `back(resumed)` is called after each further connection, with False where the
+    session had ended and messages are missing; `away(error)` when nobody answered for `patience_s`."""
 
     def __init__(
         self,
         remote: Remote,
         heard: Callable[[str, bytes], None],
-        forgotten: Callable[[], None],
+        back: Callable[[bool], None],
         away: Callable[[Exception], None],
     ) -> None:
         self._remote = remote
         self._heard = heard
-        self._forgotten = forgotten
+        self._back = back
         self._away = away
         self._names = TopicNames()
         self._framing = Framing(PACKET_LIMIT, self._names, 5)
@@ -136,26 +136,22 @@ class Line(asyncio.Protocol):
         return acked
 
     async def subscribe(self, filters: Iterable[str]) -> None:
-        """Subscribe at QoS 1, and again after each lost session. Raises Denied and Unreachable."""
-        wanted = [each for each in filters if each not in self._filters]
+        """Subscribe at QoS 1, and again after each lost session. Raises Denied and Unreachable. Who asks for what is being
+        subscribed to waits too; who is cancelled has subscribed nevertheless."""
+        filters = set(filters)
         if self._ended is not None:
             raise self._ended
-        if not wanted:
-            return
-        self._filters.update(dict.fromkeys(wanted))
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        packet_id = self._fresh_id()
-        self._asked[packet_id] = (wanted, done)
-        if self._ready:
-            self._subscribe(packet_id)
-        try:
-            await done
-        except BaseException:
-            for each in wanted:
-                self._filters.pop(each, None)
-            raise
-        finally:
-            self._asked.pop(packet_id, None)
+        wanted = [each for each in filters if each not in self._filters]
+        if wanted:
+            self._filters.update(dict.fromkeys(wanted))
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            done.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            packet_id = self._fresh_id()
+            self._asked[packet_id] = (wanted, done)
+            if self._ready:
+                self._subscribe(packet_id)
+        for pending in [done for names, done in self._asked.values() if not filters.isdisjoint(names)]:
+            await asyncio.shield(pending)
 
     def unsubscribe(self, filters: Iterable[str]) -> None:
         """No longer. Nobody waits for the answer."""
@@ -282,8 +278,8 @@ class Line(asyncio.Protocol):
         for packet_id in self._asked:
             self._subscribe(packet_id)
         known, self._known = self._known, True
-        if known and not present:
-            self._forgotten()
+        if known:
+            self._back(present)
         self._pump()
 
     def _subscribe_all(self) -> None:
@@ -300,10 +296,12 @@ class Line(asyncio.Protocol):
     def _subscribed(self, packet_id: int, body: bytes) -> None:
         self._waiting_since = 0.0
         codes, _ = packets5.decode_codes(body)
-        filters, done = self._asked.get(packet_id, ([], None))
-        if done is None or done.done():
+        if packet_id not in self._asked:
             return
+        filters, done = self._asked.pop(packet_id)
         refused = [name for name, code in zip(filters, codes, strict=False) if code >= reasons.FAILED]
+        for name in refused:
+            self._filters.pop(name, None)
         if refused:
             done.set_exception(Denied("not_authorised", f"the bridge refuses the subscription to {refused[0]}"))
         else:
@@ -377,7 +375,10 @@ class Line(asyncio.Protocol):
         """What is not acknowledged is not sent again; what was sent may have been taken. `for_good`: nothing ever will be."""
         self._ended = error if for_good else None
         waiting = [sent.acked for sent in (*self._sent.values(), *self._queue)]
-        waiting += [done for _, done in self._asked.values()]
+        for names, done in self._asked.values():
+            waiting.append(done)
+            self._filters = {each: None for each in self._filters if each not in names}
+        self._asked.clear()
         self._sent.clear()
         self._queue.clear()
         for each in waiting:
@@ -388,8 +389,10 @@ class Line(asyncio.Protocol):
 def _refusal(code: int, why: str, topic: str) -> Refused:
     """What a PUBACK says. The error topic says it in more words, unless another broker stands in between."""
     text = why or f"the bridge refuses {topic}: reason 0x{code:02x}"
-    if code in (reasons.NOT_AUTHORISED, reasons.TOPIC_NOT_VALID):
+    if code == reasons.NOT_AUTHORISED:
         return Denied("not_authorised", text)
+    if code == reasons.TOPIC_NOT_VALID:
+        return NotFound("unknown_device", text)
     if code == reasons.QUOTA_EXCEEDED:
         return Exhausted("quota_exceeded", text)
     if code == reasons.PAYLOAD_NOT_VALID:

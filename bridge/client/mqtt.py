@@ -34,6 +34,8 @@ STATES: Final = "bridge/v1/+/+/command/+"
 ERRORS: Final = "bridge/v1/+/+/error"
 GRACE_S: Final = 1.0
 """How long words of the error topic, or a first state, may come behind a PUBACK."""
+AGAIN_S: Final = 20.0
+"""A command without an outcome is asked for again so often: its state may have been lost, where a queue was full."""
 QUEUE: Final = 1_000
 """Messages that a reader of `messages` may lag behind; then the oldest go."""
 
@@ -112,7 +114,7 @@ class MqttClient:
             password.encode() if password is not None else None, tls if parts.scheme == "mqtts" else None, patience_s,
         )  # fmt: skip
         self._patience_s = patience_s
-        self._line = Line(remote, self._heard, self._forgotten, self._away)
+        self._line = Line(remote, self._heard, self._back, self._away)
         self._task: asyncio.Task[None] | None = None
         self._waiters = Waiters()
         self._readers: set[_Reader] = set()
@@ -195,7 +197,12 @@ class MqttClient:
         """Wait for the outcome, at most `wait_s`; with 0 long enough to hear that the mid is another command's."""
         with suppress(TimeoutError):
             async with asyncio.timeout(GRACE_S if wait_s == 0 else wait_s):
-                await (waiting.first.wait() if wait_s == 0 else asyncio.shield(waiting.done))
+                if wait_s == 0:
+                    await waiting.first.wait()
+                while wait_s != 0 and not waiting.done.done():
+                    ended, _ = await asyncio.wait([waiting.done], timeout=AGAIN_S)
+                    if not ended:
+                        self._ask_again(waiting)
         if waiting.done.done():
             waiting.done.result()
 
@@ -226,12 +233,12 @@ class MqttClient:
     # Subscriptions, shared by who needs them.
 
     async def _hold(self, *filters: str) -> None:
-        new = [each for each in filters if not self._held[each]]
         self._held.update(filters)
         try:
-            await self._line.subscribe(new)
+            await self._line.subscribe(filters)
         except BaseException:
-            self._held.subtract(filters)
+            for each in filters:
+                self._let_go(each)
             raise
 
     def _let_go(self, topic_filter: str) -> None:
@@ -241,10 +248,14 @@ class MqttClient:
             self._line.unsubscribe([topic_filter])
 
     async def _follow(self, prefix: str) -> None:
-        """Hear the results under a prefix, from its first command on."""
+        """Hear the results under a prefix, from its first command on, for good."""
         results = f"{prefix}/+/+/+/result"
-        if not self._held[results]:
-            await self._hold(results)
+        self._held[results] = max(1, self._held[results])
+        try:
+            await self._line.subscribe([results])
+        except BridgeError:
+            del self._held[results]
+            raise
 
     # What the line tells.
 
@@ -265,12 +276,16 @@ class MqttClient:
         if kind.kind == "result":
             self._waiters.answered(parts[1], kind, message)
 
-    def _forgotten(self) -> None:
-        """The bridge has forgotten the session, and states may be missing: whoever asks again is told the present one."""
+    def _back(self, resumed: bool) -> None:
+        """Connected again: states may be missing, of a session that was forgotten or of a bridge that was killed."""
         for waiting in self._waiters.open.values():
-            self._line.publish(waiting.topic, waiting.payload).add_done_callback(_heed)
-        for reader in self._readers:
+            self._ask_again(waiting)
+        for reader in () if resumed else self._readers:
             reader.lost += 1
+
+    def _ask_again(self, waiting: Waiting) -> None:
+        """The same command is not sent again; who repeats it is told its present state."""
+        self._line.publish(waiting.topic, waiting.payload).add_done_callback(_heed)
 
     def _away(self, error: Exception) -> None:
         self._waiters.fail(error)

@@ -15,6 +15,7 @@ A = TypeVar("A")
 
 OPEN = frozenset({"accepted", "sent", "delivered"})
 """States of a command that has no outcome yet."""
+ANSWERED = frozenset({"succeeded", "rejected", "late_succeeded", "late_rejected"})
 OK = frozenset({"succeeded", "late_succeeded"})
 
 

@@ -17,13 +17,17 @@ class Parser:
     """The reading side of one stream (the WHATWG's HTML standard, section 9.2). Comments and unknown fields are passed over."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self._type = ""
         self._data: list[bytes] = []
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """Every event that is whole with `chunk`. Raises BridgeError for what is no event of a bridge."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        whole, end, rest = chunk.rpartition(b"\n")
+        lines = bytes(self._rest + whole).split(b"\n") if end else ()
+        if end:
+            self._rest.clear()
+        self._rest += rest
         if len(self._rest) > MAX_EVENT:
             raise BridgeError("an event without an end: is it an EMS bridge?")
         for line in lines:

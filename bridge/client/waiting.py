@@ -15,6 +15,7 @@ from bridge.client.outcome import OPEN
 from bridge.errors import Conflict, Denied, Exhausted, NotFound, Refused, Unprocessable, Unreachable
 from schemas import kinds
 from schemas.envelope import Message, canonical
+from schemas.explain import FAILURES
 from schemas.kinds import Kind
 
 LOOSE: Final = 16
@@ -74,7 +75,7 @@ class Waiters:
         """A state, or a refusal, on the bridge's own topics."""
         try:
             said = _read(payload)
-        except (msgspec.DecodeError, RecursionError):
+        except FAILURES:
             return
         waiting = self.open.get(said.mid or "")
         if waiting is None:

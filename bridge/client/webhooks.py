@@ -35,7 +35,7 @@ def read(secret: str, signature: str, body: bytes, *, now: float | None = None) 
     if not (at.isascii() and at.isdigit() and len(at) < 16):
         raise Denied("bad_signature", f"{HEADER} has no time: t=…,v1=… would be right")
     digest = hmac.new(secret.encode(), at.encode() + b"." + body, hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(digest.encode(), fields.get("v1", "").encode()):
+    if not hmac.compare_digest(digest.encode(), fields.get("v1", "").encode("utf-8", "replace")):
         raise Denied("bad_signature", "it is not signed with this secret")
     if abs((time() if now is None else now) - int(at)) > TOLERANCE_S:
         raise Denied("old_signature", f"it was signed more than {TOLERANCE_S:g} s ago, or a clock is wrong")

@@ -156,8 +156,12 @@ def _json(text: bytes) -> Parameters:
 
 def _words(value: Any) -> list[str]:
     if isinstance(value, list):
-        return [word for item in value for word in _words(item)] if len(value) <= MAX_PARAMETERS * 10 else []
-    return [str(value) if not isinstance(value, Mapping) else ""]
+        return [_word(item) for item in value] if len(value) <= MAX_PARAMETERS * 10 else []
+    return [_word(value)]
+
+
+def _word(value: Any) -> str:
+    return str(value) if not isinstance(value, Mapping | list) else ""
 
 
 def _multipart(content_type: str, body: bytes) -> Parameters:

@@ -32,8 +32,10 @@ OLDEST_MS = 100_000_000_000
 """1973 in milliseconds, the year 5138 in seconds: what lies before it was meant in seconds. The bridge draws the same line."""
 NEWEST_MS = 100_000_000_000_000
 
-_ASSET = re.compile(r"[^\s,/\\\"'()\x00-\x1f\x7f]{1,400}")
-_POINT = re.compile(r"[^\s,\\\"'()\x00-\x1f\x7f]{1,128}")
+ASSET = r"[^\s,/\\\"'()\x00-\x1f\x7f]{1,400}"
+POINT = r"[^\s,\\\"'()\x00-\x1f\x7f]{1,128}"
+_ASSET = re.compile(ASSET)
+_POINT = re.compile(POINT)
 _AT = re.compile(r"(.*) - at `(.*)`", re.DOTALL)
 _JSON_LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 
@@ -301,14 +303,23 @@ def _explained(body: bytes, error: Exception) -> _Bad:
 
 
 def _bad_value(body: bytes) -> str | None:
-    for point, value in json.loads(body)["values"].items():
+    try:
+        values = json.loads(body, strict=False)["values"]
+    except (ValueError, RecursionError):
+        return None
+    for point, value in values.items() if isinstance(values, dict) else ():
         try:
             msgspec.convert(value, float | None)
         except msgspec.ValidationError:
-            return f"$.values.{point}"
+            return f"$.values.{_sayable(point)}"
         if isinstance(value, float) and not math.isfinite(value):
-            return f"$.values.{point}"
+            return f"$.values.{_sayable(point)}"
     return None
+
+
+def _sayable(key: str) -> str:
+    """A key as an answer can carry it: Python's reader takes half a surrogate pair, UTF-8 has none."""
+    return key[:128].encode("utf-8", "replace").decode()
 
 
 def _not_finite(value: Any, path: str) -> str:
@@ -316,7 +327,7 @@ def _not_finite(value: Any, path: str) -> str:
         return path
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in inner:
-        found = _not_finite(item, f"{path}.{key}" if isinstance(key, str) else f"{path}[{key}]")
+        found = _not_finite(item, f"{path}.{_sayable(key)}" if isinstance(key, str) else f"{path}[{key}]")
         if found:
             return found
     return ""

@@ -117,6 +117,8 @@ def _file(path: str | File | None) -> tuple[dict[str, Any], dict[Path, int]]:
         raise ConfigError(f"{path}:{line}", f"not TOML: {what}", f"column {found[2]}" if found else "") from None
     except RecursionError:
         raise ConfigError(f"{path}:1", "not TOML: nested too deep") from None
+    except ValueError:
+        raise ConfigError(f"{path}:1", "not TOML: a number of thousands of digits") from None
     return tree, key_lines(text)
 
 
@@ -130,7 +132,8 @@ def _position(error: ConfigError) -> tuple[str, int]:
 
 def _from_environment(tree: dict[str, Any], name: str, text: str, origins: dict[Path, str], report: Report) -> None:
     at: Path = tuple(
-        int(part) if part.isdigit() else part.lower() for part in name.removeprefix(ENVIRONMENT).split("__")
+        int(part) if part.isdecimal() and len(part) < 10 else part.lower()
+        for part in name.removeprefix(ENVIRONMENT).split("__")
     )
     origins[at] = name
     setting = _setting(at)
@@ -138,7 +141,7 @@ def _from_environment(tree: dict[str, Any], name: str, text: str, origins: dict[
     if setting is None or not _is_text(setting):
         try:
             value = tomllib.loads(f"value = {text}")["value"]
-        except (tomllib.TOMLDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             if setting is not None:
                 report(at, f"{text!r} is no TOML value", f"{_dotted(at)} is {wanted(setting)}")
                 return

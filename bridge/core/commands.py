@@ -292,11 +292,11 @@ class Commands:
 
         def after() -> None:
             self.flow.expect(stored.device, -1)
-            same, state, code, msg = record.results.get("command_same") or (0, "", None, "")
+            same, state, code, msg, at = record.results.get("command_same") or (0, "", None, "", 0)
             if record.results.get("command_put") is not None:
                 self.flow.take(stored)
             elif same == 1 and stored.via == "mqtt":  # who asks again has missed what became of it
-                self.flow.announce(stored, str(state), None if code is None else int(str(code)), str(msg))
+                self.flow.announce(stored, str(state), None if code is None else int(str(code)), str(msg), int(str(at)))
             told(None if same == 1 else _conflict(stored.known_as))
 
         self.flow.expect(stored.device)

@@ -15,6 +15,7 @@ from bridge.core.presence import Presences
 from bridge.core.principal import Principal
 from bridge.core.record import Record, Reject, Route
 from bridge.core.registry import NAME, Device
+from bridge.core.variants import variant
 from bridge.counts import Counts
 from schemas import kinds, readings
 from schemas.envelope import Message
@@ -30,11 +31,8 @@ PLACES = 50_000
 """Topics remembered with what they mean; beyond it the memory starts anew."""
 LONGEST = 512
 """Characters of a topic that is remembered; a made-up one may have 65,535."""
-VARIANTS = 10_000
-"""Shapes of reports that are remembered."""
 
 _json = msgspec.json.Encoder()
-_variants: dict[tuple[object, ...], str] = {}
 
 
 class Place(NamedTuple):
@@ -165,6 +163,8 @@ class Ingest:
     ) -> Reject | None:
         address = place.address
         if not self._permissions.may_publish(principal, address, place.device):
+            if place.device is None and self._permissions.may_command(principal, address):
+                return Reject("unknown_device", "", f"there is no device {address.device[:128]!r} under this owner")
             return Reject("not_authorised", "", f"{principal.kind} {principal.name} may not publish here")
         if place.device is None and not (NAME.fullmatch(address.device) and NAME.fullmatch(address.owner)):
             return Reject(
@@ -295,11 +295,11 @@ class Ingest:
         """Topics that the sender may read: its own, or those of the device that it may command."""
         if principal.kind == "device":
             names, uid = self._permissions.owner_names(principal.name), principal.name
-        elif place is not None and (principal.kind == "anonymous" or reject.reason != "not_authorised"):
-            names, uid = (
-                self._permissions.owner_names(place.address.device) or (place.address.owner,),
-                place.address.device,
-            )
+        elif place is not None and (
+            principal.kind == "anonymous" or (place.device is not None and reject.reason != "not_authorised")
+        ):
+            uid = place.address.device
+            names = self._permissions.owner_names(uid) or (place.address.owner,)
         else:
             names, uid = ("account",), principal.name
         return tuple(f"bridge/v1/{owner}/{uid}/error" for owner in names)
@@ -336,29 +336,6 @@ def _with_own(place: Place, kind: Kind) -> tuple[str, ...]:
     """Where a message is heard that may come on another's topic: there, and on its own, where its asker listens."""
     own = (topic.removesuffix(place.suffix) + kind.suffix for topic in place.topics)
     return tuple(dict.fromkeys((*place.topics, *own)))
-
-
-def variant(kind: Kind, message: Message) -> str:
-    """Which of several reports on one topic this is: its shape, entry types and sub-device. Each keeps its newest."""
-    data = message.data
-    entries = data if data.__class__ is list else (data,)
-    types = tuple([getattr(entry, "type", None) for entry in entries])
-    sub_device = message.sub_device_uid or message.sub_device_id or ""
-    key = (kind.key, types, sub_device)
-    known = _variants.get(key)
-    if known is None:
-        known = _variant(*key)
-        if len(_variants) >= VARIANTS:
-            _variants.clear()
-        if len(known) <= LONGEST:
-            _variants[key] = known
-    return known
-
-
-def _variant(key: str, types: tuple[object, ...], sub_device: object) -> str:
-    words = sorted({word for word in types if isinstance(word, str)})
-    _, _, form = key.partition(":")
-    return ":".join(part for part in (form, "+".join(words), str(sub_device)) if part)
 
 
 def _hook(place: Place, kind: Kind, payload: bytes, seq: int, now: int) -> str:

@@ -87,7 +87,11 @@ class Permissions:
             return False
         if principal.kind == "device":
             return principal.name == device.uid and address.kind != "command"
-        return address.kind == "command" and self._granted(principal, address)
+        return self.may_command(principal, address)
+
+    def may_command(self, principal: Principal, address: Address) -> bool:
+        """Whether commands to devices of this owner may come from `principal`, if there is such a device."""
+        return principal.kind == "account" and address.kind == "command" and self._granted(principal, address)
 
     def may_read(self, principal: Principal, topic: str) -> bool:
         """Whether a delivery on `topic` may reach `principal`."""

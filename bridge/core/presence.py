@@ -40,6 +40,8 @@ class Presences:
         self._known: dict[str, Presence] = {}
         self._silent: set[str] = set()
         """Who is there and has not spoken."""
+        self._told: dict[str, tuple[str, ...]] = {}
+        """Owners under whose topics a presence is retained."""
 
     def get(self, uid: str) -> Presence:
         """The device's presence."""
@@ -49,12 +51,25 @@ class Presences:
         """How many devices are connected."""
         return len(self._connections)
 
-    def restore(self, rows: Iterable[tuple[str, bool, int, str | None]]) -> None:
-        """At start nobody is connected: who was online when the bridge ended is offline since now."""
+    def restore(self, rows: Iterable[tuple[str, bool, int, str | None]], retained: Iterable[str] | None = None) -> None:
+        """At start nobody is connected: who was online when the bridge ended is offline since now. `retained` are the topics that
+        say something of a presence; None where nobody knows."""
+        for topic in retained or ():
+            _, _, owner, uid, _ = topic.split("/")
+            self._told[uid] = (*self._told.get(uid, ()), owner)
         for uid, online, since, scheme in rows:
             self._known[uid] = Presence(False, since, scheme)
+            if retained is None:
+                self._told[uid] = self._owners(uid)
             if online:
                 self._tell(uid, False)
+        self.moved()
+
+    def moved(self) -> None:
+        """Devices came, went, or changed their owners: a presence stands under the present ones, and under no other."""
+        for uid in {**self._known, **self._told}:
+            if set(self._owners(uid)) != set(self._told.get(uid, ())):
+                self._publish(uid)
 
     def connected(self, uid: str) -> None:
         """One more connection of the device."""
@@ -87,11 +102,18 @@ class Presences:
         self._publish(uid)
 
     def _publish(self, uid: str) -> None:
-        known = self._known[uid]
-        status = known._asdict()
+        known, owners = self._known.get(uid), self._owners(uid)
         record = Record()
+        gone = [owner for owner in self._told.pop(uid, ()) if owner not in owners]
+        record.routes = [Route((f"bridge/v1/{owner}/{uid}/presence",), b"", 1, retain=True) for owner in gone]
+        if known is None:  # only what is retained tells of it
+            self._submit(record, None)
+            return
+        if owners:
+            self._told[uid] = owners
+        status = known._asdict()
         record.rows.append(("presence", (uid, known.online, known.since, known.scheme)))
-        topics = tuple(f"bridge/v1/{owner}/{uid}/presence" for owner in self._owners(uid))
+        topics = tuple(f"bridge/v1/{owner}/{uid}/presence" for owner in owners)
         payload = msgspec.json.encode(status)
         record.routes.extend(Route((topic,), payload, 1, retain=True) for topic in topics)
         if self._events.wants("presence"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -10,6 +11,9 @@ import msgspec
 from bridge.core.events import Events
 from bridge.core.record import Done, Record, Route
 from bridge.store.ledger import Untold
+
+RETRY_S = 1.0
+"""After a commit that failed. What is owed is bounded by the moves of open commands, and they cannot be stored either."""
 
 _json = msgspec.json.Encoder()
 
@@ -37,6 +41,7 @@ class Statuses:
         self._owners = owners
         self._events = events
         self._now = now
+        self._owed: list[Route] = []
 
     def tell(self, command: Told, state: str, code: int | None = None, msg: str = "", at: int | None = None) -> None:
         """The command has come to `state`, at `at` (ms, else now)."""
@@ -46,9 +51,23 @@ class Statuses:
             self._events.publish("command", device, {"device": device, **status})
         topics = tuple(f"bridge/v1/{owner}/{device}/command/{mid}" for owner in self._owners(device))
         if topics:
-            record = Record()
-            record.routes.append(Route(topics, _json.encode(status)))
-            self._submit(record, None)
+            self._send(Route(topics, _json.encode(status)))
+
+    def _send(self, route: Route) -> None:
+        record = Record()
+        record.routes.append(route)
+        self._submit(record, lambda ok: None if ok else self._keep(route))
+
+    def _keep(self, route: Route) -> None:
+        """It could not be stored for those who are away (disk full): again, in the order of the moves."""
+        if not self._owed:
+            asyncio.get_running_loop().call_later(RETRY_S, self._send_owed)
+        self._owed.append(route)
+
+    def _send_owed(self) -> None:
+        owed, self._owed = self._owed, []
+        for route in owed:
+            self._send(route)
 
     def make_up(self, untold: Iterable[Untold]) -> None:
         """At start: what the last process committed and was killed before it could tell."""

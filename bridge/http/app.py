@@ -24,6 +24,7 @@ from bridge.http import (
     readings,
     statistics,
     statistics_events,
+    vendor,
     vendor_devices,
     vendor_forecast,
     vendor_limits,
@@ -38,7 +39,7 @@ from bridge.http.mqtt import Mqtt, add_route
 from bridge.http.openapi import openapi
 from bridge.http.services import Receiving, Services
 from bridge.http.table import RECEIVING, SERVICES, Route, serve
-from schemas import export
+from schemas.asyncapi import asyncapi
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,8 @@ RECEIVING_ROUTES: tuple[Route, ...] = (
 )
 """Those of the receiving side alone."""
 
+ID = r"(?!sync$)[^/]+"
+"""What an id may be in a path: anything but the word of the route beside it."""
 SHUTDOWN_S = 5.0
 """Requests in flight get this long when the server stops; streams and long polls end at once."""
 KEEP_ALIVE_S = 75.0
@@ -88,7 +91,7 @@ def build(services: Services, mqtt: Mqtt | None = None) -> web.Application:
         add_route(app, mqtt)
     app[SERVICES] = services
     app[events.STREAMS] = set[asyncio.Task[object]]()
-    app[contracts.DOCUMENTS][contracts.ASYNCAPI.path] = msgspec.json.encode(export.asyncapi())
+    app[contracts.DOCUMENTS][contracts.ASYNCAPI.path] = msgspec.json.encode(asyncapi_document())
     return app
 
 
@@ -105,12 +108,13 @@ def build_receiving(receiving: Receiving) -> web.Application:
 
 
 def _application(routes: tuple[Route, ...], receiving: Receiving) -> web.Application:
-    app = web.Application(middlewares=[errors])
+    app = web.Application(middlewares=[errors, vendor.envelope])
     app[RECEIVING] = receiving
     app[contracts.DOCUMENTS] = {contracts.OPENAPI.path: msgspec.json.encode(openapi_document(routes))}
     for route in routes:
         if route.handler is not None:
-            app.router.add_route(route.method, route.path, serve(route))
+            path = route.path.replace("{id}", f"{{id:{ID}}}")
+            app.router.add_route(route.method, path, serve(route))
     add_routes(app, receiving.cloud)
     statistics.add_routes(app)
     app.on_shutdown.append(_close)
@@ -136,6 +140,11 @@ def runner(app: web.Application) -> web.AppRunner:
 def openapi_document(routes: tuple[Route, ...] = ROUTES) -> dict[str, Any]:
     """OpenAPI 3.1 of `routes`."""
     return openapi(routes, version("ems-bridge"))
+
+
+def asyncapi_document() -> dict[str, Any]:
+    """AsyncAPI 3 of devices and platforms."""
+    return asyncapi(version("ems-bridge"))
 
 
 def _quiet() -> logging.Logger:

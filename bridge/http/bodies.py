@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -16,11 +17,32 @@ from bridge.http.errors import BadRequest
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+EXACT = 2**53
+"""Up to here a float is as exact as an integer."""
+
 
 def decode(payload: bytes, kind: type[T]) -> T:
     """`payload` as `kind`. Raises BadRequest with the byte position (not JSON) or Unprocessable with the JSON path."""
-    try:
+    with _reading(payload):
         return msgspec.json.decode(payload, type=kind)
+
+
+def decode_loosely(payload: bytes) -> Any:
+    """JSON values, as others write the same: a member that is null is absent, 30.0 is 30. Raises BadRequest."""
+    with _reading(payload):
+        return _plain(msgspec.json.decode(payload))
+
+
+def convert(value: Any, kind: type[T]) -> T:
+    """JSON values as `kind`. Raises Unprocessable with the JSON path."""
+    with _reading(b""):
+        return msgspec.convert(value, kind)
+
+
+@contextmanager
+def _reading(payload: bytes) -> Iterator[None]:
+    try:
+        yield
     except msgspec.ValidationError as error:
         raise Unprocessable("invalid", *_where(str(error))) from None
     except msgspec.DecodeError as error:
@@ -30,13 +52,39 @@ def decode(payload: bytes, kind: type[T]) -> T:
         raise BadRequest("not_json", detail) from None
 
 
-def query(request: web.Request, kind: type[T], loose_names: bool = False) -> T:
-    """The query string as `kind`. Unknown, repeated and ill-typed parameters raise Unprocessable naming them. With `loose_names`
-    - and _ mean the same."""
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return int(value) if isinstance(value, float) and abs(value) <= EXACT and value.is_integer() else value
+
+
+def take_parameters(body: Any, kind: type[Struct], shape: type[Struct] | None) -> dict[str, Any]:
+    """Query parameters of `kind` that stand in a body instead; those that its `shape` does not have too are taken out of it."""
+    if not isinstance(body, dict):
+        return {}
+    known = _fields(shape) if shape is not None else {}
+    found = {name: body[name] for name in _fields(kind) if name in body}
+    for name in found:
+        if name not in known:
+            del body[name]
+    return found
+
+
+def lacks(request: web.Request, kind: type[Struct]) -> bool:
+    """Whether a parameter that must be there is not in the query string."""
+    given = {name.replace("-", "_") for name in request.query}
+    return any(info.required and name.replace("-", "_") not in given for name, info in _fields(kind).items())
+
+
+def query(request: web.Request, kind: type[T], loose: bool = False, spare: Mapping[str, Any] | None = None) -> T:
+    """The query string as `kind`. Unknown, repeated and ill-typed parameters raise Unprocessable naming them. With `loose`
+    - and _ mean the same; `spare` has what may stand elsewhere."""
     known = _fields(kind)
     values: dict[str, Any] = {}
     for written, value in request.query.items():
-        name = _nearest(written, known) if loose_names else written
+        name = _nearest(written, known) if loose else written
         if name not in known:
             wanted = f"known: {', '.join(known)}" if known else "this route takes none"
             raise Unprocessable(
@@ -44,7 +92,12 @@ def query(request: web.Request, kind: type[T], loose_names: bool = False) -> T:
             )
         if name in values:
             raise Unprocessable("invalid", f"query parameter {name} is given twice", f"?{name}")
-        values[name] = _boolean(value) if known[name].type is bool else value
+        values[name] = _boolean(value) if known[name].type is bool else _literal(value, known[name].type)
+    for name, value in (spare or {}).items():
+        if str(values.setdefault(name, value)) != str(value):
+            raise Unprocessable(
+                "invalid", f"the query says {name} {values[name]!r}, the body {value!r}"[:200], f"?{name}"
+            )
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -70,6 +123,19 @@ def _choices(kind: Any) -> list[str]:
     if get_origin(kind) is Literal:
         return list(map(str, get_args(kind)))
     return [word for part in get_args(kind) for word in _choices(part)]
+
+
+def _literal(text: str, kind: Any) -> str:
+    """What msgspec would read as no value or as no number, made into what it refuses; text stays as it is."""
+    return f"{text} " if text.lower().lstrip("+-") in _WORDS and not _takes_text(kind) else text
+
+
+_WORDS = frozenset({"null", "nan", "inf", "infinity"})
+
+
+@cache
+def _takes_text(kind: Any) -> bool:
+    return kind is str or any(_takes_text(part) for part in get_args(kind) if get_origin(kind) is not Literal)
 
 
 def _boolean(text: str) -> object:

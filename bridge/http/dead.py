@@ -31,14 +31,14 @@ PURGE_STEP = 1_000
 async def listing(call: Call) -> Answer:
     """GET /api/v1/dead-letters"""
     query = call.query(DeadQuery)
-    rows = await call.services.ledger.dead.find(_wanted(call, query), query.limit)
+    rows = await call.services.ledger.dead.heads(_wanted(call, query), query.limit)
     following = rows[-1]["id"] if len(rows) == query.limit else None
-    return DeadLetterList([_letter(row, payload=False) for row in rows], following)
+    return DeadLetterList([_letter(row) for row in rows], following)
 
 
 async def show(call: Call) -> Answer:
     """GET /api/v1/dead-letters/{id}"""
-    return _letter(await _visible(call), payload=True)
+    return _letter(await _visible(call))
 
 
 async def replay(call: Call) -> Answer:
@@ -98,21 +98,22 @@ async def _visible(call: Call) -> dict[str, Any]:
     return row
 
 
-def _letter(row: dict[str, Any], *, payload: bool) -> DeadLetter:
-    raw = bytes(row["payload"])
+def _letter(row: dict[str, Any]) -> DeadLetter:
+    """With its payload, unless the row has only the size of it."""
+    payload = row["payload"]
+    raw = None if isinstance(payload, int) else bytes(payload)
     text: str | None = None
-    if payload:
-        try:
-            text = raw.decode()
-        except UnicodeDecodeError:
-            text = None
+    try:
+        text = raw.decode() if raw is not None else None
+    except UnicodeDecodeError:
+        text = None
     return DeadLetter(
         **{name: row[name] for name in ("id", "at", "source", "device", "topic", "sender", "reason", "path", "detail")},
         context=msgspec.Raw(row["context"].encode()),
         replayed_at=row["replayed_at"],
-        payload_bytes=len(raw),
+        payload_bytes=payload if raw is None else len(raw),
         payload=text if text is not None else UNSET,
-        payload_base64=base64.b64encode(raw).decode() if payload and text is None else UNSET,
+        payload_base64=base64.b64encode(raw).decode() if raw is not None and text is None else UNSET,
     )
 
 

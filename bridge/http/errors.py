@@ -83,6 +83,13 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _unexpected(request, error)
 
 
+def logged(request: web.Request, error: Exception) -> str:
+    """Write what nobody expected into the log; gives the number that the answer may tell."""
+    incident = secrets.token_hex(8)
+    log.error("incident %s: %s %s", incident, request.method, request.path, exc_info=error)
+    return incident
+
+
 def _unexpected(request: web.Request, error: Exception) -> web.StreamResponse:
     """Logged; told without details; or, in the middle of a stream, the end of the connection."""
     started: web.StreamResponse | None = request.get(STARTED)
@@ -90,8 +97,7 @@ def _unexpected(request: web.Request, error: Exception) -> web.StreamResponse:
         if started is not None:
             return started  # the reader went away
         raise error
-    incident = secrets.token_hex(8)
-    log.error("incident %s: %s %s", incident, request.method, request.path, exc_info=error)
+    incident = logged(request, error)
     if started is not None:
         if request.transport is not None:
             request.transport.abort()

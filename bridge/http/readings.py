@@ -42,8 +42,8 @@ async def assets(call: Call) -> Answer:
 
 
 async def points(call: Call) -> Answer:
-    """GET /api/v1/assets/{id}/points"""
-    name = call.path("id")
+    """GET /api/v1/assets/{asset}/points"""
+    name = call.path("asset")
     found = [asset for asset in call.receiving.cloud.assets(asset=name, principal=call.principal) if asset.name == name]
     if not found:
         raise NotFound("unknown_asset", f"there is no asset {name[:128]!r}")
@@ -130,7 +130,7 @@ ROUTES = (
     ),
     Route(
         "GET",
-        "/api/v1/assets/{id}/points",
+        "/api/v1/assets/{asset}/points",
         points,
         "What an asset measures",
         {200: (PointList, "its points"), 404: (None, "no such asset")},

@@ -79,5 +79,7 @@ class Services(Receiving):
     commands: Commands
     ledger: Ledger
     platform: Platform
+    licenses: Attempts
+    """Wrong license codes of the vendor's platform API."""
     events: Events
     replays: Replays

@@ -6,11 +6,20 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from schemas.envelope import UUID
+
 Ms = Annotated[int, Meta(description="epoch milliseconds")]
 Limit = Annotated[int, Meta(ge=1, le=1000, description="items at most")]
 ROW_MAX = 2**63 - 1
 """No row of SQLite has a larger number."""
-Time = Annotated[str, Meta(description="epoch milliseconds, or ISO 8601 with an offset")]
+Time = Annotated[
+    str,
+    Meta(
+        description="epoch milliseconds, or ISO 8601 with an offset",
+        examples=["1704067200000", "2024-06-01T00:00:00+02:00"],
+        extra_json_schema={"minLength": 1},
+    ),
+]
 
 State = Literal[
     "accepted",
@@ -94,7 +103,16 @@ class CommandRequest(Struct, frozen=True, forbid_unknown_fields=True):
     feature: Annotated[str, Meta(min_length=1, max_length=128)]
     action: Annotated[str, Meta(min_length=1, max_length=128)]
     data: Annotated[Any, Meta(description="what the message kind asks for; see the AsyncAPI document")] = None
-    mid: Annotated[str | None, Meta(description="your own UUID: the same command again is not sent twice")] = None
+    mid: (
+        Annotated[
+            str,
+            Meta(
+                description="your own UUID: the same command again is not sent twice",
+                extra_json_schema={"pattern": UUID},
+            ),
+        ]
+        | None
+    ) = None
     timeout_s: (
         Annotated[float, Meta(gt=0, le=86_400, description="seconds that the device has to answer, from sending")]
         | None
@@ -107,7 +125,7 @@ class CommandRequest(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0
     now: Annotated[bool, Meta(description="undeliverable when the device is offline")] = False
     sub_device_uid: str | None = None
-    sub_device_id: int | None = None
+    sub_device_id: Annotated[int, Meta(ge=-ROW_MAX, le=ROW_MAX)] | None = None
 
 
 class Step(Struct, frozen=True):
@@ -159,7 +177,10 @@ class CommandsQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
     device: str | None = None
     state: State | None = None
-    before: Annotated[str | None, Meta(description="`next` of the page before")] = None
+    before: (
+        Annotated[str, Meta(description="`next` of the page before", extra_json_schema={"pattern": "^[0-9]{1,18}$"})]
+        | None
+    ) = None
     limit: Limit = 100
 
 

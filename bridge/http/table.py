@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -13,7 +14,7 @@ from bridge.cloud.routes import key_of
 from bridge.core.principal import Principal
 from bridge.errors import Exhausted
 from bridge.http.auth import REFUSED
-from bridge.http.bodies import decode, query
+from bridge.http.bodies import convert, decode, decode_loosely, lacks, query, take_parameters
 from bridge.http.errors import Handler, problem
 from bridge.http.services import Receiving, Services
 
@@ -68,10 +69,11 @@ class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Dialect(NamedTuple):
     """How an API that is not ours says what ours says. `answer(request, handler)` calls the handler and turns what it gives or
-    raises; `loose_names` takes - and _ in query parameters for each other; `common` are the answers of every route of it."""
+    raises; `loose` takes - and _ in query parameters for each other, parameters that stand in the body, null for absent and
+    30.0 for 30; `common` are the answers of every route of it."""
 
     answer: Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
-    loose_names: bool
+    loose: bool
     common: dict[int, tuple[Any, str]]
 
 
@@ -87,6 +89,11 @@ class Route(NamedTuple):
     query: type[msgspec.Struct] = NoQuery
     body: Any = None
     """The Struct of its body; of a route that reads it by itself, or is only described, media type -> schema."""
+    headers: Mapping[str, tuple[dict[str, Any], str]] = MappingProxyType({})
+    """Name of a request header -> (its schema, what it is for)."""
+    key_in_query: str = ""
+    """The query parameter that may hold the key instead of a header. Such a route answers all errors in its own way."""
+    optional_body: bool = False
     open: bool = False
     """Whether it needs no key."""
     tag: str = "bridge"
@@ -97,7 +104,7 @@ def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
     """The aiohttp handler of a row that has one."""
     answering, dialect = route.handler, route.dialect
     assert answering is not None  # noqa: S101 - rows without one are not served here
-    loose = dialect is not None and dialect.loose_names
+    typed = _loosely if dialect is not None and dialect.loose else _strictly
 
     async def handle(request: web.Request) -> web.StreamResponse:
         receiving = request.app[RECEIVING]
@@ -105,10 +112,7 @@ def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
         if principal is None and not route.open:
             receiving.counts.add(REFUSED, (("cause", "unauthorized"),))
             return problem(401, "unauthorized", "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")
-        values = query(request, route.query, loose)
-        body = None
-        if route.body is not None and not isinstance(route.body, dict):
-            body = decode(await read(request, receiving.limits.max_body_bytes), route.body)
+        values, body = await typed(request, route, receiving.limits.max_body_bytes)
         answer = await answering(Call(request, principal or NOBODY, values, body))
         return json(answer) if isinstance(answer, msgspec.Struct) else answer
 
@@ -120,6 +124,20 @@ def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
         return await spoken(request, handle)
 
     return speak
+
+
+async def _strictly(request: web.Request, route: Route, limit: int) -> tuple[Any, Any]:
+    values = query(request, route.query)
+    by_itself = route.body is None or isinstance(route.body, dict)
+    return values, None if by_itself else decode(await read(request, limit), route.body)
+
+
+async def _loosely(request: web.Request, route: Route, limit: int) -> tuple[Any, Any]:
+    body, elsewhere = None, request.can_read_body and lacks(request, route.query)
+    if route.body is not None or elsewhere:
+        body = decode_loosely(await read(request, limit))
+    values = query(request, route.query, True, take_parameters(body, route.query, route.body))
+    return values, None if route.body is None else convert(body, route.body)
 
 
 async def _principal(request: web.Request, receiving: Receiving, route: Route) -> Principal | None:

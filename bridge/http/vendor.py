@@ -6,8 +6,10 @@ A success is {"code": 0, "message", "data"}, a failure HTTP 400 with one of CODE
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -19,7 +21,7 @@ from bridge.core.command import Command
 from bridge.core.registry import Device
 from bridge.errors import Conflict, Exhausted, Refused, StoreError
 from bridge.http.errors import CODES as STATUSES
-from bridge.http.errors import Handler
+from bridge.http.errors import Handler, logged
 from bridge.http.table import Call, Dialect, json
 from bridge.http.vendor_shapes import Failure, Paged
 from bridge.store.platform import Kept, Told
@@ -28,13 +30,14 @@ from schemas.envelope import Message
 from schemas.errors import Invalid
 from schemas.kind import Kind
 
+PLACE = "/wad/"
 BASE = "/wad/ems/v1/api"
 BIND = "/wad/emm/v1/api"
 """Of bind-owner alone, as its page prints it; BASE serves it too."""
 
 UNKNOWN_KEY = 0
 BUSY = 100_000
-"""Ours: the store cannot be written or read at the moment (HTTP 503)."""
+"""Ours: the store cannot be written or read at the moment (HTTP 503), or there is a fault of ours (500)."""
 BAD_PARAMETERS = 100_001
 NOT_FOUND = 100_007
 NAME_TAKEN = 100_010
@@ -70,6 +73,8 @@ REPORTS = 32
 """Newest reports that are looked at: an EMS sends one a cabinet."""
 LIVE_MS = 15 * 60_000
 """An older report does not tell how things are."""
+EMU = "emu"
+"""The form of an EMU's report."""
 GRACE_S = 1.0
 """Between a command's deadline and the look at what became of it."""
 SETTLED = frozenset({"succeeded", "late_succeeded"})
@@ -96,10 +101,6 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         if refused.code in STATUSES:
             response.force_close()  # what follows of the body is not read
         return response
-    except StoreError:
-        response = failure(BUSY, "the ledger cannot be written or read at the moment", 503)
-        response.headers["Retry-After"] = "5"
-        return response
     if response.status == 401:
         return json(
             Failure(UNKNOWN_KEY, WRONG_KEY if key_of(request) else NO_KEY),
@@ -109,14 +110,48 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
+@web.middleware
+async def envelope(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What goes wrong under PLACE before it comes to a route, or in one unexpectedly, is said in the vendor's envelope too."""
+    if not request.path.startswith(PLACE):
+        return await handler(request)
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return _stray(request, error)
+    except (Refused, ConnectionError):
+        raise
+    except Exception as error:
+        return _unexpected(request, error)
+
+
+def _stray(request: web.Request, error: web.HTTPException) -> web.Response:
+    """A path or a method that nobody serves."""
+    if error.status == HTTPStatus.NOT_FOUND:
+        return failure(NOT_FOUND, f"there is no {request.path[:200]}; docs/vendor.md lists all routes", 404)
+    response = failure(BAD_PARAMETERS, f"{request.method[:20]}: {error.reason}", error.status)
+    if "Allow" in error.headers:
+        response.headers["Allow"] = error.headers["Allow"]
+    return response
+
+
+def _unexpected(request: web.Request, error: Exception) -> web.Response:
+    incident = logged(request, error)
+    if not isinstance(error, StoreError | sqlite3.Error):
+        return failure(BUSY, f"an internal error; the server's log tells more under {incident}", 500)
+    response = failure(BUSY, f"the ledger cannot be written or read at the moment ({incident})", 503)
+    response.headers["Retry-After"] = "5"
+    return response
+
+
 DIALECT = Dialect(
     _answer,
-    loose_names=True,
+    loose=True,
     common={
         400: (Failure, "it was not done; `code` says why (docs/vendor.md)"),
         401: (Failure, "no key, or a wrong one"),
         413: (Failure, "the body is too large"),
-        429: (Failure, "too many wrong keys came from this address"),
+        429: (Failure, "too many wrong keys, or license codes, came from this address or account"),
         503: (Failure, "the ledger cannot be written or read at the moment"),
     },
 )
@@ -236,6 +271,12 @@ async def recent(call: Call, uid: str) -> list[tuple[Kind, Message]]:
         except Invalid:  # taken by an older release, which knew fewer fields
             continue
     return found
+
+
+async def is_emu(call: Call, uid: str) -> bool:
+    """Whether the device's newest report is an EMU's: it has one schedule, and knows no other command."""
+    reports = await call.services.platform.newest([uid], [carriage.REPORTS_TOLD])
+    return bool(reports) and reports[-1].variant == EMU
 
 
 async def told(call: Call, devices: Iterable[str], suffixes: Iterable[str]) -> dict[str, tuple[int, Any]]:

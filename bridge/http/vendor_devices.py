@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import UNSET
 
+from bridge.core.peer import LOCAL_SOCKET
 from bridge.core.principal import Principal
 from bridge.core.registry import Device
-from bridge.errors import Conflict, NotFound
+from bridge.errors import Conflict, Exhausted, NotFound
+from bridge.http.auth import BANS, REFUSED
+from bridge.http.door import peer_of
 from bridge.http.table import Answer, Call, Route
 from bridge.http.vendor import (
     BAD_PARAMETERS,
@@ -19,21 +23,26 @@ from bridge.http.vendor import (
     NAME_TAKEN,
     NOT_FOUND,
     NOT_OWNER,
+    TIMED_OUT,
     UNKNOWN_DEVICE,
     Failed,
     alone,
     carry,
+    is_emu,
     meant,
     owned,
     page,
     recent,
 )
 from bridge.http.vendor_shapes import DeviceQuery, Done, Listing, Ok, Paged, PageData, TimeQuery
+from bridge.quiet import Quiet
 from bridge.store.platform import Profile
 from schemas import carriage
 from schemas.platform import DeviceBind, DeviceChange, Fields
 from schemas.points import FAMILIES, POINTS
 from schemas.readings import extract
+
+quiet = Quiet(logging.getLogger(__name__))
 
 MANAGE = 1
 """`affiliation`: whoever may see a device here may manage it."""
@@ -75,10 +84,7 @@ async def change(call: Call) -> Answer:
 async def bind(call: Call) -> Answer:
     """POST /device/bind-owner"""
     body = call.body(DeviceBind)
-    profile = await call.services.platform.licensed(body.license_code)
-    device = None if profile is None else await call.services.registry.find_device(profile.device)
-    if device is None:
-        raise Failed(NOT_FOUND, "no device has this license_code")
+    device = await _licensed(call, body.license_code)
     async with alone(call, NAMING):
         device = call.services.registry.device(device.uid) or device
         owner = None
@@ -96,9 +102,15 @@ async def common_sync(call: Call) -> Answer:
     if unknown:
         raise Failed(BAD_PARAMETERS, f"$.fields: no such field: {unknown[0]}")
     await owned(call, uid)
-    await carry(call, uid, carriage.PCS.sync)
+    if not await is_emu(call, uid):
+        await carry(call, uid, carriage.PCS.sync)
+    elif not call.services.presence(uid).online:
+        raise Failed(TIMED_OUT, f"{uid} is not connected")
     values = await _live(call, uid)
-    return Done(0, "获取实时数据成功", {name: values[name] for name in wanted if name in values})
+    found = {name: values[name] for name in wanted if name in values}
+    if not found:
+        raise Failed(NOT_FOUND, f"{uid} has reported none of these fields lately")
+    return Done(0, "获取实时数据成功", found)
 
 
 async def _devices(call: Call, asked: Paged, start: int, end: int | None) -> Listing:
@@ -152,6 +164,36 @@ async def _describe(
     except NotFound:
         raise Failed(UNKNOWN_DEVICE, device.uid) from None
     await platform.put_profile(profile._replace(code=said.code, location=location, updated_at=now))
+
+
+async def _licensed(call: Call, license_code: str) -> Device:
+    """The device with that code. Raises Failed when there is none, Exhausted when the account or its address has tried too many:
+    also of those that are asked at once only so many learn anything."""
+    _put_off(call)
+    profile = await call.services.platform.licensed(license_code)
+    device = None if profile is None else await call.services.registry.find_device(profile.device)
+    _put_off(call)
+    if device is not None:
+        return device
+    counts, begun = call.services.counts, [call.services.licenses.failed(*who) for who in _guessers(call)]
+    counts.add(REFUSED, (("cause", "wrong_license"),))
+    if any(begun):
+        counts.add(BANS, (("scope", "license"),))
+        quiet.warn("ban", "too many wrong license codes, put off for a while: %s", call.principal.name)
+    raise Failed(NOT_FOUND, "no device has this license_code")
+
+
+def _put_off(call: Call) -> None:
+    """Raise Exhausted for who guesses."""
+    if any(call.services.licenses.banned(*who) for who in _guessers(call)):
+        call.services.counts.add(REFUSED, (("cause", "banned_license"),))
+        raise Exhausted("too_many_failures", "too many wrong license codes; try again later")
+
+
+def _guessers(call: Call) -> list[tuple[str, str | None]]:
+    """Who is counted, as Attempts asks: the address, and the account, from wherever it comes. Everybody may be anonymous."""
+    places: list[tuple[str, str | None]] = [(peer_of(call.request).host, None)]
+    return places if call.principal.kind == "anonymous" else [*places, (LOCAL_SOCKET, call.principal.name)]
 
 
 def _new_owner(principal: Principal, device: Device) -> tuple[str, str]:

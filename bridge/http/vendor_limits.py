@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from msgspec import UNSET
+
 from bridge.http.table import Answer, Call, Route
 from bridge.http.vendor import (
     AFTER_MS,
+    BAD_PARAMETERS,
     BASE,
     DIALECT,
     NOT_FOUND,
@@ -83,6 +86,8 @@ def changer(side: Side) -> Callable[[Call], Any]:
     async def change(call: Call) -> Answer:
         query, body = call.query(StrategyQuery), call.body(LimitChange)
         uid = query.device_uid
+        if body.id not in (UNSET, query.strategy_id):
+            raise Failed(BAD_PARAMETERS, f"$.id: strategy_id is {query.strategy_id}")
         await owned(call, uid)
         async with alone(call, uid):
             kept = next(

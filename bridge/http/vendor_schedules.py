@@ -14,6 +14,7 @@ from msgspec import UNSET
 from bridge.http.table import Answer, Call, Route
 from bridge.http.vendor import (
     AFTER_MS,
+    BAD_PARAMETERS,
     BASE,
     DIALECT,
     NOT_FOUND,
@@ -23,6 +24,7 @@ from bridge.http.vendor import (
     alone,
     busy,
     carry,
+    is_emu,
     latest,
     listed,
     many,
@@ -40,8 +42,6 @@ SORT = "schedule"
 MOST = 4
 """Strategies of a device that charge-strategy makes."""
 REMARK = "remark"
-EMU = "emu"
-"""The form of an EMU's report."""
 
 Change = ScheduleChange | SiteScheduleChange
 Index = Callable[[Kept], int]
@@ -53,9 +53,10 @@ async def create(call: Call) -> Answer:
     await owned(call, body.device_uid)
     async with alone(call, body.device_uid):
         known = await _kept(call, [body.device_uid], held=True)
-        if len(known) >= (1 if await _is_emu(call, body.device_uid) else MOST):
+        emu = await is_emu(call, body.device_uid)
+        if len(known) >= (1 if emu else MOST):
             raise Failed(TOO_MANY, f"the device has {len(known)}")
-        await _make(call, body.device_uid, msgspec.to_builtins(body), None)
+        await _make(call, body.device_uid, msgspec.to_builtins(body), None, emu)
     return Done(0, "策略创建成功")
 
 
@@ -64,7 +65,8 @@ async def create_site(call: Call) -> Answer:
     body = call.body(SiteScheduleCreate)
     await owned(call, body.device_uid)
     async with alone(call, body.device_uid):
-        await _make(call, body.device_uid, msgspec.to_builtins(body), body.ems_device_ids)
+        cabinets = None if body.ems_device_ids is UNSET else body.ems_device_ids
+        await _make(call, body.device_uid, msgspec.to_builtins(body), cabinets)
     return Done(0, "策略创建成功")
 
 
@@ -129,6 +131,9 @@ async def _change_by_id(call: Call, body: Change) -> Done:
     kept = await call.services.platform.strategy(number)
     if kept is None or kept.sort != SORT or not call.services.may_read(call.principal, kept.device):
         raise Failed(NOT_FOUND, f"strategy {text[:20]}")
+    for name, value in (("charge_id", number), ("device_uid", kept.device)):
+        if getattr(body, name) not in (UNSET, value):
+            raise Failed(BAD_PARAMETERS, f"$.{name}: strategy {number} has {value}")
     return await _change(call, kept.device, body, lambda each: each.id == number)
 
 
@@ -145,7 +150,7 @@ async def _change(call: Call, uid: str, body: Change, fits: Callable[[Kept], boo
             raise Failed(NOT_FOUND, f"{uid} has no such strategy")
         wanted = msgspec.to_builtins(body)
         cabinets = wanted.get(CABINET_IDS, kept.body.get(CABINET_IDS))
-        if await _is_emu(call, uid):
+        if await is_emu(call, uid):
             await carry(call, uid, carriage.EMU_SCHEDULE, _emu(wanted))
         else:
             if cabinets == []:
@@ -169,10 +174,10 @@ async def _sync(call: Call, index: Index) -> Done:
     return Done(0, "策略更新成功", PageData(len(found), [_shown(kept, index) for kept in found]))
 
 
-async def _make(call: Call, uid: str, body: dict[str, Any], cabinets: list[int] | None) -> None:
+async def _make(call: Call, uid: str, body: dict[str, Any], cabinets: list[int] | None, emu: bool = False) -> None:
     """A new strategy on the device, and in what is kept."""
     made = None
-    if cabinets is None and await _is_emu(call, uid):
+    if emu:
         await carry(call, uid, carriage.EMU_SCHEDULE, _emu(body))
     else:
         answer = await carry(call, uid, SCHEDULES.create, schedule_sent(body, cabinets))
@@ -237,12 +242,6 @@ async def _take(call: Call, uid: str, details: list[Any], at: int) -> None:
 
 def _shown(kept: Kept, index: Index) -> dict[str, Any]:
     return {"charge_id": kept.id, "device_uid": kept.device, "index": index(kept), "charge_type": 1, **kept.body}
-
-
-async def _is_emu(call: Call, uid: str) -> bool:
-    """Whether the device's newest report is an EMU's: it has one schedule, and no list of them."""
-    reports = await call.services.platform.newest([uid], [carriage.REPORTS_TOLD])
-    return bool(reports) and reports[-1].variant == EMU
 
 
 def _routes(path: str, handlers: tuple[Any, ...], bodies: tuple[type, type], what: str) -> list[Route]:

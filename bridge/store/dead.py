@@ -14,6 +14,7 @@ COLUMNS = (
     "id", "at", "source", "device", "topic", "sender", "reason", "path", "detail", "payload", "context", "replayed_at",
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM dead_letters"
+_HEADS = _SELECT.replace("payload,", "length(payload),")
 
 
 class Wanted(NamedTuple):
@@ -62,6 +63,12 @@ class DeadLetters:
         """Dead letters, newest first."""
         where, values = wanted.where()
         rows = await self._database.rows(f"{_SELECT} WHERE {where} ORDER BY id DESC LIMIT ?", (*values, limit))
+        return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+
+    async def heads(self, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
+        """The same with the size of the payload in place of the payload."""
+        where, values = wanted.where()
+        rows = await self._database.rows(f"{_HEADS} WHERE {where} ORDER BY id DESC LIMIT ?", (*values, limit))
         return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
 
     async def waiting(self, wanted: Wanted, limit: int, max_bytes: int) -> list[dict[str, Any]]:

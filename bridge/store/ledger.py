@@ -120,7 +120,9 @@ STATEMENTS: dict[str, Statement] = {
     ),
     "command_put": Statement(_COMMAND_PUT, ORDERED),
     "command_same": Statement(
-        "SELECT digest = ?2, state, code, CASE msg WHEN '' THEN cause ELSE msg END FROM commands WHERE mid = ?1",
+        "SELECT digest = ?2, state, code,"
+        " CASE WHEN msg = '' AND state NOT LIKE '%succeeded' AND state NOT LIKE '%rejected' THEN cause ELSE msg END,"
+        " changed_at FROM commands WHERE mid = ?1",
         ORDERED,
     ),
     "command_move": Statement(_COMMAND_MOVE, ORDERED),

@@ -155,6 +155,7 @@ class Writer:
                 done(False)
             if record.failed is not None:
                 record.failed()
+                record.failed = None
             record.effects.clear()
 
     def _finish(self, record: Committed, done: Done | None) -> None:

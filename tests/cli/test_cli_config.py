@@ -89,6 +89,7 @@ WRONG = [
     ("[broker]\nlisten = 'a'\nlisten = 'b'", 3, "not TOML", ""),
     ("[broker]\nplugins = ", 2, "not TOML", ""),
     ("x = " + "[" * 5000, 1, "not TOML", ""),
+    ("x = " + "9" * 5000, 1, "not TOML", ""),
 ]
 
 

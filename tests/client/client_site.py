@@ -33,6 +33,7 @@ class Site:
 
     def __init__(self, bridge: Bridge, key: str, fleet: Fleet) -> None:
         self.bridge, self.key, self.fleet = bridge, key, fleet
+        self.secrets: dict[str, str] = {}
         self.ports = ("--mqtt", f"127.0.0.1:{bridge.mqtt[1]}", "--http", bridge.http.removeprefix("http://"))
 
     @property
@@ -69,8 +70,8 @@ async def provision(data: Path) -> tuple[str, dict[str, str]]:
 
 
 @asynccontextmanager
-async def opened(make_bridge: Callable[..., Bridge]) -> AsyncIterator[Site]:
-    bridge = make_bridge(CONFIG)
+async def opened(make_bridge: Callable[..., Bridge], config: str) -> AsyncIterator[Site]:
+    bridge = make_bridge(config)
     bridge.data.mkdir()
     key, secrets = await provision(bridge.data)
     await asyncio.to_thread(bridge.start)
@@ -83,6 +84,7 @@ async def opened(make_bridge: Callable[..., Bridge]) -> AsyncIterator[Site]:
         fleet = await stack.enter_async_context(Fleet(specs, bridge.mqtt, interval_s=2, drain_s=0.1))
         await fleet.connected(PATIENCE_S)
         site = Site(bridge, key, fleet)
+        site.secrets = secrets
         site.http = await stack.enter_async_context(HttpClient(bridge.http, key))
         site.mqtt = await stack.enter_async_context(MqttClient(site.mqtt_url, "office", key, prefix=f"v1/wudun/{PK}"))
         yield site

@@ -73,15 +73,14 @@ async def test_created_and_listed(site: Site, transport: str, uid: str) -> None:
 
 @TRANSPORTS
 async def test_the_example_of_the_manual(site: Site, transport: str, capsys: pytest.CaptureFixture[str]) -> None:
-    first, second = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "client.md").read_text("utf-8"), re.DOTALL)
-    compile(first, "client.md", "exec")
+    (text,) = re.findall(r"```python limit.py\n(.*?)```", (ROOT / "docs" / "client.md").read_text("utf-8"), re.DOTALL)
     names: dict[str, Any] = {}
-    exec(compile(second, "client.md", "exec"), names)
+    exec(compile(text, "client.md", "exec"), names)
     client = site.http if transport == "http" else site.mqtt
-    assert isinstance(await names["limited"](client), int)
+    assert isinstance(await names["limited"](client, BOTH), int)
     site.fleet.device(BOTH).reject()
     with pytest.raises(Refused):
-        await names["limited"](client)
+        await names["limited"](client, BOTH)
     assert capsys.readouterr().out.startswith("rejected 400 ")
 
 

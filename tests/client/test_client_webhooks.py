@@ -30,6 +30,7 @@ def test_what_the_bridge_signs() -> None:
         ("t=,v1=", BODY, AT, "bad_signature"),
         ("t=٣,v1=ü", BODY, AT, "bad_signature"),
         (f"t={AT},v1=ü", BODY, AT, "bad_signature"),
+        (f"t={AT},v1=\udcff", BODY, AT, "bad_signature"),  # bytes of a header that are no text
     ],
 )
 def test_what_is_refused(signature: str, body: bytes, now: int, code: str) -> None:

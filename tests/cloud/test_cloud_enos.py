@@ -378,3 +378,11 @@ async def test_a_long_range_of_many_points_in_portions(served: Served, monkeypat
     await served.ingest([sample("A", DAY + n * 1000, p=1.0, q=2.0) for n in range(1050)])
     found = await items(served, measurepointsWithLogic="sum(p),count(q)", interval="10")
     assert [one.get("sum(p)", one.get("count(q)")) for one in found] == [600.0, 450.0, 600, 450]
+
+
+async def test_a_list_in_a_list_is_no_parameter(served: Served) -> None:
+    nested = b'{"orgId":' + b"[" * 900 + b"]" * 900 + b"}"
+    headers = {"X-API-Key": "all", "Content-Type": "application/json"}
+    async with served.http.post(f"{served.url}{PATH}", data=nested, headers=headers) as response:
+        assert response.status == 200
+        assert (await response.json())["status"] in (400, 702)

@@ -315,3 +315,19 @@ async def test_a_full_disk_is_said_and_nothing_is_half_stored(served: Served) ->
     assert served.cloud.series.assets == {}
     await served.cloud.series.database.maintain(lambda c: c.execute("PRAGMA max_page_count = 1000000").fetchall())
     await served.ingest([ROW])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"values":{"p":"x"},"x":"\t"}',
+        '{"values":{"\\ud800":"x"}}',
+        '{"values":{"p":"x"},"values":5}',
+        '{"values":{"p":NaN,"\\ud800":NaN}}',
+        '{"values":{"p":' + "9" * 5_000 + "}}",
+    ],
+)
+async def test_what_is_wrong_is_told_of_odd_text_too(served: Served, text: str) -> None:
+    wrong = f'{{"asset":"A","timestamp":{T},{text[1:]}'.encode()
+    found = await served.ingest(lines(ROW, wrong), 422, Content_Type="application/x-ndjson")
+    assert (found["accepted"], found["rejected"]) == (1, 1)

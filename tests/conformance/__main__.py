@@ -55,7 +55,7 @@ def run_suites() -> bool:
 def run_clients() -> bool:
     print("\nclients, one script each", flush=True)
     try:
-        fetched.install_mqttjs()
+        fetched.install("MQTT.js")
     except fetched.NotThere as error:
         print(f"  MQTT.js: {error}")
     made, good = table.run()

@@ -7,6 +7,7 @@ checkout of the Paho suite to take as it is, or another git URL of it.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -42,23 +43,24 @@ def paho() -> tuple[Path, str]:
     return kept / "interoperability", f"commit {PAHO_COMMIT[:12]}"
 
 
-def mqttjs() -> Path | None:
-    """The `node_modules` with MQTT.js, when it was installed."""
-    found = _mqttjs_folder() / "node_modules"
+def modules(locked: Path = HERE) -> Path | None:
+    """The `node_modules` of the lock file in that folder (of this one: MQTT.js), when it was installed."""
+    found = _modules_folder(locked) / "node_modules"
     return found if found.is_dir() else None
 
 
-def install_mqttjs() -> Path:
-    """The same, installed by the lock file beside this one where it is not yet. Raises NotThere."""
+def install(what: str, locked: Path = HERE) -> Path:
+    """The same, installed where it is not yet. Raises NotThere."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         raise NotThere("needs node and npm (Debian: apt-get install nodejs npm)")
-    if mqttjs() is None:
-        _into(_mqttjs_folder(), _npm)
-    return _mqttjs_folder() / "node_modules"
+    if modules(locked) is None:
+        _into(_modules_folder(locked), lambda folder: _npm(folder, locked, what))
+    return _modules_folder(locked) / "node_modules"
 
 
-def _mqttjs_folder() -> Path:
-    return cache() / f"mqttjs-{hashlib.sha256((HERE / 'package-lock.json').read_bytes()).hexdigest()[:12]}"
+def _modules_folder(locked: Path) -> Path:
+    lock = (locked / "package-lock.json").read_bytes()
+    return cache() / f"{json.loads(lock)['name']}-{hashlib.sha256(lock).hexdigest()[:12]}"
 
 
 def _clone(folder: Path, source: str) -> None:
@@ -70,11 +72,11 @@ def _clone(folder: Path, source: str) -> None:
         _run(command, folder, f"{source} is out of reach: set EMS_CONFORMANCE_PAHO to a checkout of it")
 
 
-def _npm(folder: Path) -> None:
+def _npm(folder: Path, locked: Path, what: str) -> None:
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(HERE / name, folder)
+        shutil.copy(locked / name, folder)
     command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
-    _run(command, folder, "npm cannot install MQTT.js")
+    _run(command, folder, f"npm cannot install {what}")
 
 
 def _run(command: list[str], folder: Path, advice: str) -> None:

@@ -162,7 +162,7 @@ class MqttJs:
     async def connect(
         self, link: Link, client_id: str, filters: Filters, *, keep: bool, resume: bool, will: Will | None
     ) -> None:
-        modules = fetched.mqttjs()
+        modules = fetched.modules()
         assert modules is not None
         self.process = await asyncio.create_subprocess_exec(
             "node",
@@ -252,7 +252,7 @@ def plain(data: bytes) -> str:
 def _mqttjs_missing() -> str:
     if shutil.which("node") is None:
         return "needs node"
-    return "" if fetched.mqttjs() else "needs MQTT.js: make conformance fetches it"
+    return "" if fetched.modules() else "needs MQTT.js: make conformance fetches it"
 
 
 PROCESSES = {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from bridge.counts import Counts
 from bridge.errors import StoreError
 from bridge.store import ledger as ledger_module
 from bridge.store import outbox as outbox_module
+from bridge.store import sessions as sessions_module
 from bridge.store.database import Database
 from bridge.store.ledger import Ledger
 from bridge.store.writer import Writer
@@ -51,11 +53,13 @@ class House:
         self.published: list[Route] = []
         self.gone_when_written = False
         self.refuses = False
+        self._message = count(1)
+        self._killed = False
 
     async def open(self) -> House:
         self.database = await Database.open(self.path, "bridge")
         self.counts, self.events, self.ledger = Counts(), Events(), Ledger(self.database)
-        statements = ledger_module.STATEMENTS | outbox_module.STATEMENTS
+        statements = ledger_module.STATEMENTS | outbox_module.STATEMENTS | sessions_module.STATEMENTS
         self.writer = Writer(self.database, statements, self.counts, after_commit=self._after)
         self.registry = Registry(self.database)
         await self.registry.refresh()
@@ -74,6 +78,7 @@ class House:
             self.permissions, self.commands, self.presences, self.events, self.counts, self.submit,
             await self.ledger.last_seq(), mirrored=True,
         )  # fmt: skip
+        self._killed = False
         self._running = asyncio.create_task(self.writer.run())
         return self
 
@@ -88,7 +93,8 @@ class House:
         return await self._begin_again()
 
     def kill(self) -> None:
-        """From now on nothing is committed."""
+        """From now on nothing is taken any more; what is being committed may be, or not."""
+        self._killed = True
         self._running.cancel()
 
     async def crashed(self) -> House:
@@ -105,6 +111,12 @@ class House:
         return self
 
     def submit(self, record: Record, done: Done | None = None) -> None:
+        """With what a persistent session would be told of commands."""
+        if self._killed:
+            return
+        for route in record.routes:
+            if route.topics[0].startswith("bridge/") and "/command/" in route.topics[0]:
+                record.rows.append(("mqtt_message", (next(self._message), route.topics[0], route.payload, b"", 0)))
         self.writer.submit(record, done)
 
     async def settle(self) -> None:
@@ -147,6 +159,22 @@ class House:
         with suppress(StoreError):
             await self.writer.commit(_marker())
         await self.full(False)
+
+    async def kept(self) -> dict[str, list[str]]:
+        """The same, as a persistent session finds it, whatever crashed in between."""
+        found: dict[str, list[str]] = {}
+        for (payload,) in await self.database.rows("SELECT payload FROM mqtt_messages ORDER BY id"):
+            status = json.loads(payload)
+            found.setdefault(status["mid"], []).append(status["state"])
+        return found
+
+    def retained(self, before: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
+        """What a broker would have retained by now."""
+        kept = dict(before or {})
+        for route in self.published:
+            if route.retain:
+                kept |= dict.fromkeys(route.topics, route.payload)
+        return {topic: payload for topic, payload in kept.items() if payload}
 
     def states(self, mid: str) -> list[str]:
         """What the status topic said of a command."""

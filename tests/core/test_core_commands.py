@@ -12,6 +12,7 @@ from core_house import ANSWER, BACKEND, DEVICE, NOW, STRANGER, House
 
 from bridge.core.command import Command
 from bridge.core.flow import AT_ONCE, OPEN_KEPT
+from bridge.core.open_command import Open
 from bridge.errors import Conflict, Exhausted, NotFound, StoreError, Unprocessable
 
 CREATE = {
@@ -535,10 +536,25 @@ async def test_what_was_not_told_before_a_crash_is_told_after_it(house: House) -
     }
     topic = "v1/user/T/D1/streaming_overdemand/create/result"
     record = house.ingest.accept(DEVICE, topic, json.dumps(body).encode(), 1, False, house.now)
-    record.effects.append(house.kill)
+    record.effects.insert(0, house.kill)
     house.submit(record)
     house = await house.crashed()
     assert await state(house, command.mid) == "rejected"
-    assert house.states(command.mid) == ["accepted", "sent", "rejected"]
+    assert (await house.kept())[command.mid] == ["accepted", "sent", "rejected"]
     status = json.loads(house.published[-1].payload)
     assert (status["code"], status["msg"], status["at"]) == (400, "no", house.now)
+
+
+async def test_what_a_full_disk_kept_from_being_told_is_told_later(house: House) -> None:
+    """Its move was stored, the messages to those who are away were not."""
+    house.online = False
+    command = await ask(house)
+    await house.fail(lambda: house.flow.announce(command_of(house, command.mid), "accepted", at=NOW))
+    assert (await house.kept())[command.mid] == ["accepted"]
+    async with asyncio.timeout(10):
+        while (await house.kept())[command.mid] != ["accepted"] * 2:  # noqa: ASYNC110 - SQLite rings no bell
+            await asyncio.sleep(0.05)
+
+
+def command_of(house: House, mid: str) -> Open:
+    return house.flow.open[mid]

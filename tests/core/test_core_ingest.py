@@ -55,6 +55,10 @@ async def test_a_device_with_turned_meters_gives_import_as_positive(house: House
         (DEVICE, "v1/user/T/D1/streaming_overdemand/sync/command", {}, "not_authorised", ""),
         (BACKEND, REPORT, meter(), "not_authorised", ""),
         (STRANGER, "v1/user/T/D1/streaming_overdemand/sync/command", {}, "not_authorised", ""),
+        (BACKEND, "v1/user/T/D9/streaming_overdemand/sync/command", {}, "unknown_device", ""),
+        (BACKEND, "v1/user/T/OTHERS/streaming_overdemand/sync/command", {}, "unknown_device", ""),
+        (STRANGER, "v1/user/T/D9/streaming_overdemand/sync/command", {}, "not_authorised", ""),
+        (BACKEND, "v1/user/T/D9/report/regular/post", meter(), "not_authorised", ""),
         (DEVICE, "v1/user/T/D1/nowhere/at_all/post", meter(), "unknown_type", ""),
         (DEVICE, "hello", {}, "unknown_topic", ""),
         (DEVICE, "bridge/v1/T/D1/presence", {}, "unknown_topic", ""),
@@ -73,6 +77,7 @@ async def test_a_device_with_turned_meters_gives_import_as_positive(house: House
 async def test_a_refused_message_is_kept_and_its_sender_told(
     house: House, principal: Principal, topic: str, body: Any, reason: str, path: str
 ) -> None:
+    await house.registry.add_device("OTHERS", None, "theirs")
     record = await house.publish(principal, topic, body)
     assert record.reject is not None
     assert record.reject.reason == reason

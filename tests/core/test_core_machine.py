@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import tempfile
 import uuid
@@ -21,6 +22,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
+from bridge.core.flow import committed
 from bridge.core.principal import Principal
 from bridge.core.states import MOVES, OPEN, is_terminal
 from bridge.errors import Conflict, StoreError
@@ -28,10 +30,14 @@ from bridge.store.verify import verify
 
 T = TypeVar("T")
 
+EXAMPLES = int(os.environ.get("EMS_MACHINE_EXAMPLES", "150"))
+
 DEVICES = ("D1", "D2")
 FEATURE = "streaming_overdemand"
 DATA: dict[str, Any] = {"delete": {"id": 1}, "sync": None}
 """A changing command and a reading one."""
+
+HOUR_MS = 3_600_000
 
 commands = st.sampled_from(sorted(DATA))
 devices = st.sampled_from(DEVICES)
@@ -48,7 +54,9 @@ class Machine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.asked: dict[str, tuple[str, str]] = {}
         self.told: set[str] = set()
-        self.full = False
+        self.full = self.held_back = False
+        self.repeated: set[str] = set()
+        """Mids that were published again: who does so is told their state again."""
         self.seen: dict[str, list[str]] = {}
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
@@ -88,6 +96,14 @@ class Machine(RuleBasedStateMachine):
     def request_again(self, mid: str, uid: str, action: str) -> None:
         self._request(mid, uid, action)
 
+    @rule(mid=mids)
+    def request_spelled_otherwise(self, mid: str) -> None:
+        """Of one that was taken: it is the same, and told as it was spelled first."""
+        if mid in self.told and not self.full:
+            uid, action = self.asked[mid]
+            work = self.house.commands.request(BACKEND, uid, FEATURE, action, DATA[action], mid=mid.upper())
+            assert self.wait(work).mid == mid
+
     def _request(self, mid: str, uid: str, action: str, **more: Any) -> str:
         same = mid not in self.told or self.asked[mid] == (uid, action)
         try:
@@ -116,20 +132,24 @@ class Machine(RuleBasedStateMachine):
         self._publish(mid, uid, action)
 
     def _publish(self, mid: str, uid: str, action: str) -> None:
+        if mid in self.told:
+            self.repeated.add(mid)
+        stored: list[bool] = []
+        topic = f"v1/user/T/{uid}/{FEATURE}/{action}/command"
+        record = self.house.ingest.accept(BACKEND, topic, self._command(mid, uid, action), 1, False, self.house.now)
+        assert record.reject is None
+        self.house.submit(record, stored.append)
+        self.settle()
+        assert stored == [not self.full]
+        if stored == [True] and mid not in self.told:
+            self.told.add(mid)
+            self.asked[mid] = (uid, action)
+
+    def _command(self, mid: str, uid: str, action: str) -> bytes:
         body = {"mid": mid, "type": f"{FEATURE}_{action}", "device_uid": uid, "timestamp": self.house.now}
         if DATA[action] is not None:
             body["data"] = DATA[action]
-        committed: list[bool] = []
-        record = self.house.ingest.accept(
-            BACKEND, f"v1/user/T/{uid}/{FEATURE}/{action}/command", json.dumps(body).encode(), 1, False, self.house.now
-        )
-        assert record.reject is None
-        self.house.submit(record, committed.append)
-        self.settle()
-        assert committed == [not self.full]
-        if committed == [True] and mid not in self.told:
-            self.told.add(mid)
-            self.asked[mid] = (uid, action)
+        return json.dumps(body).encode()
 
     @rule(mid=mids)
     def cancel(self, mid: str) -> None:
@@ -237,14 +257,91 @@ class Machine(RuleBasedStateMachine):
         self.full = full
         self.wait(self.house.full(full))
 
-    @rule()
-    def restart(self) -> None:
+    @rule(hours=st.sampled_from([-1, 1]))
+    def jump(self, hours: int) -> None:
+        """The wall clock is set while the bridge runs: no deadline knows."""
+        before = {mid: command.due for mid, command in self.house.flow.open.items()}
+        self.house.now += hours * HOUR_MS
+        self.house.flow.tick()
+        self.settle()
+        for mid, command in self.house.flow.open.items():
+            assert self.full or command.due == before[mid]
+
+    @rule(seconds=st.sampled_from([0, 4, 12, 70]), hours=st.sampled_from([0, 0, -1, 1]))
+    def restart(self, seconds: int, hours: int) -> None:
+        """Deadlines may pass while it is down, and the clock may be another one afterwards."""
         if self.full:
             self.disk(False)
+        self.house.now += seconds * 1000 + hours * HOUR_MS
+        self.house.timer += seconds
         self.wait(self.house.again())
+        self._begin()
+
+    @rule(
+        acts=st.lists(st.sampled_from(["publish", "ask", "answer", "ack", "time", "come"]), min_size=1, max_size=6),
+        uid=devices, action=commands, step=st.integers(0, 12), seconds=st.sampled_from([0, 12, 70]),
+    )  # fmt: skip
+    def killed(self, acts: list[str], uid: str, action: str, step: int, seconds: int) -> None:
+        """Between any two steps of whatever is under way; whom nothing was told may ask again under the same mid."""
+        if self.full:
+            self.disk(False)
+        house, asking = self.house, {}
+
+        async def together() -> None:
+            for act in acts:
+                mid = str(uuid.uuid4())
+                if act in ("publish", "ask"):
+                    self.asked[mid] = (uid, action)
+                    work = self._asking(mid, uid, action) if act == "ask" else self._publishing(mid, uid, action)
+                    asking[mid] = asyncio.create_task(work)
+                elif act == "answer":
+                    for _, sent in house.received[-2:]:
+                        self._answer(uid, action, sent["mid"], 200)
+                    self._answer(uid, action, None, 400)
+                elif act == "ack" and house.acks:
+                    house.acks[-1]()
+                elif act == "time":
+                    house.now, house.timer = house.now + 11_000, house.timer + 11
+                    house.flow.tick()
+                elif act == "come":
+                    house.online = True
+                    house.flow.pump(uid)
+                await asyncio.sleep(0)
+            for _ in range(step):
+                await asyncio.sleep(0.0005)
+            house.kill()
+            house.now, house.timer = house.now + seconds * 1000, house.timer + seconds
+            await house.crashed()
+            for mid, task in asking.items():
+                if task.done() and task.result():
+                    self.told.add(mid)
+                task.cancel()
+
+        self.wait(together())
+        self._begin()
+        for mid in asking:
+            self._request(mid, uid, action)
+
+    async def _asking(self, mid: str, uid: str, action: str) -> bool:
+        await self.house.commands.request(BACKEND, uid, FEATURE, action, DATA[action], mid=mid)
+        return True
+
+    async def _publishing(self, mid: str, uid: str, action: str) -> bool:
+        topic = f"v1/user/T/{uid}/{FEATURE}/{action}/command"
+        payload = self._command(mid, uid, action)
+        record = self.house.ingest.accept(BACKEND, topic, payload, 1, False, self.house.now)
+        return await committed(self.house.submit, record)
+
+    def _begin(self) -> None:
         self.house.online, self.house.acks = False, []
         self.house.flow.tick()
         self.settle()
+
+    def _histories(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for mid, state in self.wait(self.house.database.rows("SELECT mid, state FROM command_events ORDER BY id")):
+            found.setdefault(mid, []).append(state)
+        return found
 
     # What must hold.
 
@@ -260,9 +357,7 @@ class Machine(RuleBasedStateMachine):
         if not hasattr(self, "house"):
             return
         received = {body["mid"] for _, body in self.house.received}
-        histories: dict[str, list[str]] = {}
-        for mid, state in self.wait(self.house.database.rows("SELECT mid, state FROM command_events ORDER BY id")):
-            histories.setdefault(mid, []).append(state)
+        histories = self._histories()
         assert self.told <= histories.keys()
         for mid, history in histories.items():
             assert history[0] == "accepted"
@@ -275,6 +370,17 @@ class Machine(RuleBasedStateMachine):
             if state in ("expired", "undeliverable", "cancelled", "accepted"):
                 assert mid not in received
         self.seen = histories
+
+    @invariant()
+    def every_move_is_told(self) -> None:
+        """In its order and, unless somebody asked again, once. After a full disk it comes a moment later."""
+        self.held_back = self.held_back or self.full
+        if hasattr(self, "house") and not self.held_back:
+            told = self.wait(self.house.kept())
+            for mid, history in self._histories().items():
+                said = iter(told.get(mid, ()))
+                assert all(state in said for state in history), (mid, history, told.get(mid))
+                assert mid in self.repeated or told[mid] == history
 
     @invariant()
     def changing_commands_go_one_at_a_time_and_in_order(self) -> None:
@@ -315,5 +421,9 @@ class _Ending(Machine):
 
 TestMachine = _Ending.TestCase
 TestMachine.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=EXAMPLES,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
 )

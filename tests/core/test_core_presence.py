@@ -14,6 +14,7 @@ def told(house: House) -> list[tuple[str, bool, str | None]]:
     """(topic, online, scheme) of every presence message so far; they are all retained."""
     found = [route for route in house.published if route.topics[0].endswith("/presence")]
     assert all(route.retain for route in found)
+    found = [route for route in found if route.payload]
     bodies = [(route.topics[0], json.loads(route.payload)) for route in found]
     return [(topic, body["online"], body["scheme"]) for topic, body in bodies]
 
@@ -51,3 +52,22 @@ async def test_who_was_there_when_the_bridge_ended_is_away_since_it_began_again(
     house.now += 1_000
     house.presences.restore(await house.ledger.presences())
     assert house.presences.get("D2") == Presence(False, house.now, None)
+
+
+async def test_a_presence_follows_the_device_to_its_owners(house: House) -> None:
+    """What is retained stands under the present owners alone, also when they changed while the bridge was down."""
+    house.registry.changed = lambda _ended: house.presences.moved()
+    house.presences.connected("D2")
+    await house.registry.describe_device("D2", "", ("wudun", "PK"))
+    await house.settle()
+    assert told(house)[-2:] == [("bridge/v1/PK/D2/presence", True, None), ("bridge/v1/T/D2/presence", True, None)]
+    await house.registry.remove_device("D2")
+    await house.settle()
+    assert house.retained() == {}
+    house.presences.disconnected("D2")
+    await house.settle()
+    assert house.retained() == {}
+    stale = {"bridge/v1/old/D1/presence": b"{}", "bridge/v1/T/D1/presence": b"{}", "bridge/v1/T/D9/presence": b"{}"}
+    house.presences.restore([("D1", True, 1, None)], stale)
+    await house.settle()
+    assert house.retained(stale).keys() == {"bridge/v1/PK/D1/presence", "bridge/v1/T/D1/presence"}

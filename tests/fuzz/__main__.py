@@ -1,6 +1,7 @@
-"""`make fuzz`: millions of inputs for the codec, streams for a whole broker, clients for a running service.
+"""`make fuzz`: millions of inputs for the codec and for all other decoders, streams for a whole broker, clients for a running
+service, and what its OpenAPI document allows and does not.
 
-PYTHONPATH=tests python -m fuzz                                  all three, some five minutes
+PYTHONPATH=tests python -m fuzz                                  all of them, some ten minutes
 PYTHONPATH=tests python -m fuzz codec --count 10000000 --seed x  one, as long as you like
 PYTHONPATH=tests python -m fuzz atheris --count 1000000          the codec led by coverage, where atheris is installed
 
@@ -14,11 +15,19 @@ import asyncio
 import sys
 import tempfile
 import time
+import zlib
 from pathlib import Path
 
-from fuzz import broker, codec, service
+from fuzz import broker, codec, decoders, openapi, service
 
-PARTS = {"codec": 2_000_000, "broker": 300_000, "stored": 30_000, "service": 20_000}
+PARTS = {
+    "codec": 2_000_000,
+    "decoders": 300_000,
+    "broker": 300_000,
+    "stored": 30_000,
+    "service": 20_000,
+    "openapi": 100,
+}
 """How many of each by default. `stored` is the broker with a real database behind it."""
 
 
@@ -43,6 +52,10 @@ def run(part: str, count: int, seed: str, home: Path) -> str:
     """One part; gives its line. Raises what it finds."""
     if part == "codec":
         return codec.run(count, seed)
+    if part == "decoders":
+        return decoders.run(count, seed, home)
+    if part == "openapi":
+        return openapi.run(count, zlib.crc32(seed.encode()), home)
     if part == "service":
         return asyncio.run(service.rounds(count, seed, home))
     return asyncio.run(broker.rounds(count, seed, home / "bridge.db" if part == "stored" else None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
+from collections.abc import AsyncIterator
 from random import Random
 
 import aiohttp
@@ -14,7 +15,9 @@ from harness.process import Bridge, Secret
 from harness.wire import PATIENCE_S, Client, within
 from harness.witness import Pending, Witness, told
 
-FEATURE, ACTION = "streaming_overdemand", "sync"
+FEATURE = "streaming_overdemand"
+ACTIONS: list[tuple[str, dict[str, int] | None]] = [("sync", None), ("sync", None), ("delete", {"id": 1})]
+"""Two reading commands for a changing one, of which a device has but one at a time."""
 PACE_S = 0.02
 
 
@@ -41,7 +44,9 @@ class Backend:
     async def settle(self, bridge: Bridge) -> None:
         """Ask again, under the same mid, for what had no answer."""
         for mid, uid in list(self.left.items()):
-            body = {"feature": FEATURE, "action": ACTION, "mid": mid, "timeout_s": self.rng.choice([1.0, 2.5])}
+            action, data = ACTIONS[int(mid[0], 16) % len(ACTIONS)]
+            body = {"feature": FEATURE, "action": action, "mid": mid, "timeout_s": self.rng.choice([1.0, 2.5])}
+            body["data"] = data
             body["hold_s"] = self.rng.choice([0.5, 3.0])
             url = f"{bridge.http}/api/v1/devices/{uid}/commands"
             async with self.web.post(url, json=body, headers=self.headers) as answer:
@@ -61,8 +66,7 @@ class MqttBackend:
     async def run(self, bridge: Bridge) -> None:
         """Until cancelled."""
         with contextlib.suppress(OSError):
-            async with await self._connect(bridge) as client, asyncio.TaskGroup() as group:
-                group.create_task(self._follow(client))
+            async with self.following(bridge) as client:
                 while not client.closed.is_set():
                     self._ask(client, self.rng.choice(self.people).name)
                     await asyncio.sleep(self.rng.uniform(0, 4 * PACE_S))
@@ -70,10 +74,22 @@ class MqttBackend:
 
     async def settle(self, bridge: Bridge) -> None:
         """Publish again, under the same mid, what had no PUBACK."""
-        async with await self._connect(bridge) as client:
+        async with self.following(bridge):
             await within(PATIENCE_S, self.left.below(1))
-            while not client.inbox.empty():
-                self.witness.tell(*told(client.inbox.get_nowait()))
+
+    @contextlib.asynccontextmanager
+    async def following(self, bridge: Bridge) -> AsyncIterator[Client]:
+        """Connected, and the witness hears every status that this client acknowledges."""
+        async with await self._connect(bridge) as client:
+            follower = asyncio.create_task(self._follow(client))
+            try:
+                yield client
+            finally:
+                follower.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await follower
+                while not client.inbox.empty():
+                    self.witness.status(*told(client.inbox.get_nowait()))
 
     async def _connect(self, bridge: Bridge) -> Client:
         client = await Client.open(bridge.mqtt, "backend", *self.account, clean=False)
@@ -87,14 +103,15 @@ class MqttBackend:
         return client
 
     async def _follow(self, client: Client) -> None:
-        while not client.closed.is_set():
-            self.witness.tell(*told(await client.inbox.get()))
+        while True:
+            self.witness.status(*told(await client.inbox.get()))
 
     def _ask(self, client: Client, uid: str) -> None:
         mid = str(uuid.uuid4())
         scheme, owner = self.rng.choice([("wudun", "PK001"), ("user", "acme")])
-        topic = messages.topic(uid, f"{FEATURE}/{ACTION}/command", scheme=scheme, owner=owner)
-        payload = messages.command(uid, f"{FEATURE}_{ACTION}", mid=mid)
+        action, data = self.rng.choice(ACTIONS)
+        topic = messages.topic(uid, f"{FEATURE}/{action}/command", scheme=scheme, owner=owner)
+        payload = messages.command(uid, f"{FEATURE}_{action}", mid=mid, data=data)
         self.left[mid] = (topic, payload)
         self._send(client, mid, topic, payload)
 

@@ -7,9 +7,11 @@ import contextlib
 import json
 import uuid
 from collections import Counter
+from itertools import pairwise
 from random import Random
 from typing import Any
 
+from bridge.core.states import MOVES
 from harness import messages
 from harness.process import Bridge, Secret
 from harness.wire import PATIENCE_S, Client, Got, within
@@ -17,6 +19,8 @@ from harness.wire import PATIENCE_S, Client, Got, within
 TERMINAL = {
     "succeeded", "rejected", "timed_out", "late_succeeded", "late_rejected", "expired", "undeliverable", "cancelled",
 }  # fmt: skip
+FLAPPING = 0.02
+"""How often a device that has sent a report goes, and comes back at once."""
 WINDOW = 6
 """Unacknowledged reports of one device."""
 
@@ -51,6 +55,10 @@ class Witness:
         self.received: Counter[str] = Counter()
         self.answered: set[str] = set()
         self.told: dict[str, list[str]] = {}
+        self.statuses: dict[str, list[str]] = {}
+        """What a persistent session heard of each command, repetitions left out."""
+        self._repeated: set[tuple[str, str, int]] = set()
+        self._heard = asyncio.Event()
         self.since = 0
         self.stored: Counter[str] = Counter()
         self.readings: list[tuple[str, int]] = []
@@ -75,6 +83,27 @@ class Witness:
         if state in TERMINAL:
             self.told.setdefault(mid, []).append(state)
 
+    def status(self, mid: str, state: str, at: int) -> None:
+        """The status topic said so. At least once: the acknowledgement of one that came before a kill may be lost."""
+        self.tell(mid, state)
+        if (mid, state, at) not in self._repeated:
+            self._repeated.add((mid, state, at))
+            self.statuses.setdefault(mid, []).append(state)
+        self._heard.set()
+
+    async def heard(self, histories: dict[str, list[str]]) -> None:
+        """Wait until the status topics have told every move of these commands, in their order."""
+        while untold := {
+            mid: (self.statuses.get(mid), moves) for mid, moves in histories.items() if self.statuses.get(mid) != moves
+        }:
+            self._heard.clear()
+            try:
+                await within(PATIENCE_S, self._heard.wait())
+            except TimeoutError:
+                raise AssertionError(
+                    f"{len(untold)} commands told otherwise than they moved: {list(untold.items())[:5]}"
+                ) from None
+
     def fault(self, command: dict[str, Any]) -> str:
         """What is wrong with a command's end, or nothing."""
         mid, state = command["mid"], command["state"]
@@ -82,6 +111,9 @@ class Witness:
         allowed = [[state], ["timed_out", state]] if state.startswith("late_") else [[state]]
         if state not in TERMINAL or ends not in allowed:
             return f"{state} after {ends}"
+        moves = [step["state"] for step in command["history"]]
+        if moves[0] != "accepted" or not all(before in MOVES[after] for before, after in pairwise(moves)):
+            return f"moved as it may not: {moves}"
         if not set(self.told.get(mid, [])) <= set(ends):
             return f"{state}, but told {self.told[mid]}"
         if self.received[mid] > 1:
@@ -122,9 +154,12 @@ class FleetDevice:
 
     async def run(self, bridge: Bridge) -> None:
         with contextlib.suppress(OSError):
-            async with await self._connect(bridge) as client, asyncio.TaskGroup() as group:
-                group.create_task(self._answer(client))
-                group.create_task(self._report(client))
+            while True:
+                async with await self._connect(bridge) as client, asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(self._answer(client)), group.create_task(self._report(client))]
+                    await client.closed.wait()
+                    for task in tasks:
+                        task.cancel()
         await asyncio.Event().wait()
 
     async def settle(self, bridge: Bridge) -> None:
@@ -152,6 +187,8 @@ class FleetDevice:
             self._post(client, mid, messages.topic(self.uid, messages.REPORT), payload)
             await asyncio.sleep(self.rng.uniform(0.01, 0.15))
             await self.left.below(WINDOW)
+            if self.rng.random() < FLAPPING:
+                client.closed.set()
 
     async def _answer(self, client: Client) -> None:
         """Answer every command, now and then slowly."""
@@ -179,7 +216,7 @@ class FleetDevice:
         client.publish(topic, payload).add_done_callback(acked)
 
 
-def told(got: Got) -> tuple[str, str]:
-    """(mid, state) of a message on `bridge/v1/…/command/{mid}`."""
+def told(got: Got) -> tuple[str, str, int]:
+    """(mid, state, at) of a message on `bridge/v1/…/command/{mid}`."""
     body = json.loads(got.payload)
-    return body["mid"], body["state"]
+    return body["mid"], body["state"], body["at"]

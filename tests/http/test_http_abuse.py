@@ -25,7 +25,13 @@ OPEN = {"/healthz", "/readyz"}
 
 
 def filled(path: str) -> str:
-    return path.replace("{uid}", "D1").replace("{mid}", str(uuid.uuid4())).replace("{id}", "1").replace("{event}", "1")
+    return (
+        path.replace("{uid}", "D1")
+        .replace("{mid}", str(uuid.uuid4()))
+        .replace("{asset}", "D1")
+        .replace("{id}", "1")
+        .replace("{event}", "1")
+    )
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")

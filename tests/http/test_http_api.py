@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import uuid
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from openapi_spec_validator import validate
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.http.app import ROUTES, openapi_document
+from bridge.http.openapi import COMMANDS
+from schemas import export
 
 if TYPE_CHECKING:
     from .conftest import Window
@@ -327,7 +330,14 @@ def test_openapi_is_valid_and_has_every_route() -> None:
     document = openapi_document()
     validate(document)
     for route in ROUTES:
-        assert route.method.lower() in document["paths"][route.path]
+        operation = document["paths"][route.path][route.method.lower()]
+        named = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"}
+        assert named == set(re.findall(r"\{(\w+)\}", route.path))
+        assert ("requestBody" in operation) == (route.body is not None)
+        assert (operation.get("security") == []) == route.open
+        assert route.open or "429" in operation["responses"]
+        for answer in operation["responses"].values():
+            assert answer["content"]
     ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     assert len(ids) == len(set(ids))
 
@@ -360,3 +370,38 @@ async def test_every_answer_fits_the_openapi_document(window: Window) -> None:
 def _fits(template: str, path: str) -> bool:
     ours, theirs = template.split("/"), path.split("/")
     return len(ours) == len(theirs) and all(a == b or a.startswith("{") for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "commands?state=null",
+        "devices?online=null",
+        "dead-letters?source=NULL",
+        "dead-letters?before=null",
+        "devices?limit=null",
+    ],
+)
+async def test_null_is_no_query_parameter(window: Window, query: str) -> None:
+    status, body, _ = await window.call("GET", f"/api/v1/{query}")
+    assert (status, body["error"]["path"]) == (422, f"?{query.partition('?')[2].partition('=')[0]}")
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-inf", "Infinity"])
+async def test_a_wait_is_a_number(window: Window, seconds: str) -> None:
+    _, asked, _ = await window.call("POST", "/api/v1/devices/D1/commands", {**DELETE, "hold_s": 600})
+    status, body, _ = await window.call("GET", f"/api/v1/commands/{asked['mid']}?wait_s={seconds}")
+    assert (status, body["error"]["path"]) == (422, "?wait_s")
+
+
+async def test_null_is_a_name_where_text_is_meant(window: Window) -> None:
+    assert (await window.get("/api/v1/devices?tenant=null"))["devices"] == []
+
+
+def test_the_openapi_document_shows_every_command_with_its_data() -> None:
+    schemas = openapi_document()["components"]["schemas"]
+    shown = schemas["CommandRequest"]["anyOf"]
+    assert {each["title"] for each in shown} == {f"{kind.feature}/{kind.action}" for kind in COMMANDS}
+    assert not [name for name in schemas if name.endswith("CommandStrict")]
+    for name, schema in export.schemas(COMMANDS, "#/components/schemas/{name}")[1].items():
+        assert schemas.get(name, schema) == schema, f"two shapes are called {name}"

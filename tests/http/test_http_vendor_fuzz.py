@@ -45,6 +45,11 @@ NUMBERS = ["1", "2", "0", "-1", "9" * 20, "x", ""]
 CODES = {None, 0, 100_001, 100_007, 100_010, *range(140_001, 140_009)}
 
 
+@pytest.fixture
+def config_of() -> dict[str, object]:
+    return {"broker.login_failures": 1_000_000, "broker.login_failures_per_address": 1_000_000}
+
+
 def mutated(rng: random.Random, body: Any) -> Any:
     body = copy.deepcopy(body)
     for _ in range(rng.randint(0, 3)):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import Invalid
 from schemas.kinds import KINDS, command, find, resolve, roundtrip, unknown_keys
+from schemas.nesting import DEEPEST
 from schemas.readings import extract
 
 ALARM = {"content": "x", "device_type": "PCS", "alarm_type": "ems", "level": 1, "handle_status": 1, "occur_time": "t"}
@@ -50,6 +51,7 @@ BAD: list[tuple[str, str | bytes, str, str, str]] = [
     (DELETED, deleted(x="y").encode().replace(b'"y"', b'"\xc3\x28"'), "not_json", "", "not UTF-8"),
     (DELETED, deleted(x="y").replace('"y"', '"\\ud800"'), "not_json", "", "not JSON"),
     (DELETED, deleted(x=1).replace('"x": 1', '"x": ' + "[" * 10_000 + "]" * 10_000), "not_json", "", "deep"),
+    (DELETED, deleted(x=1).replace('"x": 1', '"x": ' + "[" * 200 + "]" * 200), "not_json", "", "deep"),
     (DELETED, "[" * 10_000 + "]" * 10_000, "invalid", "$", "Expected `object`, got `array`"),
     (DELETED, "[]", "invalid", "$", "Expected `object`, got `array`"),
     (DELETED, "null", "invalid", "$", "Expected `object`, got `null`"),
@@ -268,3 +270,20 @@ def refusal(read: Callable[[], object]) -> tuple[str, str]:
     except Invalid as error:
         return error.reason, error.path
     return "", ""
+
+
+@pytest.mark.parametrize(("open_", "close"), [("[", "]"), ('{"a":', "}"), ('[{"\\"[": "]"},', "]")])
+def test_a_message_is_nested_so_deep_and_no_deeper(open_: str, close: str) -> None:
+    assert SYNC is not None
+    inner = "0" if open_ != "[" else ""
+
+    def nested(levels: int) -> bytes:
+        return deleted(x=1).replace('"x": 1', '"x": ' + open_ * levels + inner + close * levels).encode()
+
+    assert resolve(DELETED, nested(DEEPEST - 2))[1].mid == MID
+    with pytest.raises(Invalid, match="nested too deeply"):
+        resolve(DELETED, nested(DEEPEST))
+
+
+def test_many_brackets_side_by_side_are_not_deep() -> None:
+    assert resolve(DELETED, deleted(x=["[" * 500, *([[]] * 500)]).encode())[1].mid == MID

@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import build, export
+from schemas.asyncapi import asyncapi
 from schemas.errors import Invalid
 from schemas.kind import Kind
 from schemas.kinds import KINDS, command, encode, find, resolve, result_of, roundtrip, unknown_keys
+from schemas.notices import NOTICES
 
 COMMANDS = [kind for kind in KINDS if kind.kind == "command"]
 CHANGING = {"create", "update", "delete", "update_all", "by_node", "set", "setting", "upgrade", "emu_upgrade"}
@@ -215,7 +217,7 @@ def references(node: Any) -> list[str]:
 
 
 def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
-    document = json.loads(json.dumps(export.asyncapi()))
+    document = json.loads(json.dumps(asyncapi()))
     assert document["asyncapi"].startswith("3.")
     targets = references(document)
     assert len(targets) > 200
@@ -224,7 +226,8 @@ def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
         for step in target.removeprefix("#/").split("/"):
             node = node[step]
     assert {name for channel in document["channels"].values() for name in channel["messages"]} == {
-        kind.model.__name__ for kind in KINDS
+        *(kind.model.__name__ for kind in KINDS),
+        *(notice.shape.__name__ for notice in NOTICES),
     }
 
 

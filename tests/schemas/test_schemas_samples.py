@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+import jsonschema
+import make_examples
 import pytest
 from conftest_schemas import VendorSample, vendor_samples
 
 from schemas import export
+from schemas.examples import examples
+from schemas.kind import Kind
 from schemas.kinds import KINDS, encode, find, resolve, roundtrip, unknown_keys
 from schemas.readings import extract
 
@@ -68,7 +72,6 @@ def test_the_vendors_commands_pass_strictly(sample: VendorSample) -> None:
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=IDS)
 def test_the_published_schema_takes_the_sample(sample: VendorSample) -> None:
-    jsonschema = pytest.importorskip("jsonschema")
     kind, _ = resolve(sample.suffix, sample.payload)
     jsonschema.Draft202012Validator(export.jsonschema(kind)).validate(sample.body)
 
@@ -79,3 +82,18 @@ def test_reports_give_readings_and_nothing_else_does() -> None:
         has = bool(extract(kind, message))
         climate_only = sample.file == "device-event-1__report_regular_post_1.json"
         assert has == (kind.feature in {"report", "grid_fm"} and not climate_only), sample.file
+
+
+def test_the_published_examples_are_these_samples() -> None:
+    assert make_examples.FILE.read_text("utf-8") == make_examples.text(), "run python tests/schemas/make_examples.py"
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=repr)
+def test_every_kind_has_a_published_example_that_passes_strictly(kind: Kind) -> None:
+    shown = examples(kind)
+    assert shown
+    for example in shown:
+        payload = json.dumps(example.payload).encode()
+        assert resolve(kind.suffix, payload)[0] is kind
+        kind.decode_strict(payload)
+        jsonschema.Draft202012Validator(export.jsonschema(kind)).validate(example.payload)

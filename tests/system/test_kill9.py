@@ -8,15 +8,19 @@ once. EMS_KILL9_ROUNDS and EMS_KILL9_SEED change the run; a failure prints its s
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+from collections import defaultdict
+from itertools import pairwise
 from random import Random
 
 import aiohttp
 import pytest
 from harness.backend import Backend, MqttBackend
 from harness.fleet import provision
-from harness.process import Bridge
+from harness.process import Bridge, Secret
 from harness.sink import Batch, Sink, cut
+from harness.wire import Client
 from harness.witness import Fleet, Witness
 
 ROUNDS = int(os.environ.get("EMS_KILL9_ROUNDS", "30"))
@@ -74,8 +78,12 @@ async def test_kill_9_loses_nothing(make_bridge, sink: Sink, web: aiohttp.Client
     by_http = Backend(people, account, witness, rng, web)
     by_mqtt = MqttBackend(people, account, witness, rng)
 
+    await asyncio.to_thread(bridge.start)
+    await by_mqtt.settle(bridge)
+    bridge.kill()
     for number in range(ROUNDS):
         await asyncio.to_thread(bridge.start)
+        await check_presence(bridge, account)
         await check_stored(bridge, web, account.secret, witness)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(run) for run in (fleet.run(bridge), by_http.run(bridge), by_mqtt.run(bridge))]
@@ -92,7 +100,8 @@ async def test_kill_9_loses_nothing(make_bridge, sink: Sink, web: aiohttp.Client
         await by_mqtt.settle(bridge)
         await by_http.settle(bridge)
     stored = await check_stored(bridge, web, account.secret, witness)
-    await check_commands(bridge, web, account.secret, witness)
+    async with by_mqtt.following(bridge):
+        await witness.heard(await check_commands(bridge, web, account.secret, witness))
     await check_sink(sink, stored)
     assert await asyncio.to_thread(bridge.stop) == 0, bridge.tail()
     await check_directory(bridge, "after the stop")
@@ -126,17 +135,37 @@ async def check_stored(bridge: Bridge, web: aiohttp.ClientSession, key: str, wit
     return witness.readings
 
 
-async def check_commands(bridge: Bridge, web: aiohttp.ClientSession, key: str, witness: Witness) -> None:
-    """Exactly one outcome for every command that was taken, the one that everybody was told."""
+async def check_presence(bridge: Bridge, account: Secret) -> None:
+    """As soon as the doors are open nobody is told to be there who is not."""
+    async with await Client.open(bridge.mqtt, "onlooker", *account) as client:
+        await client.subscribe("bridge/v1/PK001/+/presence", "bridge/v1/end")
+        await client.stored("v1/wudun/PK001/NONE/report/regular/post", b"{}")  # what is retained has come before
+        while not client.inbox.empty():
+            got = client.inbox.get_nowait()
+            assert not json.loads(got.payload)["online"], got
+
+
+async def check_commands(
+    bridge: Bridge, web: aiohttp.ClientSession, key: str, witness: Witness
+) -> dict[str, list[str]]:
+    """Exactly one outcome for every command that was taken, the one that everybody was told; changing ones one at a time, in
+    their order. Gives the moves of each."""
     assert witness.commands
-    wrong = []
+    wrong, moves, changes = [], {}, defaultdict(list)
     for mid in witness.commands:
         async with web.get(f"{bridge.http}/api/v1/commands/{mid}?wait_s=20", headers={"X-API-Key": key}) as answer:
             assert answer.status == 200, f"{mid}: {answer.status} {await answer.text()}"
-            fault = witness.fault(await answer.json())
-        if fault:
+            command = await answer.json()
+        moves[mid] = [step["state"] for step in command["history"]]
+        if command["action"] == "delete" and command["sent_at"] is not None:
+            changes[command["device"]].append((command["sent_at"], command["settled_at"], mid))
+        if fault := witness.fault(command):
             wrong.append(f"{mid}: {fault}")
     assert not wrong, "\n".join(wrong[:10])
+    for walks in changes.values():
+        for (_, ended, before), (sent, _, after) in pairwise(sorted(walks)):
+            assert ended <= sent, f"{after} was sent while {before} was under way"
+    return moves
 
 
 async def check_sink(sink: Sink, stored: list[tuple[str, int]]) -> None:

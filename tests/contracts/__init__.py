@@ -1,0 +1,1 @@
+"""The contract documents under the tools of their standards."""
