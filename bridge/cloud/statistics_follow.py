@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -94,7 +95,7 @@ class Follower:
                 more = await self._step()
                 if monotonic() - trimmed_at > TRIM_EVERY_S and not await self._equipment.trim():
                     trimmed_at = monotonic()
-            except StoreError as error:
+            except (StoreError, sqlite3.Error) as error:
                 log.warning("statistics: %s", error)
                 more = False
             await asyncio.sleep(PAUSE_S if more else EVERY_S)
@@ -134,8 +135,11 @@ class _Step:
         self.none = not stored
         for each in stored:
             self.seen = each.seq
-            if each.body is not None:
-                self._take(each, each.body)
+            try:
+                if each.body is not None:
+                    self._take(each, each.body)
+            except Exception:  # whatever it is, it must not stand in the way of those behind it for ever
+                log.exception("statistics pass over message %d", each.seq)
         self.gone: list[tuple[str, str, int]] = []
         self.put: list[RunRow] = []
         for (device, part), runs in self._runs.items():

@@ -27,7 +27,7 @@ FUTURE_MS = 86_400_000
 """Clocks may be a day ahead, as those of devices."""
 
 _MANY: Any = list[NewEvent]
-BASE = "/api/v1/equipment/{equipment}/events"
+BASE = "/api/v1/equipment/{uid}/events"
 
 
 async def add(call: Call) -> Answer:
@@ -82,7 +82,7 @@ def _event(given: NewEvent, path: str, latest: int) -> Event:
 
 async def _equipment(call: Call) -> str:
     """The uid in the path. NotFound when there is no such device, and in the same words when it is somebody else's."""
-    uid, registry = call.path("equipment"), call.receiving.registry
+    uid, registry = call.path("uid"), call.receiving.registry
     device = await registry.find_device(uid)
     if device is None or not registry.may_touch(call.principal, device):
         raise NotFound("unknown_equipment", f"there is no equipment {uid[:128]!r}")

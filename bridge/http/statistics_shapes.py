@@ -10,6 +10,7 @@ from bridge.http.shapes import ROW_MAX, Limit, Ms, Time
 
 Word = Annotated[str, Meta(description="a number as text")]
 Sort = Literal["follow", "sample", "training"]
+EVENT_ID = r"^[A-Za-z0-9._:@-]{1,128}$"
 _EQUIPMENT = Meta(description="uids; repeated, equipment[], equipment[0], or one JSON array")
 _TIME = Meta(description="bt, from, to; also gt, ge, lt, le, eq, in. Both ends count, to the second")
 
@@ -199,7 +200,7 @@ class ChartsAnswer(Struct, frozen=True):
 class NewEvent(Struct, frozen=True, forbid_unknown_fields=True):
     """Something that people did with a device. The same `id` is the same event."""
 
-    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:@-]{1,128}$", description="the sender's own")]
+    id: Annotated[str, Meta(pattern=EVENT_ID, description="the sender's own")]
     type: Sort
     at: Annotated[int | str, Meta(description="epoch milliseconds, or ISO 8601 with an offset")]
     count: Annotated[

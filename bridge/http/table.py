@@ -128,9 +128,8 @@ def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
 
 async def _strictly(request: web.Request, route: Route, limit: int) -> tuple[Any, Any]:
     values = query(request, route.query)
-    if route.body is None or isinstance(route.body, dict):
-        return values, None
-    return values, decode(await read(request, limit), route.body)
+    by_itself = route.body is None or isinstance(route.body, dict)
+    return values, None if by_itself else decode(await read(request, limit), route.body)
 
 
 async def _loosely(request: web.Request, route: Route, limit: int) -> tuple[Any, Any]:

@@ -25,17 +25,13 @@ OPEN = {"/healthz", "/readyz"}
 
 
 def filled(path: str) -> str:
-    named = {
-        "{uid}": "D1",
-        "{mid}": str(uuid.uuid4()),
-        "{asset}": "D1",
-        "{id}": "1",
-        "{equipment}": "D1",
-        "{event}": "1",
-    }
-    for name, value in named.items():
-        path = path.replace(name, value)
-    return path
+    return (
+        path.replace("{uid}", "D1")
+        .replace("{mid}", str(uuid.uuid4()))
+        .replace("{asset}", "D1")
+        .replace("{id}", "1")
+        .replace("{event}", "1")
+    )
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
