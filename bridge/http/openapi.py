@@ -43,7 +43,6 @@ PATHS: dict[str, dict[str, Any]] = {
     "mid": {"type": "string", "pattern": UUID},
     "event": {"type": "string", "pattern": EVENT_ID},
     "id": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
-    "event": {"type": "string", "pattern": r"^[A-Za-z0-9._:@-]{1,128}$"},
     "asset": {"type": "string", "minLength": 1, "maxLength": 400, "examples": ["EMS001.meter.1"]},
 }
 """Variable part of a path -> its schema."""
