@@ -193,9 +193,9 @@ class House:
 
     async def start(self, group: asyncio.TaskGroup) -> None:
         """Start every task, open the doors. Raises ConfigError when an address cannot be had."""
+        await self.commands.make_up()  # before the first COMMIT, which takes what is to be told for told
         self._spawn(group, self.writer.run(), "writer")
         self.presences.restore(await self.ledger.presences(), self._carrier.retained("bridge/v1/+/+/presence"))
-        await self.commands.make_up()
         await committed(self.submit, Record())  # nobody comes in before it is told who went, and what moved last
         self._spawn(group, self.registry.follow(), "registry")
         self._spawn(group, self.flow.run(), "deadlines")
