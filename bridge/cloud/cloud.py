@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -14,8 +16,11 @@ from aiohttp import web
 
 from bridge.cloud.zones import Style, zone
 from bridge.counts import Counts
+from bridge.errors import StoreError
 from bridge.store.series import GAUGE, Asset, Scan, Series
 from schemas.points import POINTS
+
+log = logging.getLogger(__name__)
 
 Authorize = Callable[[web.Request, str | None], Awaitable[Any | None]]
 """(request, key it carries or None) -> principal, or None: not let in. The principal is only handed on; its `name`, where it has
@@ -26,6 +31,8 @@ May = Callable[[Any, str], bool]
 PAGE = 2_000
 """Samples read in one turn of a stream: some 20 ms and a megabyte."""
 FOREVER = 1 << 62
+KEEP_EVERY_S = 30.0
+"""Between two looks at what is ripe for its chunks."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +90,7 @@ class Cloud:
         self.zone = zone(settings.timezone)
         counts.describe("ems_bridge_ingest_rows", "Rows of ingestion bodies, by outcome")
         counts.describe("ems_bridge_ingest_requests", "Ingestion requests, by status")
+        counts.describe("ems_bridge_series_folded", "Rows of the time series that were moved into chunks")
         counts.gauge("ems_bridge_assets", lambda: len(series.assets), text="Assets in the time series store")
 
     @classmethod
@@ -109,6 +117,16 @@ class Cloud:
     async def close(self) -> None:
         """Finish what is queued and close the store."""
         await self.series.close()
+
+    async def keep(self) -> None:
+        """Fold rows into chunks for as long as the service runs, half of the writer's time at most. A store that cannot be
+        written (disk full) is said and tried again."""
+        while True:
+            try:
+                self.counts.add("ems_bridge_series_folded", (), await self.series.fold(self.clock(), asyncio.sleep))
+            except StoreError as error:
+                log.warning("time series: %s", error)
+            await asyncio.sleep(KEEP_EVERY_S)
 
     def zone_of(self, asset: Asset) -> ZoneInfo:
         """An asset's zone: its own, its device's, the default."""
@@ -178,7 +196,7 @@ class Cloud:
             spans = [(number, *span) for number, span in wanted.items()]
 
             def read(scan: Scan, spans: list[tuple[int, int, int]] = spans) -> list[tuple[int, int, dict[str, float]]]:
-                return scan.merged(spans, page, backwards)
+                return scan.merged(spans, page, backwards, point)
 
             rows = await self.series.read(read)
             portion = [

@@ -1,4 +1,4 @@
-"""Every statement and query on `series.db`: assets, their points, and samples (one row an asset and instant, all points in it).
+"""`series.db`: assets, their points, and samples (one row an asset and instant, all points in it), which age into chunks.
 
 Samples are upserted: the same again changes nothing, another value of a point replaces it, other points are added. Late and
 out-of-order rows are as good as any. The catalogue of assets and points is held in memory; one process writes the file.
@@ -7,9 +7,8 @@ out-of-order rows are as good as any. The catalogue of assets and points is held
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from heapq import merge
-from itertools import islice
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import time
 from typing import Any, NamedTuple, Self, TypeVar
@@ -17,6 +16,10 @@ from typing import Any, NamedTuple, Self, TypeVar
 import msgspec
 
 from bridge.store.database import Database
+from bridge.store.folding import Folding, Pause
+from bridge.store.scan import Scan
+
+__all__ = ["COUNTER", "GAUGE", "Answer", "Asset", "Batch", "Points", "Scan", "Series"]
 
 T = TypeVar("T")
 
@@ -46,19 +49,6 @@ _ANSWER = (
 )
 _CATALOGUE = "SELECT name, id, device, timezone, first_at, last_at FROM assets"
 _ASSET_POINTS = "SELECT asset, json_group_object(name, json_array(unit, kind)) FROM points GROUP BY asset"
-_SCAN = "SELECT ts, body FROM samples WHERE asset = ? AND ts >= ? AND ts < ? ORDER BY ts"
-_SCAN_BACK = "SELECT ts, body FROM samples WHERE asset = ? AND ts >= ? AND ts < ? ORDER BY ts DESC"
-_BEFORE = """
-SELECT ts, value FROM (SELECT ts, json_extract(body, ?3) AS value FROM samples WHERE asset = ?1 AND ts < ?2 ORDER BY ts DESC)
-WHERE value IS NOT NULL LIMIT 1
-"""
-
-_MEANS = """
-SELECT ts / ?4, avg(json_extract(body, ?5)) FROM samples WHERE asset = ?1 AND ts >= ?2 AND ts < ?3 GROUP BY 1
-HAVING count(json_extract(body, ?5))
-"""
-
-_values = msgspec.json.Decoder(dict[str, float]).decode
 _point_table = msgspec.json.Decoder(dict[str, tuple[str, str]]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -106,45 +96,6 @@ class Batch:
         self.samples.setdefault((asset, at), {}).update(values)
 
 
-class Scan:
-    """Reads on one connection, inside its thread."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def samples(
-        self, asset: int, start: int, end: int, newest_first: bool = False
-    ) -> Iterator[tuple[int, dict[str, float]]]:
-        """(ms, {point: value}) of [start, end)."""
-        for at, body in self._connection.execute(_SCAN_BACK if newest_first else _SCAN, (asset, start, end)):
-            yield at, _values(body)
-
-    def before(self, asset: int, at: int, point: str) -> tuple[int, float] | None:
-        """The last reading of `point` before `at`, however old."""
-        path = f'$."{point}"'
-        found: tuple[int, float] | None = self._connection.execute(_BEFORE, (asset, at, path)).fetchone()
-        return found
-
-    def means(self, asset: int, start: int, end: int, point: str, step: int) -> dict[int, float]:
-        """Number of a step (ms since 1970 / `step`) -> mean of the readings of `point` in it, over [start, end)."""
-        rows = self._connection.execute(_MEANS, (asset, start, end, step, f'$."{point}"'))
-        return dict(rows.fetchall())
-
-    def merged(
-        self, wanted: Iterable[tuple[int, int, int]], limit: int, newest_first: bool
-    ) -> list[tuple[int, int, dict[str, float]]]:
-        """The first `limit` of (ms, asset, values) over several (asset, start, end), in order of time, then asset."""
-
-        def one(asset: int, start: int, end: int) -> Iterator[tuple[int, int, dict[str, float]]]:
-            for at, values in self.samples(asset, start, end, newest_first):
-                yield at, asset, values
-
-        def order(row: tuple[int, int, dict[str, float]]) -> tuple[int, int]:
-            return (-row[0] if newest_first else row[0]), row[1]
-
-        return list(islice(merge(*(one(*each) for each in wanted), key=order), limit))
-
-
 class Series:
     """An open `series.db`. `describe(point)` gives unit and kind of a point that no sender described."""
 
@@ -154,6 +105,7 @@ class Series:
         self._describe = describe
         self._shared: dict[str, Points] = {}
         self._forgotten_at = 0
+        self._folding = Folding(database)
 
     @classmethod
     async def open(cls, path: Path, describe: Callable[[str], tuple[str, str]]) -> Self:
@@ -193,7 +145,9 @@ class Series:
         numbers = await self.database.write(write)
         if forget is not None:
             self._forgotten_at = now
+        rows = Counter(asset for asset, _ in batch.samples)
         for asset, number in numbers.items():
+            self._folding.touch(number, rows[asset], now)
             self._learn(asset, number, batch, spans[asset], points.get(asset, {}))
 
     async def answer(self, scope: str, key: str) -> Answer | None:
@@ -212,13 +166,26 @@ class Series:
         return True
 
     async def read(self, fn: Callable[[Scan], T]) -> T:
-        """Run `fn` with a Scan in a reader's thread."""
-        return await self.database.read(lambda connection: fn(Scan(connection)))
+        """Run `fn` with a Scan in a reader's thread. It sees one state of the store, whatever is folded meanwhile."""
+
+        def run(connection: sqlite3.Connection) -> T:
+            connection.execute("BEGIN")
+            try:
+                return fn(Scan(connection))
+            finally:
+                connection.execute("ROLLBACK")
+
+        return await self.database.read(run)
+
+    async def fold(self, now: int, pause: Pause | None = None) -> int:
+        """Move rows that are ripe at `now` (ms) into chunks; see Folding.run."""
+        return await self._folding.run(now, pause)
 
     async def _load(self) -> None:
         tables = {asset: self._share(text) for asset, text in await self.database.rows(_ASSET_POINTS)}
         for name, number, device, timezone, first, last in await self.database.rows(_CATALOGUE):
             self.assets[name] = Asset(name, number, device, timezone, first, last, tables.get(number, {}))
+        self._folding.unknown(asset.number for asset in self.assets.values())
 
     def _news(self, batch: Batch) -> tuple[dict[str, tuple[int, int]], dict[str, dict[str, tuple[str, str]]]]:
         """Oldest and newest instant of each asset in the batch; its points that the catalogue lacks or describes otherwise."""
