@@ -1,4 +1,4 @@
-"""Buckets of time and what is computed in them: pure, one pass over readings in ascending time, constant memory a bucket.
+"""Buckets of time and what is computed in them: pure, on arrays, one portion of readings in ascending time after the other.
 
 A range is [start, end) in ms. Buckets are anchored at its start and labelled by their start; empty ones do not exist; the last
 one is clipped at the end (http_apis.md A.1). With a wall clock, buckets whose length divides a day start anew at the start's wall
@@ -7,12 +7,16 @@ time of each day, so that 1440 minutes is a local day of 23, 24 or 25 hours and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import numpy.typing as npt
+
 from bridge.cloud.zones import instant, local
+from bridge.store.columns import EMPTY, Column, Times, Values, joined
 
 MINUTE = 60_000
 DAY_MINUTES = 1_440
@@ -44,14 +48,37 @@ class Buckets:
         first = low + (at - low) // self.step * self.step
         return first, min(first + self.step, high, self.end)
 
+    def labels(self, times: Times) -> Times:
+        """The starts of the buckets of ascending times of the range."""
+        if self.wall is None:
+            return (times - self.start) // self.step * self.step + self.start
+        anchors = np.array(self._anchors(self.wall, int(times[0]), int(times[-1])), np.int64)
+        days = anchors[np.searchsorted(anchors, times, "right") - 1]
+        if self.step == DAY_MINUTES * MINUTE:
+            return days
+        return (times - days) // self.step * self.step + days
+
     def _day(self, wall: Wall, at: int) -> tuple[int, int]:
         """The day, counted from the start's wall time, that holds `at`."""
+        number = self._number(wall, at)
+        return self._anchor(wall, number), self._anchor(wall, number + 1)
+
+    def _anchors(self, wall: Wall, first: int, last: int) -> list[int]:
+        """The starts of all days that hold instants from `first` to `last`."""
+        number = self._number(wall, first)
+        found = [self._anchor(wall, number)]
+        while (following := self._anchor(wall, number + 1)) <= last:
+            found.append(following)
+            number += 1
+        return found
+
+    def _number(self, wall: Wall, at: int) -> int:
         number = (local(at, wall.zone) - wall.start).days
         while self._anchor(wall, number) > at:
             number -= 1
-        while (following := self._anchor(wall, number + 1)) <= at:
+        while self._anchor(wall, number + 1) <= at:
             number += 1
-        return self._anchor(wall, number), following
+        return number
 
     def _anchor(self, wall: Wall, number: int) -> int:
         try:
@@ -60,62 +87,105 @@ class Buckets:
             return self.end if number > 0 else self.start
 
 
-class Fold:
-    """Count, extremes, ends and a compensated sum (Neumaier) of the values of one bucket."""
-
-    __slots__ = ("_low", "_sum", "count", "first", "last", "max", "min")
-
-    def __init__(self, value: float) -> None:
-        self.count = 1
-        self.first = self.last = self.min = self.max = value
-        self._sum = value
-        self._low = 0.0
-
-    def add(self, value: float) -> None:
-        """Take one more value, later than those before."""
-        self.count += 1
-        self.last = value
-        if value < self.min:
-            self.min = value
-        if value > self.max:
-            self.max = value
-        total = self._sum + value
-        self._low += (self._sum - total) + value if abs(self._sum) >= abs(value) else (value - total) + self._sum
-        self._sum = total
-
-    def result(self, function: str) -> float:
-        """What `function` gives for this bucket."""
-        if function in ("count", "cnt"):
-            return self.count
-        if function in ("sum", "avg"):
-            total = self._sum + self._low
-            return total if function == "sum" else total / self.count
-        found: float = getattr(self, function)
-        return found
-
-
 class Folding:
-    """The buckets of one series, at most `limit`, oldest first. Readings come in ascending time, in portions."""
+    """The buckets of one series, at most `limit`, oldest first, and what `functions` give in them."""
 
-    def __init__(self, buckets: Buckets, limit: int) -> None:
-        self.folds: list[tuple[int, Fold]] = []
+    def __init__(self, buckets: Buckets, limit: int, functions: Collection[str]) -> None:
         self.full = False
+        """Whether later readings cannot change the result."""
         self._buckets = buckets
-        self._limit = limit
-        self._end = buckets.start
+        self._left = limit
+        self._functions = frozenset("count" if each == "cnt" else each for each in functions)
+        self._held = EMPTY
+        self._labels: list[Times] = []
+        self._found: dict[str, list[npt.NDArray[Any]]] = {each: [] for each in self._functions}
 
-    def take(self, readings: Iterable[tuple[int, float]]) -> None:
-        """Fold in (time, value) pairs of the range; what begins a bucket past the limit is left out."""
-        fold = self.folds[-1][1] if self.folds else None
-        end = self._end
-        for at, value in readings:
-            if fold is not None and at < end:
-                fold.add(value)
-                continue
-            if len(self.folds) >= self._limit:
-                self.full = True
-                break
-            start, end = self._buckets.around(at)
-            fold = Fold(value)
-            self.folds.append((start, fold))
-        self._end = end
+    def take(self, column: Column) -> None:
+        """Fold in the next readings of the range; what begins a bucket past the limit is left out."""
+        if self.full or not len(column.times):
+            return
+        times, values = held = joined([self._held, column] if len(self._held.times) else [column])
+        labels = self._buckets.labels(times)
+        firsts = np.concatenate([[0], np.flatnonzero(labels[1:] != labels[:-1]) + 1])
+        cut = firsts[-1]  # the last bucket may go on
+        self._held = Column(times[cut:], values[cut:])
+        self._fold(labels, held.values[:cut], firsts[:-1])
+
+    def finish(self) -> None:
+        """No more readings come."""
+        if len(self._held.times) and not self.full:
+            labels = self._buckets.labels(self._held.times[:1])
+            self._fold(labels, self._held.values, np.zeros(1, np.int64))
+            self._held = EMPTY
+            self.full = True
+
+    def result(self, function: str) -> list[tuple[int, float]]:
+        """(start of the bucket, what `function` gives), ascending."""
+        if not self._labels:
+            return []
+        values = np.concatenate(self._found["count" if function == "cnt" else function]).tolist()
+        return list(zip(np.concatenate(self._labels).tolist(), values, strict=True))
+
+    def _fold(self, labels: Times, values: Values, firsts: Times) -> None:
+        """Whole buckets that begin at `firsts`."""
+        if len(firsts) >= self._left:
+            self.full = True
+            if len(firsts) > self._left:
+                values, firsts = values[: firsts[self._left]], firsts[: self._left]
+        if not len(firsts):
+            return
+        self._left -= len(firsts)
+        self._labels.append(labels[firsts])
+        computed = _computed(values, firsts, self._functions)
+        for function in self._functions:
+            self._found[function].append(computed[function])
+
+
+def _computed(values: Values, firsts: Times, functions: Collection[str]) -> dict[str, npt.NDArray[Any]]:
+    counts = np.diff(firsts, append=len(values))
+    found: dict[str, npt.NDArray[Any]] = {"count": counts}
+    if "sum" in functions or "avg" in functions:
+        found["sum"] = sums(values, firsts, counts)
+        found["avg"] = found["sum"] / counts
+    if "min" in functions:
+        found["min"] = np.minimum.reduceat(values, firsts)
+    if "max" in functions:
+        found["max"] = np.maximum.reduceat(values, firsts)
+    if "first" in functions:
+        found["first"] = values[firsts]
+    if "last" in functions:
+        found["last"] = values[firsts + counts - 1]
+    return found
+
+
+def sums(values: Values, firsts: Times, counts: Times) -> Values:
+    """Compensated sums (Neumaier) of runs of values: each run a row of a table, those of about a length together."""
+    found = np.empty(len(firsts))
+    sizes = np.frexp(counts)[1]
+    for size in np.unique(sizes).tolist():
+        rows = np.flatnonzero(sizes == size)
+        length = int(counts[rows].max())
+        table = values[firsts[rows]][:, None] if length == 1 else _table(values, firsts[rows], counts[rows], length)
+        found[rows] = _compensated(table)
+    return found
+
+
+def _table(values: Values, firsts: Times, counts: Times, length: int) -> Values:
+    """Runs as rows, filled up with zeros, which change no sum."""
+    steps = np.arange(length)
+    table: Values = values[np.minimum(firsts[:, None] + steps, len(values) - 1)]
+    if int(counts.min()) != length:
+        table[steps >= counts[:, None]] = 0.0
+    return table
+
+
+def _compensated(table: Values) -> Values:
+    with np.errstate(over="ignore", invalid="ignore"):
+        totals = np.cumsum(table, axis=1)
+        if table.shape[1] == 1:
+            return table[:, 0]
+        before, after, added = totals[:, :-1], totals[:, 1:], table[:, 1:]
+        larger = np.abs(before) >= np.abs(added)
+        lost = np.where(larger, (before - after) + added, (added - after) + before)
+        found: Values = totals[:, -1] + np.cumsum(lost, axis=1)[:, -1]
+    return found
