@@ -24,6 +24,11 @@ FUNCTIONS = frozenset({"count", "cnt", "avg", "sum", "max", "min", "first", "las
 """The seven of EnOS and `cnt`, which its storage documents call count."""
 
 
+def up(at: int) -> int:
+    """The minute at or after an instant: a register's reading belongs to the minute that it lies in."""
+    return -(-at // MINUTE) * MINUTE
+
+
 class Wall(NamedTuple):
     """A range's start as a wall time, and the zone that it is read in."""
 
@@ -179,13 +184,33 @@ def _table(values: Values, firsts: Times, counts: Times, length: int) -> Values:
     return table
 
 
+def running(values: Values) -> tuple[float, float]:
+    """The sum of at least one value, and what it lost: `added` goes on from there."""
+    totals, lost = _summed(values[None, :])
+    return float(totals[0]), float(lost[0])
+
+
+def added(total: float, lost: float, value: float) -> tuple[float, float]:
+    """One value more in a compensated sum."""
+    after = total + value
+    lost += (total - after) + value if abs(total) >= abs(value) else (value - after) + total
+    return after, lost
+
+
 def _compensated(table: Values) -> Values:
+    totals, lost = _summed(table)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found: Values = totals + lost
+    return found
+
+
+def _summed(table: Values) -> tuple[Values, Values]:
+    """Sums of rows, and what each lost."""
+    if table.shape[1] == 1:
+        return table[:, 0], np.zeros(len(table))
     with np.errstate(over="ignore", invalid="ignore"):
         totals = np.cumsum(table, axis=1)
-        if table.shape[1] == 1:
-            return table[:, 0]
-        before, after, added = totals[:, :-1], totals[:, 1:], table[:, 1:]
-        larger = np.abs(before) >= np.abs(added)
-        lost = np.where(larger, (before - after) + added, (added - after) + before)
-        found: Values = totals[:, -1] + np.cumsum(lost, axis=1)[:, -1]
-    return found
+        before, after, each = totals[:, :-1], totals[:, 1:], table[:, 1:]
+        larger = np.abs(before) >= np.abs(each)
+        lost = np.where(larger, (before - after) + each, (each - after) + before)
+        return totals[:, -1], np.cumsum(lost, axis=1)[:, -1]

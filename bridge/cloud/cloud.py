@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from time import time
@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from aiohttp import web
 
+from bridge.cloud.current import Current, Newest, Total
 from bridge.cloud.zones import Style, zone
 from bridge.counts import Counts
 from bridge.errors import StoreError
@@ -88,6 +89,7 @@ class Cloud:
         self.timezone_of = timezone_of
         self.clock = clock
         self.zone = zone(settings.timezone)
+        self._current = Current(series)
         counts.describe("ems_bridge_ingest_rows", "Rows of ingestion bodies, by outcome")
         counts.describe("ems_bridge_ingest_requests", "Ingestion requests, by status")
         counts.describe("ems_bridge_series_folded", "Rows of the time series that were moved into chunks")
@@ -150,6 +152,15 @@ class Cloud:
             if each.device not in allowed:
                 allowed[each.device] = self.may_read(principal, each.device)
         return [each for each in found if allowed[each.device]]
+
+    async def newest(self, assets: Sequence[Asset], points: Sequence[str]) -> list[Newest]:
+        """The newest reading of each of the points that an asset has, by asset, then point, in the order given."""
+        return await self._current.newest(assets, points)
+
+    async def today(self, assets: Sequence[Asset], points: Sequence[str]) -> list[Total]:
+        """What points have come to since midnight of each asset's zone, in the same order: a counter's increments, else the sum
+        of its values, as `electric_power` has it. Points without a reading today are left out."""
+        return await self._current.today(assets, points, self.clock(), self.zone_of)
 
     async def readings(
         self,

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from bridge.cloud.buckets import MINUTE, Buckets, Folding, Wall
+from bridge.cloud.buckets import Buckets, Folding, Wall, up
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.enos import BAD_REQUEST, TEXT_ALL_DENIED, TEXT_SOME_DENIED, EnosError, Expression, Query, envelope
 from bridge.cloud.registers import Increments, by_minute
@@ -90,7 +90,7 @@ class _Job(NamedTuple):
         """Its items as JSON, without the brackets of the array."""
         wanted = [expression for expression in self.asked.expressions if expression.point in self.points]
         lines = {point: self._line(scan, point, wanted) for point in dict.fromkeys(each.point for each in wanted)}
-        for start, end in portions(max(self.start, self.first_at), min(_up(self.end), self.last_at + 1)):
+        for start, end in portions(max(self.start, self.first_at), min(up(self.end), self.last_at + 1)):
             left = [point for point, line in lines.items() if not line.full]
             if not left:
                 break
@@ -112,9 +112,9 @@ class _Job(NamedTuple):
             return _Line(buckets, asked.page, self.start, self.end, functions)
         increments = None
         if "sum" in functions:
-            before = scan.before(self.number, _up(self.start), point)
+            before = scan.before(self.number, up(self.start), point)
             increments = Increments(before and before[1])
-        return _Counter(buckets, asked.page, _up(self.start), _up(self.end), functions, increments)
+        return _Counter(buckets, asked.page, up(self.start), up(self.end), functions, increments)
 
     def _items(self, expression: Expression, values: Pairs) -> bytes:
         zone: ZoneInfo | None = self.wall.zone if self.wall else None
@@ -207,8 +207,3 @@ class _Counter(_Line):
         super()._fold(minutes)
         if self._sums and self._increments:
             self._sums.take(self._increments.take(minutes))
-
-
-def _up(at: int) -> int:
-    """The minute at or after an instant: a reading belongs to the minute that it lies in."""
-    return -(-at // MINUTE) * MINUTE

@@ -50,24 +50,24 @@ def increment(before: float, now: float) -> tuple[float, float]:
 
 class Increments:
     """Increments of one register. `before` is its last reading ahead of the first portion; without it the first reading only
-    sets the measure."""
+    sets the measure. `measure` is what the next reading is measured against."""
 
     def __init__(self, before: float | None = None) -> None:
-        self._before = before
+        self.measure = before
 
     def take(self, column: Column) -> Column:
         """Increments at the times of the later readings, for the next readings in ascending time."""
         times, register = column
         if not len(times):
             return EMPTY
-        if self._before is None:
-            self._before = float(register[0])
+        if self.measure is None:
+            self.measure = float(register[0])
             return self.take(Column(times[1:], register[1:]))
-        register = np.concatenate([[self._before], register])
+        register = np.concatenate([[self.measure], register])
         with np.errstate(over="ignore"):
             steps = np.diff(register)
         used = rounded(steps)
-        self._before = float(register[-1])
+        self.measure = float(register[-1])
         falls = np.flatnonzero(steps < 0)
         if len(falls):
             self._correct(register.tolist(), used, falls.tolist())
@@ -85,7 +85,7 @@ class Increments:
                 if measure == register[done]:
                     break
             else:
-                self._before = measure
+                self.measure = measure
                 return
 
 

@@ -106,6 +106,8 @@ class Series:
         self._shared: dict[str, Points] = {}
         self._forgotten_at = 0
         self._folding = Folding(database)
+        self.stored: Callable[[Batch], None] = lambda _batch: None
+        """Told of each batch after its COMMIT."""
 
     @classmethod
     async def open(cls, path: Path, describe: Callable[[str], tuple[str, str]]) -> Self:
@@ -149,6 +151,7 @@ class Series:
         for asset, number in numbers.items():
             self._folding.touch(number, rows[asset], now)
             self._learn(asset, number, batch, spans[asset], points.get(asset, {}))
+        self.stored(batch)
 
     async def answer(self, scope: str, key: str) -> Answer | None:
         """What was answered under this key."""
