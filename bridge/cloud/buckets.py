@@ -22,6 +22,8 @@ MINUTE = 60_000
 DAY_MINUTES = 1_440
 FUNCTIONS = frozenset({"count", "cnt", "avg", "sum", "max", "min", "first", "last"})
 """The seven of EnOS and `cnt`, which its storage documents call count."""
+MANY_RUNS = 256
+"""Runs above which sums go on in all of them at once, one value after the other."""
 
 
 def up(at: int) -> int:
@@ -164,29 +166,31 @@ def _computed(values: Values, firsts: Times, functions: Collection[str]) -> dict
 
 
 def sums(values: Values, firsts: Times, counts: Times) -> Values:
-    """Compensated sums (Neumaier) of runs of values: each run a row of a table, those of about a length together."""
+    """Compensated sums (Neumaier) of runs of values: those of about a length together, as columns of a table."""
     found = np.empty(len(firsts))
     sizes = np.frexp(counts)[1]
     for size in np.unique(sizes).tolist():
-        rows = np.flatnonzero(sizes == size)
-        length = int(counts[rows].max())
-        table = values[firsts[rows]][:, None] if length == 1 else _table(values, firsts[rows], counts[rows], length)
-        found[rows] = _compensated(table)
+        runs = np.flatnonzero(sizes == size)
+        length = int(counts[runs].max())
+        table = values[firsts[runs]][None] if length == 1 else _table(values, firsts[runs], counts[runs], length)
+        totals, lost = _summed(table) if len(runs) < MANY_RUNS else _summed_together(table)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found[runs] = totals + lost
     return found
 
 
 def _table(values: Values, firsts: Times, counts: Times, length: int) -> Values:
-    """Runs as rows, filled up with zeros, which change no sum."""
-    steps = np.arange(length)
-    table: Values = values[np.minimum(firsts[:, None] + steps, len(values) - 1)]
+    """Runs as columns, filled up with zeros, which change no sum."""
+    steps = np.arange(length)[:, None]
+    table: Values = values.take(firsts + steps, mode="clip")
     if int(counts.min()) != length:
-        table[steps >= counts[:, None]] = 0.0
+        table[steps >= counts] = 0.0
     return table
 
 
 def running(values: Values) -> tuple[float, float]:
     """The sum of at least one value, and what it lost: `added` goes on from there."""
-    totals, lost = _summed(values[None, :])
+    totals, lost = _summed(values[:, None])
     return float(totals[0]), float(lost[0])
 
 
@@ -197,20 +201,32 @@ def added(total: float, lost: float, value: float) -> tuple[float, float]:
     return after, lost
 
 
-def _compensated(table: Values) -> Values:
-    totals, lost = _summed(table)
-    with np.errstate(over="ignore", invalid="ignore"):
-        found: Values = totals + lost
-    return found
-
-
 def _summed(table: Values) -> tuple[Values, Values]:
-    """Sums of rows, and what each lost."""
-    if table.shape[1] == 1:
-        return table[:, 0], np.zeros(len(table))
+    """Sums of columns, and what each lost."""
+    if len(table) == 1:
+        return table[0], np.zeros(table.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):
-        totals = np.cumsum(table, axis=1)
-        before, after, each = totals[:, :-1], totals[:, 1:], table[:, 1:]
-        larger = np.abs(before) >= np.abs(each)
-        lost = np.where(larger, (before - after) + each, (each - after) + before)
-        return totals[:, -1], np.cumsum(lost, axis=1)[:, -1]
+        totals = np.cumsum(table, axis=0)
+        lost = np.cumsum(_lost(totals[:-1], table[1:], totals[1:]), axis=0)
+    return totals[-1], lost[-1]
+
+
+def _summed_together(table: Values) -> tuple[Values, Values]:
+    """The same, a value of every column at a time: an eighth of the time where there are many."""
+    totals, lost = table[0], np.zeros(table.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for each in table[1:]:
+            after = totals + each
+            lost += _lost(totals, each, after)
+            totals = after
+    return totals, lost
+
+
+def _lost(before: Values, each: Values, after: Values) -> Values:
+    """What `before + each` lost on its way to `after`, exactly (Knuth)."""
+    part = after - before
+    lost: Values = each - part
+    np.subtract(after, part, out=part)
+    np.subtract(before, part, out=part)
+    lost += part
+    return lost

@@ -66,7 +66,7 @@ class Current:
     async def newest(self, assets: Sequence[Asset], points: Sequence[str]) -> list[Newest]:
         """The newest reading of each of the points that an asset has, by asset, then point, in the order given."""
         wanted = [(asset, point) for asset in assets for point in points if point in asset.points]
-        lines = await self._newest.get(wanted, lambda _line, _asset, _point: True, _last)
+        lines = await self._newest.get(wanted, None, _last)
         return [
             Newest(asset.name, point, line.at, line.value)
             for (asset, point), line in zip(wanted, lines, strict=True)
@@ -112,26 +112,27 @@ class Kept(Generic[L]):
         """For each read that is under way the assets that were stored meanwhile: what it found of them may be old."""
 
     async def get(
-        self, wanted: Wanted, holds: Callable[[L, Asset, str], bool], read: Callable[[Scan, Asset, str], L]
+        self, wanted: Wanted, holds: Callable[[L, Asset, str], bool] | None, read: Callable[[Scan, Asset, str], L]
     ) -> list[L]:
-        """The line of each of `wanted`; read where there is none that holds."""
-        found: dict[tuple[str, str], L] = {}
-        missing: list[tuple[Asset, str]] = []
-        for asset, point in wanted:
-            line = self._lines.get(asset.name, {}).get(point)
-            if line is not None and holds(line, asset, point):
-                found[asset.name, point] = line
-            else:
-                missing.append((asset, point))
+        """The line of each of `wanted`; read where there is none, or one that does not hold any more."""
+        lines, found, missing = self._lines, list[L](), list[int]()
+        for index, (asset, point) in enumerate(wanted):
+            table = lines.get(asset.name)
+            line = None if table is None else table.get(point)
+            if line is None or (holds is not None and not holds(line, asset, point)):
+                missing.append(index)
+            found.append(line)  # type: ignore[arg-type]  # those that are None are read next
         for first in range(0, len(missing), LINES_PER_READ):
             portion = missing[first : first + LINES_PER_READ]
-            found.update(await self._read(portion, read))
-        return [found[asset.name, point] for asset, point in wanted]
+            fresh = await self._read([wanted[index] for index in portion], read)
+            for index, line in zip(portion, fresh, strict=True):
+                found[index] = line
+        return found
 
     def follow(self, batch: Batch) -> None:
         """A batch was stored."""
         for changed in self._reading.values():
-            changed |= batch.devices.keys()
+            changed.update(batch.devices)
         lines = self._lines
         if lines.keys().isdisjoint(batch.devices):
             return
@@ -143,7 +144,7 @@ class Kept(Generic[L]):
                     del table[point]
                     self._count -= 1
 
-    async def _read(self, portion: Wanted, read: Callable[[Scan, Asset, str], L]) -> dict[tuple[str, str], L]:
+    async def _read(self, portion: Wanted, read: Callable[[Scan, Asset, str], L]) -> list[L]:
         changed: set[str] = set()
         self._reading[id(changed)] = changed
         try:
@@ -153,7 +154,7 @@ class Kept(Generic[L]):
         for (asset, point), line in zip(portion, lines, strict=True):
             if asset.name not in changed:
                 self._keep(asset.name, point, line)
-        return {(asset.name, point): line for (asset, point), line in zip(portion, lines, strict=True)}
+        return lines
 
     def _keep(self, asset: str, point: str, line: L) -> None:
         table = self._lines.setdefault(asset, {})

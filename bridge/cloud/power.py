@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -117,14 +116,23 @@ class _Job(NamedTuple):
         return _Counter(buckets, asked.page, up(self.start), up(self.end), functions, increments)
 
     def _items(self, expression: Expression, values: Pairs) -> bytes:
-        zone: ZoneInfo | None = self.wall.zone if self.wall else None
-        accurate, items = self.asked.accurate, []
-        for at, value in values:
-            label = at if accurate else at - at % 1000
-            item: dict[str, Any] = {"assetId": self.name, "timestamp": label, expression.key: value}
-            item["localtime"] = write(label, zone, self.style, accurate) if zone else None
-            items.append(item)
-        return _encode(items)[1:-1]
+        """The JSON of each value, put together from its parts: only numbers and times differ."""
+        if not values:
+            return b""
+        accurate, zone = self.asked.accurate, self.wall.zone if self.wall else None
+        labels = [at if accurate else at - at % 1000 for at, _ in values]
+        numbers = _encode([value for _, value in values])[1:-1].decode().split(",")
+        head = f'{{"assetId":{_encode(self.name).decode()},"timestamp":'
+        key = f",{_encode(expression.key).decode()}:"
+        if zone is None:
+            tail = ',"localtime":null}'
+            return ",".join(
+                [f"{head}{at}{key}{value}{tail}" for at, value in zip(labels, numbers, strict=True)]
+            ).encode()
+        return ",".join(
+            f'{head}{at}{key}{value},"localtime":"{write(at, zone, self.style, accurate)}"}}'
+            for at, value in zip(labels, numbers, strict=True)
+        ).encode()
 
 
 def portions(start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -50,7 +51,7 @@ EMPTY = Column(np.empty(0, np.int64), np.empty(0, np.float64))
 def encode(column: Column) -> bytes:
     """At least one reading as bytes; `decode` gives back exactly the same."""
     form, numbers = _whole(np.ascontiguousarray(column.values, np.float64))
-    body = _packed(np.ascontiguousarray(column.times, np.int64)) + _packed(numbers)
+    body = _packed_times(np.ascontiguousarray(column.times, np.int64).tobytes()) + _packed(numbers)
     head = _HEAD.pack(0, form, len(column.times))[4:]
     return zlib.crc32(head + body).to_bytes(4, "little") + head + body
 
@@ -142,6 +143,12 @@ def _scaled(values: Values, decimals: int) -> Times | None:
     return numbers.astype(np.int64) if exact else None
 
 
+@lru_cache(maxsize=4)
+def _packed_times(times: bytes) -> bytes:
+    """The points of an asset mostly have the same times."""
+    return _packed(np.frombuffer(times, np.int64))
+
+
 def _packed(numbers: Times) -> bytes:
     """Arithmetic here and in `_unpacked` is modulo 2^64."""
     steps = np.diff(numbers)
@@ -157,7 +164,7 @@ def _packed(numbers: Times) -> bytes:
     planes = above.astype("<u8").view(np.uint8).reshape(-1, 8)
     for index in range(width):
         plane = planes[:, index].tobytes()
-        short = zlib.compress(plane)
+        short = zlib.compress(plane, 1)
         if len(short) <= len(plane) * _WORTH:
             plane = short
         parts += [_SIZE.pack(len(plane)), plane]
