@@ -7,7 +7,7 @@ time of each day, so that 1440 minutes is a local day of 23, 24 or 25 hours and 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -102,9 +102,11 @@ class Folding:
         """Whether later readings cannot change the result."""
         self._buckets = buckets
         self._left = limit
-        self._functions = frozenset("count" if each == "cnt" else each for each in functions)
+        wanted = {"count" if each == "cnt" else each for each in functions}
+        self._functions = frozenset(wanted - {"avg"} | ({"sum", "count"} if "avg" in wanted else set()))
         self._held = EMPTY
         self._labels: list[Times] = []
+        self._last: int | None = None
         self._found: dict[str, list[npt.NDArray[Any]]] = {each: [] for each in self._functions}
 
     def take(self, column: Column) -> None:
@@ -126,34 +128,88 @@ class Folding:
             self._held = EMPTY
             self.full = True
 
+    def take_rolled(self, parts: Mapping[str, Column]) -> None:
+        """The next quarter-hours, of which only these parts are known; each belongs where it begins."""
+        times = next(iter(parts.values())).times
+        if self.full or not len(times):
+            return
+        if len(self._held.times):
+            self._add(*self._computed_held())
+            self._held = EMPTY
+        labels = self._buckets.labels(times)
+        firsts = np.concatenate([[0], np.flatnonzero(labels[1:] != labels[:-1]) + 1])
+        values = {part: column.values for part, column in parts.items()}
+        self._add(labels[firsts], {each: _put_together(each, values[each], firsts) for each in self._functions})
+
     def result(self, function: str) -> list[tuple[int, float]]:
         """(start of the bucket, what `function` gives), ascending."""
         if not self._labels:
             return []
-        values = np.concatenate(self._found["count" if function == "cnt" else function]).tolist()
-        return list(zip(np.concatenate(self._labels).tolist(), values, strict=True))
+        labels = np.concatenate(self._labels)
+        firsts = np.concatenate([[0], np.flatnonzero(labels[1:] != labels[:-1]) + 1])
+        if function == "avg":
+            values = self._whole("sum", firsts) / self._whole("count", firsts)
+        else:
+            values = self._whole("count" if function == "cnt" else function, firsts)
+        return list(zip(labels[firsts].tolist(), values.tolist(), strict=True))
+
+    def _whole(self, function: str, firsts: Times) -> npt.NDArray[Any]:
+        """What a function gives in each bucket, which may have come in parts."""
+        values = np.concatenate(self._found[function])
+        return values if len(values) == len(firsts) else _put_together(function, values, firsts)
 
     def _fold(self, labels: Times, values: Values, firsts: Times) -> None:
-        """Whole buckets that begin at `firsts`."""
-        if len(firsts) >= self._left:
-            self.full = True
-            if len(firsts) > self._left:
-                values, firsts = values[: firsts[self._left]], firsts[: self._left]
+        """Whole buckets that begin at `firsts`: a later one has begun, or there is none."""
         if not len(firsts):
             return
-        self._left -= len(firsts)
-        self._labels.append(labels[firsts])
-        computed = _computed(values, firsts, self._functions)
+        goes_on = int(labels[firsts[0]]) == self._last
+        room = self._left + goes_on
+        if len(firsts) > room:
+            values, firsts = values[: firsts[room]], firsts[:room]
+        if len(firsts):
+            self._add(labels[firsts], _computed(values, firsts, self._functions))
+        if not self._left:
+            self.full = True
+
+    def _computed_held(self) -> tuple[Times, dict[str, npt.NDArray[Any]]]:
+        labels = self._buckets.labels(self._held.times[:1])
+        return labels, _computed(self._held.values, np.zeros(1, np.int64), self._functions)
+
+    def _add(self, labels: Times, found: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Buckets, of which the first may be more of the last one; those past the limit are left out."""
+        goes_on = int(labels[0]) == self._last
+        room = self._left + goes_on
+        if len(labels) > room:
+            self.full = True
+            labels = labels[:room]
+        if not len(labels):
+            return
+        self._left -= len(labels) - goes_on
+        self._last = int(labels[-1])
+        self._labels.append(labels)
         for function in self._functions:
-            self._found[function].append(computed[function])
+            self._found[function].append(found[function][: len(labels)])
+
+
+def _put_together(function: str, values: npt.NDArray[Any], firsts: Times) -> npt.NDArray[Any]:
+    """One bucket of several parts of it."""
+    if function == "sum":
+        return sums(values, firsts, np.diff(firsts, append=len(values)))
+    if function == "first":
+        return values[firsts]
+    if function == "last":
+        ends: Times = np.append(firsts[1:], len(values)) - 1
+        return values[ends]
+    whole = {"count": np.add, "min": np.minimum, "max": np.maximum}[function].reduceat(values, firsts)
+    found: npt.NDArray[Any] = whole.astype(np.int64) if function == "count" else whole
+    return found
 
 
 def _computed(values: Values, firsts: Times, functions: Collection[str]) -> dict[str, npt.NDArray[Any]]:
     counts = np.diff(firsts, append=len(values))
     found: dict[str, npt.NDArray[Any]] = {"count": counts}
-    if "sum" in functions or "avg" in functions:
+    if "sum" in functions:
         found["sum"] = sums(values, firsts, counts)
-        found["avg"] = found["sum"] / counts
     if "min" in functions:
         found["min"] = np.minimum.reduceat(values, firsts)
     if "max" in functions:

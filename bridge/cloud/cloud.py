@@ -15,9 +15,12 @@ import msgspec
 from aiohttp import web
 
 from bridge.cloud.current import Current, Newest, Total
+from bridge.cloud.rollups import roll
 from bridge.cloud.zones import Style, zone
 from bridge.counts import Counts
 from bridge.errors import StoreError
+from bridge.store.chunks import DAY_MS
+from bridge.store.folding import Pause
 from bridge.store.series import GAUGE, Asset, Scan, Series
 from schemas.points import POINTS
 
@@ -38,12 +41,15 @@ KEEP_EVERY_S = 30.0
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """`localtime_style` seed or plain (http_apis.md A.1); `lenient_interval` lets EnOS queries omit their interval; `timezone` is
-    that of assets and devices that have none; bodies in bytes, as sent and unpacked."""
+    that of assets and devices that have none; bodies in bytes, as sent and unpacked; readings are kept for `raw_days`, then their
+    quarter-hours until `rollup_days`, 0: for ever."""
 
     localtime_style: Style = "seed"
     lenient_interval: bool = False
     timezone: str = "UTC"
     max_body_bytes: int = 8 << 20
+    raw_days: int = 0
+    rollup_days: int = 0
 
 
 class Reading(NamedTuple):
@@ -93,6 +99,7 @@ class Cloud:
         counts.describe("ems_bridge_ingest_rows", "Rows of ingestion bodies, by outcome")
         counts.describe("ems_bridge_ingest_requests", "Ingestion requests, by status")
         counts.describe("ems_bridge_series_folded", "Rows of the time series that were moved into chunks")
+        counts.describe("ems_bridge_series_retired", "Chunks of the time series that grew too old, by what was in them")
         counts.gauge("ems_bridge_assets", lambda: len(series.assets), text="Assets in the time series store")
 
     @classmethod
@@ -126,9 +133,18 @@ class Cloud:
         while True:
             try:
                 self.counts.add("ems_bridge_series_folded", (), await self.series.fold(self.clock(), asyncio.sleep))
+                await self.retire(asyncio.sleep)
             except StoreError as error:
                 log.warning("time series: %s", error)
             await asyncio.sleep(KEEP_EVERY_S)
+
+    async def retire(self, pause: Pause | None = None) -> None:
+        """Let go of what is older than the settings say."""
+        today = self.clock() // DAY_MS
+        raw, rolled = (today - days if days else None for days in (self.settings.raw_days, self.settings.rollup_days))
+        gone = await self.series.retire(roll, raw, rolled, pause)
+        for what, count in zip(("readings", "quarter_hours"), gone, strict=True):
+            self.counts.add("ems_bridge_series_retired", (("what", what),), count)
 
     def zone_of(self, asset: Asset) -> ZoneInfo:
         """An asset's zone: its own, its device's, the default."""

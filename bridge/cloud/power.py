@@ -6,7 +6,7 @@ function, and a bare point, sees the register. All other points are taken as the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,8 +17,9 @@ from bridge.cloud.buckets import Buckets, Folding, Wall, up
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.enos import BAD_REQUEST, TEXT_ALL_DENIED, TEXT_SOME_DENIED, EnosError, Expression, Query, envelope
 from bridge.cloud.registers import Increments, by_minute
+from bridge.cloud.rollups import ROLLED_MS
 from bridge.cloud.zones import Style, instant, write
-from bridge.store.chunks import DAY_MS
+from bridge.store.chunks import DAY_MS, USED
 from bridge.store.columns import Column, between
 from bridge.store.series import COUNTER, Asset, Scan
 
@@ -89,12 +90,14 @@ class _Job(NamedTuple):
         """Its items as JSON, without the brackets of the array."""
         wanted = [expression for expression in self.asked.expressions if expression.point in self.points]
         lines = {point: self._line(scan, point, wanted) for point in dict.fromkeys(each.point for each in wanted)}
-        for start, end in portions(max(self.start, self.first_at), min(up(self.end), self.last_at + 1)):
+        first = self.first_at - self.first_at % ROLLED_MS
+        for start, end in portions(max(self.start, first), min(up(self.end), self.last_at + 1)):
             left = [point for point, line in lines.items() if not line.full]
             if not left:
                 break
             for point, column in scan.columns(self.number, left, start, end):
-                lines[point].take(column)
+                rolled = scan.rolled(self.number, start, end, point) if self.asked.minutes else None
+                lines[point].take(column if rolled is None else lines[point].take_rolled(rolled, column))
         for line in lines.values():
             line.finish()
         return b",".join(
@@ -158,6 +161,15 @@ class _Line:
         """Take the next readings: those of whole days, or up to the end."""
         self._fold(between(column, self._start, self._end))
 
+    def take_rolled(self, parts: Mapping[str, Column], column: Column) -> Column:
+        """Take the next quarter-hours; gives what is left of the readings of the same time."""
+        parts = {part: between(each, self._start, self._end) for part, each in parts.items()}
+        times = parts["count"].times
+        if not len(times):
+            return column
+        self._fold_rolled(parts)
+        return between(column, int(times[-1]) + ROLLED_MS, self._end)
+
     def finish(self) -> None:
         """No more readings come."""
         if self._folding:
@@ -171,6 +183,10 @@ class _Line:
     def result(self, expression: Expression) -> Pairs:
         """(label, value), ascending."""
         return self._folding.result(expression.function or "last") if self._folding else self._raw
+
+    def _fold_rolled(self, parts: Mapping[str, Column]) -> None:
+        if self._folding:
+            self._folding.take_rolled(parts)
 
     def _fold(self, column: Column) -> None:
         if self._folding:
@@ -209,6 +225,12 @@ class _Counter(_Line):
         if self._sums and expression.function == "sum":
             return self._sums.result("sum")
         return super().result(expression)
+
+    def _fold_rolled(self, parts: Mapping[str, Column]) -> None:
+        super()._fold_rolled(parts)
+        if self._sums and self._increments:
+            self._sums.take_rolled({"sum": parts[USED]})
+            self._increments.measure = float(parts["last"].values[-1])
 
     def _fold(self, column: Column) -> None:
         minutes = by_minute(column)

@@ -23,6 +23,10 @@ STEP_VALUES = 20_000
 """Values that one step of folding moves: some 10 ms of the writer."""
 LEAST_ROWS = 64
 """Rows of a step, however many values they have: each of them rewrites the day's chunks."""
+PARTS = ("count", "sum", "min", "max", "first", "last")
+"""What is kept of a quarter-hour of a point (bridge/store/retention.py)."""
+USED = "used"
+"""And of a counter: its increments, of quarter-hours that have any."""
 
 _ROWS = "SELECT ts, body FROM samples WHERE asset = ? AND ts >= ? AND ts < ? ORDER BY ts LIMIT ?"
 _GONE = "DELETE FROM samples WHERE asset = ? AND ts >= ? AND ts <= ?"
@@ -65,7 +69,7 @@ def fold(connection: sqlite3.Connection, asset: int, day: int) -> int:
     for point, column in gathered(rows).items():
         number = numbers.get(point)
         if number is None:
-            (number,) = connection.execute(_COLUMN, (asset, point)).fetchone()
+            number = column_number(connection, asset, point)
         put(connection, chunk_id(number, day), column)
     connection.execute(_GONE, (asset, low, rows[-1][0]))
     return len(rows)
@@ -82,6 +86,27 @@ def is_whole(key: int, body: bytes) -> bool:
     """Whether a chunk has the very bytes that were written, of its own day."""
     day = key & (DAYS - 1)
     return whole(body, day * DAY_MS, (day + 1) * DAY_MS)
+
+
+def part_name(point: str, part: str) -> str:
+    """The column of a part of a point's quarter-hours."""
+    return f"{point},{part}"
+
+
+def column_number(connection: sqlite3.Connection, asset: int, point: str) -> int:
+    """The number of a column, which is made where it is not there."""
+    row = connection.execute("SELECT number FROM columns WHERE asset = ? AND point = ?", (asset, point)).fetchone()
+    if row is None:
+        row = connection.execute(_COLUMN, (asset, point)).fetchone()
+    return int(row[0])
+
+
+def merge_old(connection: sqlite3.Connection, key: int, column: Column) -> None:
+    """Merge readings into a chunk; what is there counts more."""
+    row = connection.execute(_CHUNK, (key,)).fetchone()
+    found = column if row is None else merged(column, decode(row[0]))
+    if len(found.times):
+        connection.execute(_PUT, (key, encode(found)))
 
 
 def gathered(rows: Iterable[tuple[int, str]], points: Collection[str] | None = None) -> dict[str, Column]:

@@ -9,8 +9,8 @@ from itertools import islice
 
 import numpy as np
 
-from bridge.store.chunks import DAY_BITS, DAY_MS, DAYS, chunk_id, gathered, values_of
-from bridge.store.columns import Column, Times, between, decode, joined, merged
+from bridge.store.chunks import DAY_BITS, DAY_MS, DAYS, PARTS, USED, chunk_id, gathered, part_name, values_of
+from bridge.store.columns import EMPTY, Column, Times, between, decode, joined, merged
 
 BLOCK = 64
 """Samples of a day that are put together at once: of a day of a hundred assets a page wants few."""
@@ -24,14 +24,17 @@ ORDER BY ts DESC) WHERE value IS NOT NULL LIMIT 1
 _NUMBER = "SELECT number FROM columns WHERE asset = ? AND point = ?"
 _CHUNKS = "SELECT body FROM chunks WHERE id >= ? AND id <= ? ORDER BY id"
 _CHUNKS_BACK = f"{_CHUNKS} DESC"
-_DAY = f"SELECT c.point, k.body FROM columns c JOIN chunks k ON k.id = c.number << {DAY_BITS} | ?2 WHERE c.asset = ?1"
+_DAY = f"""
+SELECT c.point, k.body FROM columns c JOIN chunks k ON k.id = (c.number << {DAY_BITS} | ?2)
+WHERE c.asset = ?1 AND instr(c.point, ',') = 0
+"""
 _NEXT_DAY = f"""
 SELECT min((SELECT id & {DAYS - 1} FROM chunks WHERE id >= number << {DAY_BITS} | ?2 AND id < (number + 1) << {DAY_BITS}
-ORDER BY id LIMIT 1)) FROM columns WHERE asset = ?1
+ORDER BY id LIMIT 1)) FROM columns WHERE asset = ?1 AND instr(point, ',') = 0
 """
 _DAY_BEFORE = f"""
 SELECT max((SELECT id & {DAYS - 1} FROM chunks WHERE id <= number << {DAY_BITS} | ?2 AND id >= number << {DAY_BITS}
-ORDER BY id DESC LIMIT 1)) FROM columns WHERE asset = ?1
+ORDER BY id DESC LIMIT 1)) FROM columns WHERE asset = ?1 AND instr(point, ',') = 0
 """
 
 Sample = tuple[int, dict[str, float]]
@@ -69,21 +72,25 @@ class Scan:
         """The readings of [start, end) of each of several points, one point after the other."""
         rows = gathered(self._connection.execute(_SCAN, (asset, start, end)), points) if start < end else {}
         for point in points:
-            number = self._number(asset, point)
-            parts: list[Column] = []
-            if number is not None and start < end:
-                keys = chunk_id(number, start // DAY_MS), chunk_id(number, (end - 1) // DAY_MS)
-                parts = [between(decode(body), start, end) for (body,) in self._connection.execute(_CHUNKS, keys)]
-            found = joined(parts)
+            found = self._old(asset, start, end, point)
             yield point, merged(found, rows[point]) if point in rows else found
 
     def column(self, asset: int, start: int, end: int, point: str) -> Column:
         """The readings of [start, end) of one point."""
         return next(self.columns(asset, (point,), start, end))[1]
 
+    def rolled(self, asset: int, start: int, end: int, point: str) -> dict[str, Column] | None:
+        """The quarter-hours that begin in [start, end) and are kept instead of readings: a column at their starts for each of
+        PARTS, and USED; None where there are none."""
+        counts = self._old(asset, start, end, part_name(point, PARTS[0]))
+        if not len(counts.times):
+            return None
+        rest = {part: self._old(asset, start, end, part_name(point, part)) for part in (*PARTS[1:], USED)}
+        return {PARTS[0]: counts, **rest}
+
     def before(self, asset: int, at: int, point: str) -> tuple[int, float] | None:
-        """The last reading of `point` before `at`, however old."""
-        old = self._last_of_chunks(asset, at, point)
+        """The last reading of `point` before `at`, however old; of a quarter-hour that is kept instead, at its start."""
+        old = self._last_of_chunks(asset, at, point) or self._last_of_chunks(asset, at, part_name(point, "last"))
         since = -(1 << 63) if old is None else old[0]
         row: tuple[int, float] | None = self._connection.execute(
             _LAST_ROW, (asset, at, since, f'$."{point}"')
@@ -153,6 +160,14 @@ class Scan:
     def _number(self, asset: int, point: str) -> int | None:
         row = self._connection.execute(_NUMBER, (asset, point)).fetchone()
         return None if row is None else int(row[0])
+
+    def _old(self, asset: int, start: int, end: int, name: str) -> Column:
+        """A column's chunks."""
+        number = self._number(asset, name)
+        if number is None or start >= end:
+            return EMPTY
+        keys = chunk_id(number, start // DAY_MS), chunk_id(number, (end - 1) // DAY_MS)
+        return joined([between(decode(body), start, end) for (body,) in self._connection.execute(_CHUNKS, keys)])
 
     def _last_of_chunks(self, asset: int, at: int, point: str) -> tuple[int, float] | None:
         number = self._number(asset, point)

@@ -17,6 +17,7 @@ import msgspec
 
 from bridge.store.database import Database
 from bridge.store.folding import Folding, Pause
+from bridge.store.retention import Roll, retire
 from bridge.store.scan import Scan
 
 __all__ = ["COUNTER", "GAUGE", "Answer", "Asset", "Batch", "Points", "Scan", "Series"]
@@ -183,6 +184,12 @@ class Series:
     async def fold(self, now: int, pause: Pause | None = None) -> int:
         """Move rows that are ripe at `now` (ms) into chunks; see Folding.run."""
         return await self._folding.run(now, pause)
+
+    async def retire(
+        self, roll: Roll, raw: int | None, rolled: int | None, pause: Pause | None = None
+    ) -> tuple[int, int]:
+        """Let go of old readings; see retention.retire."""
+        return await retire(self.database, roll, raw, rolled, pause)
 
     async def _load(self) -> None:
         tables = {asset: self._share(text) for asset, text in await self.database.rows(_ASSET_POINTS)}
