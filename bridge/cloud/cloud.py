@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from itertools import count
 from pathlib import Path
 from time import time
 from typing import Any, Literal, NamedTuple, Self
@@ -37,6 +38,8 @@ PAGE = 2_000
 FOREVER = 1 << 62
 KEEP_EVERY_S = 30.0
 """Between two looks at what is ripe for its chunks."""
+RETIRE_EVERY = 120
+"""Looks between two at what has grown too old: an hour."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,10 +133,11 @@ class Cloud:
     async def keep(self) -> None:
         """Fold rows into chunks for as long as the service runs, half of the writer's time at most. A store that cannot be
         written (disk full) is said and tried again."""
-        while True:
+        for look in count():
             try:
                 self.counts.add("ems_bridge_series_folded", (), await self.series.fold(self.clock(), asyncio.sleep))
-                await self.retire(asyncio.sleep)
+                if look % RETIRE_EVERY == 0:
+                    await self.retire(asyncio.sleep)
             except StoreError as error:
                 log.warning("time series: %s", error)
             await asyncio.sleep(KEEP_EVERY_S)
@@ -143,8 +147,8 @@ class Cloud:
         today = self.clock() // DAY_MS
         raw, rolled = (today - days if days else None for days in (self.settings.raw_days, self.settings.rollup_days))
         gone = await self.series.retire(roll, raw, rolled, pause)
-        for what, count in zip(("readings", "quarter_hours"), gone, strict=True):
-            self.counts.add("ems_bridge_series_retired", (("what", what),), count)
+        for what, chunks in zip(("readings", "quarter_hours"), gone, strict=True):
+            self.counts.add("ems_bridge_series_retired", (("what", what),), chunks)
 
     def zone_of(self, asset: Asset) -> ZoneInfo:
         """An asset's zone: its own, its device's, the default."""

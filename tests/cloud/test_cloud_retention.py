@@ -107,3 +107,12 @@ async def test_for_ever_is_the_default(tmp_path: Path) -> None:
         assert await chunks(cloud) == (2, 0)
     finally:
         await cloud.close()
+
+
+async def test_a_damaged_chunk_stays_and_holds_up_nothing(cloud: Cloud) -> None:
+    sql = "UPDATE chunks SET body = substr(body, 1, 30) WHERE id = (SELECT min(id) FROM chunks)"
+    await cloud.series.database.write(lambda connection: connection.execute(sql))
+    await cloud.retire()
+    raw, rolled = await chunks(cloud)
+    assert raw == DAYS + (DAYS - 3)  # of the damaged column all, of the other the last three days
+    assert rolled in (3 * 6, 3 * 7)
