@@ -30,6 +30,7 @@ import psutil
 from benchmarks import databases
 from benchmarks.figures import Bound, ratio
 from benchmarks.runs import tell
+from bridge import app
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.enos import query
 from bridge.cloud.ingest import Ingest
@@ -86,7 +87,7 @@ def measured(home: Path, small: bool, repeat: int) -> dict[str, float | None]:
         folder = home / part.__name__
         folder.mkdir(mode=0o755)
         try:
-            found |= asyncio.run(part(folder, size, repeat))
+            found |= app.run(part(folder, size, repeat))  # on the loop and with the collector of the service
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     return found
