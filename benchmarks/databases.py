@@ -90,6 +90,9 @@ def no_influx() -> str:
     return "" if influxd() else "InfluxDB 1.x (influxd)"
 
 
+MISSING = {"PostgreSQL": no_postgres, "DuckDB": no_duckdb, "InfluxDB": no_influx}
+
+
 def influxd() -> str:
     """Its program."""
     return os.environ.get("EMS_BENCH_INFLUXD") or binary("influxd")

@@ -22,6 +22,8 @@ MINUTE = 60_000
 DAY_MINUTES = 1_440
 FUNCTIONS = frozenset({"count", "cnt", "avg", "sum", "max", "min", "first", "last"})
 """The seven of EnOS and `cnt`, which its storage documents call count."""
+LONGEST_MS = 26 * 60 * MINUTE
+"""Longer than any bucket: what lies further apart is in two, and no day between them is looked at."""
 MANY_RUNS = 256
 """Runs above which sums go on in all of them at once, one value after the other."""
 
@@ -113,6 +115,8 @@ class Folding:
         """Fold in the next readings of the range; what begins a bucket past the limit is left out."""
         if self.full or not len(column.times):
             return
+        if len(self._held.times) and int(column.times[0]) - int(self._held.times[-1]) > LONGEST_MS:
+            self._end_held()
         times, values = held = joined([self._held, column] if len(self._held.times) else [column])
         labels = self._buckets.labels(times)
         firsts = np.concatenate([[0], np.flatnonzero(labels[1:] != labels[:-1]) + 1])
@@ -123,9 +127,7 @@ class Folding:
     def finish(self) -> None:
         """No more readings come."""
         if len(self._held.times) and not self.full:
-            labels = self._buckets.labels(self._held.times[:1])
-            self._fold(labels, self._held.values, np.zeros(1, np.int64))
-            self._held = EMPTY
+            self._end_held()
             self.full = True
 
     def take_rolled(self, parts: Mapping[str, Column]) -> None:
@@ -170,6 +172,11 @@ class Folding:
             self._add(labels[firsts], _computed(values, firsts, self._functions))
         if not self._left:
             self.full = True
+
+    def _end_held(self) -> None:
+        labels = self._buckets.labels(self._held.times[:1])
+        self._fold(labels, self._held.values, np.zeros(1, np.int64))
+        self._held = EMPTY
 
     def _computed_held(self) -> tuple[Times, dict[str, npt.NDArray[Any]]]:
         labels = self._buckets.labels(self._held.times[:1])

@@ -24,7 +24,7 @@ from bridge.store.scan import Scan
 log = logging.getLogger(__name__)
 
 LOOKED_UP = 10_000
-"""Columns that are looked up at once: a look at all of them takes some 3 µs each, beside the writer."""
+"""Columns, and chunks to drop, that are looked up at once: a look at all of them takes some 3 µs each, beside the writer."""
 CHUNKS_PER_STEP = 16
 DROPPED_PER_STEP = 256
 
@@ -92,11 +92,12 @@ def _replace(chunks: list[tuple[Any, ...]], roll: Roll, connection: sqlite3.Conn
 
 async def _drop(database: Database, before: int, pause: Pause | None) -> int:
     total = 0
-    while keys := await database.rows(_STALE, (before, DROPPED_PER_STEP)):
-        await database.write(partial(_delete, keys))
+    while keys := await database.rows(_STALE, (before, LOOKED_UP)):
+        for first in range(0, len(keys), DROPPED_PER_STEP):
+            await database.write(partial(_delete, keys[first : first + DROPPED_PER_STEP]))
+            if pause is not None:
+                await pause(0)
         total += len(keys)
-        if pause is not None:
-            await pause(0)
     return total
 
 

@@ -98,6 +98,22 @@ async def test_what_comes_later_than_its_quarter_hour_was_counted_changes_nothin
     assert await ask(cloud, 60, "p") == before
 
 
+async def test_readings_fifty_years_apart_are_asked_for_quickly(tmp_path: Path) -> None:
+    cloud = await Cloud.open(tmp_path / "series.db")
+    try:
+        batch = Batch()
+        for at in (3 * 365 * DAY, T, T + HOUR):
+            batch.add("A", "A", at, {"p": 1.0})
+        await cloud.series.store(batch)
+        for minutes in (60, 1440):
+            found = await ask(cloud, minutes, "p", "1970-01-01 00:00:00", endTime="9998-01-01 00:00:00")
+            assert [item["count(p)"] for item in found if "count(p)" in item] == (
+                [1, 1, 1] if minutes == 60 else [1, 2]
+            )
+    finally:
+        await cloud.close()
+
+
 async def test_for_ever_is_the_default(tmp_path: Path) -> None:
     cloud = await Cloud.open(tmp_path / "series.db")
     try:
