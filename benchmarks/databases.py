@@ -90,7 +90,7 @@ def no_influx() -> str:
     return "" if influxd() else "InfluxDB 1.x (influxd)"
 
 
-MISSING = {"PostgreSQL": no_postgres, "DuckDB": no_duckdb, "InfluxDB": no_influx}
+MISSING = (no_postgres, no_duckdb, no_influx)
 
 
 def influxd() -> str:

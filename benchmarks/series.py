@@ -75,9 +75,9 @@ Times = dict[str, list[float]]
 def measured(home: Path, small: bool, repeat: int) -> dict[str, float | None]:
     """Every figure of BOUNDS; None where what it is compared with is not there."""
     size, found = (SMALL if small else FULL), dict[str, float | None]()
-    for name, missing in databases.MISSING.items():
+    for missing in databases.MISSING:
         if missing():
-            tell(f"skipped: {name} needs {missing()}")
+            tell(f"skipped: needs {missing()}")
     home.chmod(0o755)  # PostgreSQL's user passes through
     for part in (buckets, current, ingest, year):
         folder = home / part.__name__
