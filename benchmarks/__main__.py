@@ -7,6 +7,7 @@ python -m benchmarks functions                            framing and accept alo
 python -m benchmarks commands                             command round trips, every state durable
 python -m benchmarks held                                 100,000 open commands: memory, restart, timeouts
 python -m benchmarks vendor                               the vendor's platform API: a read and a command, alone and 64 at a time
+python -m benchmarks series [--small]                     time series beside PostgreSQL, DuckDB and InfluxDB
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import accept, bounds, commands, framing, held, studies, vendor
+from benchmarks import accept, bounds, commands, framing, held, series, studies, vendor
 from benchmarks.figures import Bound
 from benchmarks.peers import MOSQUITTO
 from benchmarks.runs import Results
 from benchmarks.servers import DURABLE, ROOT
 
-PARTS = ("all", "brokers", "idle", "functions", "commands", "held", "vendor")
+PARTS = ("all", "brokers", "idle", "functions", "commands", "held", "vendor", "series")
 FUNCTIONS = (
     (Bound("framing of a 230-byte publish", framing.MUST_US, framing.GOAL_US, "µs", most=True), "framing"),
     (Bound("accept (decode, validate, extract) of a 918-byte report", 15.0, accept.GOAL_US, "µs", most=True), "accept"),
@@ -42,12 +43,15 @@ def main() -> int:
     open_ones = held.measured() if options.part in ("all", "held") else {}
     if options.part in ("all", "vendor"):
         vendor.middle(options.repeat, options.seconds)
+    readings: dict[str, float | None] = {}
     with tempfile.TemporaryDirectory(prefix="ems-bench-") as home:
+        if options.part in ("all", "series"):
+            readings = series.measured(Path(home), options.small, options.repeat)
         loads = measure(options, Path(home), results)
     verdicts: list[tuple[Bound, float | None]] = [
         (bound, functions[name]) for bound, name in FUNCTIONS if name in functions
     ]
-    verdicts += commands.verdicts(trips) + held.verdicts(open_ones)
+    verdicts += commands.verdicts(trips) + held.verdicts(open_ones) + series.verdicts(readings)
     verdicts += [(line.bound, value) for line, value in bounds.verdicts(results)] if loads else []
     if loads:
         print(studies.report(loads, results), "", studies.LEGEND, sep="\n")
@@ -65,7 +69,7 @@ def measure(options: argparse.Namespace, home: Path, results: Results) -> list[t
     if options.part == "all":
         studies.everything(home, repeat, seconds, results)
         return [(1_000, 0), (100, 0), (5_000, 0), (1_000, 10_000)]
-    if options.part in ("functions", "commands", "held", "vendor"):
+    if options.part in ("functions", "commands", "held", "vendor", "series"):
         return []
     if options.part == "idle":
         keys = options.only or [DURABLE.key, MOSQUITTO.key]
@@ -117,6 +121,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--only", type=keys, metavar="KEY[,KEY]", help=f"of {', '.join(studies.CANDIDATES)}")
     found.add_argument("--repeat", type=int, default=3, metavar="N", help="interleaved repetitions")
     found.add_argument("--seconds", type=float, default=2.0, metavar="S", help="length of each measurement")
+    found.add_argument("--small", action="store_true", help="a tenth of the readings (series)")
     found.add_argument("--json", metavar="FILE", help="write every figure of every repetition")
     return found
 

@@ -202,6 +202,7 @@ class House:
         self._spawn(group, care.trim_forever(self.ledger, self.config, self.counts, now_ms), "retention")
         self._spawn(group, self._keep_outbox(), "outbox")
         self._spawn(group, self.statistics.follower.run(), "statistics")
+        self._spawn(group, self.cloud.keep(), "time series")
         for name, task in self._carrier.tasks():
             self._spawn(group, task, name)
         mqtt, http = await self._open_doors()

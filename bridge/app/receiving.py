@@ -68,12 +68,14 @@ async def _serve(
     try:
         async with asyncio.TaskGroup() as group:
             following = group.create_task(registry.follow(), name="registry")
+            keeping = group.create_task(series.keep(), name="time series")
             http = await doors.open_http(web_runner)
             reloading = group.create_task(doors.follow(reload), name="certificates")
             care.leave_address(directory, loopback(http), None, token, doors.listeners)
             ready(Addresses(None, http))
             await stop.wait()
             following.cancel()
+            keeping.cancel()
             reloading.cancel()
     finally:
         ways.close()

@@ -161,6 +161,8 @@ async def open_cloud(config: Config, path: Path, registry: Registry, counts: Cou
         lenient_interval=config.cloud.lenient_interval,
         timezone=config.devices.timezone,
         max_body_bytes=config.cloud.max_body_bytes,
+        raw_days=config.cloud.raw_days,
+        rollup_days=config.cloud.rollup_days,
     )
     return await Cloud.open(
         path,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from itertools import count
 from pathlib import Path
 from time import time
 from typing import Any, Literal, NamedTuple, Self
@@ -12,10 +15,17 @@ from zoneinfo import ZoneInfo
 import msgspec
 from aiohttp import web
 
+from bridge.cloud.current import Current, Newest, Total
+from bridge.cloud.rollups import roll
 from bridge.cloud.zones import Style, zone
 from bridge.counts import Counts
+from bridge.errors import StoreError
+from bridge.store.chunks import DAY_MS
+from bridge.store.folding import Pause
 from bridge.store.series import GAUGE, Asset, Scan, Series
 from schemas.points import POINTS
+
+log = logging.getLogger(__name__)
 
 Authorize = Callable[[web.Request, str | None], Awaitable[Any | None]]
 """(request, key it carries or None) -> principal, or None: not let in. The principal is only handed on; its `name`, where it has
@@ -26,16 +36,23 @@ May = Callable[[Any, str], bool]
 PAGE = 2_000
 """Samples read in one turn of a stream: some 20 ms and a megabyte."""
 FOREVER = 1 << 62
+KEEP_EVERY_S = 30.0
+"""Between two looks at what is ripe for its chunks."""
+RETIRE_EVERY = 120
+"""Looks between two at what has grown too old: an hour."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """`localtime_style` seed or plain (http_apis.md A.1); `lenient_interval` lets EnOS queries omit their interval; `timezone` is
-    that of assets and devices that have none; bodies in bytes, as sent and unpacked."""
+    that of assets and devices that have none; bodies in bytes, as sent and unpacked; readings are kept for `raw_days`, then their
+    quarter-hours until `rollup_days`, 0: for ever."""
 
     localtime_style: Style = "seed"
     lenient_interval: bool = False
     timezone: str = "UTC"
     max_body_bytes: int = 8 << 20
+    raw_days: int = 0
+    rollup_days: int = 0
 
 
 class Reading(NamedTuple):
@@ -81,8 +98,11 @@ class Cloud:
         self.timezone_of = timezone_of
         self.clock = clock
         self.zone = zone(settings.timezone)
+        self._current = Current(series)
         counts.describe("ems_bridge_ingest_rows", "Rows of ingestion bodies, by outcome")
         counts.describe("ems_bridge_ingest_requests", "Ingestion requests, by status")
+        counts.describe("ems_bridge_series_folded", "Rows of the time series that were moved into chunks")
+        counts.describe("ems_bridge_series_retired", "Chunks of the time series that grew too old, by what was in them")
         counts.gauge("ems_bridge_assets", lambda: len(series.assets), text="Assets in the time series store")
 
     @classmethod
@@ -110,6 +130,26 @@ class Cloud:
         """Finish what is queued and close the store."""
         await self.series.close()
 
+    async def keep(self) -> None:
+        """Fold rows into chunks for as long as the service runs, half of the writer's time at most. A store that cannot be
+        written (disk full) is said and tried again."""
+        for look in count():
+            try:
+                self.counts.add("ems_bridge_series_folded", (), await self.series.fold(self.clock(), asyncio.sleep))
+                if look % RETIRE_EVERY == 0:
+                    await self.retire(asyncio.sleep)
+            except StoreError as error:
+                log.warning("time series: %s", error)
+            await asyncio.sleep(KEEP_EVERY_S)
+
+    async def retire(self, pause: Pause | None = None) -> None:
+        """Let go of what is older than the settings say."""
+        today = self.clock() // DAY_MS
+        raw, rolled = (today - days if days else None for days in (self.settings.raw_days, self.settings.rollup_days))
+        gone = await self.series.retire(roll, raw, rolled, pause)
+        for what, chunks in zip(("readings", "quarter_hours"), gone, strict=True):
+            self.counts.add("ems_bridge_series_retired", (("what", what),), chunks)
+
     def zone_of(self, asset: Asset) -> ZoneInfo:
         """An asset's zone: its own, its device's, the default."""
         name = asset.timezone or self.timezone_of(asset.device)
@@ -132,6 +172,15 @@ class Cloud:
             if each.device not in allowed:
                 allowed[each.device] = self.may_read(principal, each.device)
         return [each for each in found if allowed[each.device]]
+
+    async def newest(self, assets: Sequence[Asset], points: Sequence[str]) -> list[Newest]:
+        """The newest reading of each of the points that an asset has, by asset, then point, in the order given."""
+        return await self._current.newest(assets, points)
+
+    async def today(self, assets: Sequence[Asset], points: Sequence[str]) -> list[Total]:
+        """What points have come to since midnight of each asset's zone, in the same order: a counter's increments, else the sum
+        of its values, as `electric_power` has it. Points without a reading today are left out."""
+        return await self._current.today(assets, points, self.clock(), self.zone_of)
 
     async def readings(
         self,
@@ -178,7 +227,7 @@ class Cloud:
             spans = [(number, *span) for number, span in wanted.items()]
 
             def read(scan: Scan, spans: list[tuple[int, int, int]] = spans) -> list[tuple[int, int, dict[str, float]]]:
-                return scan.merged(spans, page, backwards)
+                return scan.merged(spans, page, backwards, point)
 
             rows = await self.series.read(read)
             portion = [

@@ -6,26 +6,27 @@ function, and a bare point, sees the register. All other points are taken as the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from itertools import islice
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import msgspec
 
-from bridge.cloud.buckets import MINUTE, Buckets, Folding, Wall
+from bridge.cloud.buckets import Buckets, Folding, Wall, up
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.enos import BAD_REQUEST, TEXT_ALL_DENIED, TEXT_SOME_DENIED, EnosError, Expression, Query, envelope
-from bridge.cloud.registers import Increments, Minutes
+from bridge.cloud.registers import Increments, by_minute
+from bridge.cloud.rollups import ROLLED_MS
 from bridge.cloud.zones import Style, instant, write
+from bridge.store.chunks import DAY_MS, USED
+from bridge.store.columns import Column, between
 from bridge.store.series import COUNTER, Asset, Scan
 
 ASSETS_PER_READ = 16
 """Assets that one visit to a reader's thread answers, so that other questions come in between."""
-VALUES_PER_PORTION = 50_000
-"""Values of a scan that are in memory at once."""
+MAX_DAYS = 16
+"""Days of one point that are in memory at once: 23,000 readings of a minute."""
 
 Pairs = Sequence[tuple[int, float]]
 _encode = msgspec.json.Encoder().encode
@@ -65,7 +66,10 @@ def _job(cloud: Cloud, asked: Query, asset: Asset) -> _Job:
     if isinstance(asked.start, datetime):
         wall = Wall(asked.start, zone)
     start, end = (at if isinstance(at, int) else instant(at, zone) for at in (asked.start, asked.end))
-    return _Job(asked, asset.name, asset.number, dict(asset.points), start, end, wall, cloud.settings.localtime_style)
+    return _Job(
+        asked, asset.name, asset.number, dict(asset.points), start, end, asset.first_at, asset.last_at, wall,
+        cloud.settings.localtime_style,
+    )  # fmt: skip
 
 
 class _Job(NamedTuple):
@@ -77,6 +81,8 @@ class _Job(NamedTuple):
     points: dict[str, tuple[str, str]]
     start: int
     end: int
+    first_at: int
+    last_at: int
     wall: Wall | None
     style: Style
 
@@ -84,55 +90,90 @@ class _Job(NamedTuple):
         """Its items as JSON, without the brackets of the array."""
         wanted = [expression for expression in self.asked.expressions if expression.point in self.points]
         lines = {point: self._line(scan, point, wanted) for point in dict.fromkeys(each.point for each in wanted)}
-        samples = scan.samples(self.number, self.start, _up(self.end)) if self.start < self.end and lines else iter(())
-        size = max(100, VALUES_PER_PORTION // max(1, len(lines)))
-        while portion := list(islice(samples, size)):
-            for point, line in lines.items():
-                line.take([(at, value) for at, values in portion if (value := values.get(point)) is not None])
-            if all(line.full for line in lines.values()):
+        first = self.first_at - self.first_at % ROLLED_MS
+        for start, end in portions(max(self.start, first), min(up(self.end), self.last_at + 1)):
+            left = [point for point, line in lines.items() if not line.full]
+            if not left:
                 break
+            for point, column in scan.columns(self.number, left, start, end):
+                rolled = scan.rolled(self.number, start, end, point) if self.asked.minutes else None
+                lines[point].take(column if rolled is None else lines[point].take_rolled(rolled, column))
         for line in lines.values():
             line.finish()
         return b",".join(
-            item
+            part
             for expression in wanted
-            for item in self._items(expression, lines[expression.point].result(expression))
+            if (part := self._items(expression, lines[expression.point].result(expression)))
         )
 
     def _line(self, scan: Scan, point: str, wanted: Sequence[Expression]) -> _Line:
         asked, counter = self.asked, self.points[point][1] == COUNTER
-        functions = {each.function for each in wanted if each.point == point}
+        functions = {each.function or "last" for each in wanted if each.point == point}
         buckets = Buckets(self.start, self.end, asked.minutes, self.wall) if asked.minutes else None
         if not counter:
-            return _Line(buckets, asked.page, self.end)
-        before = scan.before(self.number, _up(self.start), point) if "sum" in functions else None
-        increments = Increments(before and before[1]) if "sum" in functions else None
-        return _Counter(buckets, asked.page, self.start, increments)
+            return _Line(buckets, asked.page, self.start, self.end, functions)
+        increments = None
+        if "sum" in functions:
+            before = scan.before(self.number, up(self.start), point)
+            increments = Increments(before and before[1])
+        return _Counter(buckets, asked.page, up(self.start), up(self.end), functions, increments)
 
-    def _items(self, expression: Expression, values: Pairs) -> Iterator[bytes]:
-        zone: ZoneInfo | None = self.wall.zone if self.wall else None
-        for at, value in values:
-            label = at if self.asked.accurate else at - at % 1000
-            item: dict[str, Any] = {"assetId": self.name, "timestamp": label, expression.key: value}
-            item["localtime"] = write(label, zone, self.style, self.asked.accurate) if zone else None
-            yield _encode(item)
+    def _items(self, expression: Expression, values: Pairs) -> bytes:
+        """The JSON of each value, put together from its parts: only numbers and times differ."""
+        if not values:
+            return b""
+        accurate, zone = self.asked.accurate, self.wall.zone if self.wall else None
+        labels = [at if accurate else at - at % 1000 for at, _ in values]
+        numbers = _encode([value for _, value in values])[1:-1].decode().split(",")
+        head = f'{{"assetId":{_encode(self.name).decode()},"timestamp":'
+        key = f",{_encode(expression.key).decode()}:"
+        if zone is None:
+            tail = ',"localtime":null}'
+            return ",".join(
+                [f"{head}{at}{key}{value}{tail}" for at, value in zip(labels, numbers, strict=True)]
+            ).encode()
+        return ",".join(
+            f'{head}{at}{key}{value},"localtime":"{write(at, zone, self.style, accurate)}"}}'
+            for at, value in zip(labels, numbers, strict=True)
+        ).encode()
+
+
+def portions(start: int, end: int) -> Iterator[tuple[int, int]]:
+    """[start, end) in parts that end with a UTC day: one day first, for who wants little, then twice as many each time."""
+    days = 1
+    while start < end:
+        following = (start // DAY_MS + days) * DAY_MS
+        yield start, min(following, end)
+        start, days = following, min(days * 2, MAX_DAYS)
 
 
 class _Line:
     """One point on its way through the buckets; without buckets the values themselves."""
 
-    def __init__(self, buckets: Buckets | None, page: int, end: int) -> None:
-        self._folding = Folding(buckets, page) if buckets else None
+    def __init__(self, buckets: Buckets | None, page: int, start: int, end: int, functions: Collection[str]) -> None:
+        self._folding = Folding(buckets, page, functions) if buckets else None
         self._raw: list[tuple[int, float]] = []
         self._page = page
+        self._start = start
         self._end = end
 
-    def take(self, pairs: Pairs) -> None:
-        """Take the next readings."""
-        self._fold([pair for pair in pairs if pair[0] < self._end])
+    def take(self, column: Column) -> None:
+        """Take the next readings: those of whole days, or up to the end."""
+        self._fold(between(column, self._start, self._end))
+
+    def take_rolled(self, parts: Mapping[str, Column], column: Column) -> Column:
+        """Take the next quarter-hours; gives what is left of the readings of the same time."""
+        parts = {part: between(each, self._start, self._end) for part, each in parts.items()}
+        times = parts["count"].times
+        if not len(times):
+            return column
+        self._fold_rolled(parts)
+        return between(column, int(times[-1]) + ROLLED_MS, self._end)
 
     def finish(self) -> None:
         """No more readings come."""
+        if self._folding:
+            self._folding.finish()
 
     @property
     def full(self) -> bool:
@@ -141,30 +182,40 @@ class _Line:
 
     def result(self, expression: Expression) -> Pairs:
         """(label, value), ascending."""
-        return _results(self._folding, expression.function) if self._folding else self._raw
+        return self._folding.result(expression.function or "last") if self._folding else self._raw
 
-    def _fold(self, pairs: Pairs) -> None:
+    def _fold_rolled(self, parts: Mapping[str, Column]) -> None:
         if self._folding:
-            self._folding.take(pairs)
-        else:
-            self._raw += pairs[: self._page - len(self._raw)]
+            self._folding.take_rolled(parts)
+
+    def _fold(self, column: Column) -> None:
+        if self._folding:
+            self._folding.take(column)
+            return
+        count = self._page - len(self._raw)
+        self._raw += zip(column.times[:count].tolist(), column.values[:count].tolist(), strict=True)
 
 
 class _Counter(_Line):
     """A register: by the minute, with its increments beside it where they are asked for."""
 
-    def __init__(self, buckets: Buckets | None, page: int, start: int, increments: Increments | None) -> None:
-        super().__init__(buckets, page, 0)
-        self._minutes = Minutes()
-        self._start = _up(start)
+    def __init__(
+        self,
+        buckets: Buckets | None,
+        page: int,
+        start: int,
+        end: int,
+        functions: Collection[str],
+        increments: Increments | None,
+    ) -> None:
+        super().__init__(buckets, page, start, end, set(functions) - {"sum"})
         self._increments = increments
-        self._sums = Folding(buckets, page) if buckets and increments else None
-
-    def take(self, pairs: Pairs) -> None:
-        self._minute(self._minutes.take([pair for pair in pairs if pair[0] >= self._start]))
+        self._sums = Folding(buckets, page, ("sum",)) if buckets and increments else None
 
     def finish(self) -> None:
-        self._minute(self._minutes.rest())
+        super().finish()
+        if self._sums:
+            self._sums.finish()
 
     @property
     def full(self) -> bool:
@@ -172,19 +223,17 @@ class _Counter(_Line):
 
     def result(self, expression: Expression) -> Pairs:
         if self._sums and expression.function == "sum":
-            return _results(self._sums, "sum")
+            return self._sums.result("sum")
         return super().result(expression)
 
-    def _minute(self, pairs: Pairs) -> None:
-        self._fold(pairs)
+    def _fold_rolled(self, parts: Mapping[str, Column]) -> None:
+        super()._fold_rolled(parts)
         if self._sums and self._increments:
-            self._sums.take(self._increments.take(pairs))
+            self._sums.take_rolled({"sum": parts[USED]})
+            self._increments.measure = float(parts["last"].values[-1])
 
-
-def _results(folding: Folding, function: str | None) -> Pairs:
-    return [(label, fold.result(function or "last")) for label, fold in folding.folds]
-
-
-def _up(at: int) -> int:
-    """The minute at or after an instant: a reading belongs to the minute that it lies in."""
-    return -(-at // MINUTE) * MINUTE
+    def _fold(self, column: Column) -> None:
+        minutes = by_minute(column)
+        super()._fold(minutes)
+        if self._sums and self._increments:
+            self._sums.take(self._increments.take(minutes))

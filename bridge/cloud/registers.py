@@ -14,7 +14,9 @@ So a fault of a meter may lose a little, and never invents much.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import numpy as np
+
+from bridge.store.columns import EMPTY, Column, Times, Values
 
 NOISE = 0.01
 RESET = 0.5
@@ -22,6 +24,8 @@ ROLLOVER = 0.01
 DECIMALS = 9
 """Increments are rounded to a billionth of the unit: 100.3 - 100.2 is 0.1."""
 
+_UNITS = 10.0**DECIMALS
+_SURE = float(1 << 52)
 _SCALES = (1, 10, 100, 1_000)
 CAPACITIES = tuple(
     sorted(
@@ -46,41 +50,59 @@ def increment(before: float, now: float) -> tuple[float, float]:
 
 class Increments:
     """Increments of one register. `before` is its last reading ahead of the first portion; without it the first reading only
-    sets the measure."""
+    sets the measure. `measure` is what the next reading is measured against."""
 
     def __init__(self, before: float | None = None) -> None:
-        self._before = before
+        self.measure = before
 
-    def take(self, readings: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
-        """(time of the later reading, increment) for the next readings in ascending time."""
-        before, found = self._before, []
-        for at, now in readings:
-            if before is None:
-                before = now
+    def take(self, column: Column) -> Column:
+        """Increments at the times of the later readings, for the next readings in ascending time."""
+        times, register = column
+        if not len(times):
+            return EMPTY
+        if self.measure is None:
+            self.measure = float(register[0])
+            return self.take(Column(times[1:], register[1:]))
+        register = np.concatenate([[self.measure], register])
+        with np.errstate(over="ignore"):
+            steps = np.diff(register)
+        used = rounded(steps)
+        self.measure = float(register[-1])
+        falls = np.flatnonzero(steps < 0)
+        if len(falls):
+            self._correct(register.tolist(), used, falls.tolist())
+        return Column(times, used)
+
+    def _correct(self, register: list[float], used: Values, falls: list[int]) -> None:
+        """Put right what follows each fall, until the measure is the register again."""
+        done = 0
+        for at in falls:
+            if at < done:
                 continue
-            used, before = increment(before, now)
-            found.append((at, used))
-        self._before = before
-        return found
+            measure = register[at]
+            for done in range(at + 1, len(register)):
+                used[done - 1], measure = increment(measure, register[done])
+                if measure == register[done]:
+                    break
+            else:
+                self.measure = measure
+                return
 
 
-class Minutes:
+def rounded(steps: Values) -> Values:
+    """As `round(…, DECIMALS)` of each: by whole billionths where that is sure to be the same, else one by one."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = steps * _UNITS
+        found = np.rint(scaled) / _UNITS
+        sure = np.abs(np.abs(scaled - np.floor(scaled)) - 0.5) > np.abs(scaled) / _SURE
+    for at in np.flatnonzero(~(sure & (np.abs(scaled) < _SURE))).tolist():
+        found[at] = round(float(steps[at]), DECIMALS)
+    return found
+
+
+def by_minute(column: Column) -> Column:
     """The last reading of each minute, at the minute: pulse inputs are kept by the minute (http_apis.md A.1)."""
-
-    def __init__(self) -> None:
-        self._held: tuple[int, float] | None = None
-
-    def take(self, readings: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
-        """The minutes that the next readings, in ascending time, complete."""
-        held, found = self._held, []
-        for at, value in readings:
-            minute = at - at % 60_000
-            if held is not None and held[0] != minute:
-                found.append(held)
-            held = (minute, value)
-        self._held = held
-        return found
-
-    def rest(self) -> list[tuple[int, float]]:
-        """The minute that no later reading has completed."""
-        return [] if self._held is None else [self._held]
+    times, values = column
+    minutes: Times = times - times % 60_000
+    last = np.flatnonzero(np.diff(minutes, append=minutes[-1:] + 1))
+    return Column(minutes[last], values[last])

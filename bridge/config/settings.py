@@ -264,6 +264,12 @@ class Cloud(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_body_bytes: Annotated[
         int, Meta(ge=1 * KIB, le=256 * MIB, description="largest ingestion body, as received and after gunzip")
     ] = 8 * MIB
+    raw_days: Annotated[
+        int, Meta(ge=0, le=36_500, description="readings are kept this long, then their quarter-hours; 0: for ever")
+    ] = 0
+    rollup_days: Annotated[
+        int, Meta(ge=0, le=36_500, description="quarter-hours that replaced readings are kept this long; 0: for ever")
+    ] = 0
 
 
 class Sink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

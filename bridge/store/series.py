@@ -1,4 +1,4 @@
-"""Every statement and query on `series.db`: assets, their points, and samples (one row an asset and instant, all points in it).
+"""`series.db`: assets, their points, and samples (one row an asset and instant, all points in it), which age into chunks.
 
 Samples are upserted: the same again changes nothing, another value of a point replaces it, other points are added. Late and
 out-of-order rows are as good as any. The catalogue of assets and points is held in memory; one process writes the file.
@@ -7,9 +7,8 @@ out-of-order rows are as good as any. The catalogue of assets and points is held
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from heapq import merge
-from itertools import islice
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import time
 from typing import Any, NamedTuple, Self, TypeVar
@@ -17,6 +16,11 @@ from typing import Any, NamedTuple, Self, TypeVar
 import msgspec
 
 from bridge.store.database import Database
+from bridge.store.folding import Folding, Pause
+from bridge.store.retention import Roll, retire
+from bridge.store.scan import Scan
+
+__all__ = ["COUNTER", "GAUGE", "Answer", "Asset", "Batch", "Points", "Scan", "Series"]
 
 T = TypeVar("T")
 
@@ -38,7 +42,8 @@ SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHER
 ON CONFLICT (asset, name) DO UPDATE SET unit = excluded.unit, kind = excluded.kind
 """
 _SAMPLES = """
-INSERT INTO samples (asset, ts, body) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true
+INSERT INTO samples (asset, ts, body)
+SELECT value ->> 0, value ->> 1, CAST(substr(?2, 1 + (value ->> 2), value ->> 3) AS TEXT) FROM json_each(?1) WHERE true
 ON CONFLICT (asset, ts) DO UPDATE SET body = json_patch(body, excluded.body) WHERE body IS NOT excluded.body
 """
 _ANSWER = (
@@ -46,19 +51,6 @@ _ANSWER = (
 )
 _CATALOGUE = "SELECT name, id, device, timezone, first_at, last_at FROM assets"
 _ASSET_POINTS = "SELECT asset, json_group_object(name, json_array(unit, kind)) FROM points GROUP BY asset"
-_SCAN = "SELECT ts, body FROM samples WHERE asset = ? AND ts >= ? AND ts < ? ORDER BY ts"
-_SCAN_BACK = "SELECT ts, body FROM samples WHERE asset = ? AND ts >= ? AND ts < ? ORDER BY ts DESC"
-_BEFORE = """
-SELECT ts, value FROM (SELECT ts, json_extract(body, ?3) AS value FROM samples WHERE asset = ?1 AND ts < ?2 ORDER BY ts DESC)
-WHERE value IS NOT NULL LIMIT 1
-"""
-
-_MEANS = """
-SELECT ts / ?4, avg(json_extract(body, ?5)) FROM samples WHERE asset = ?1 AND ts >= ?2 AND ts < ?3 GROUP BY 1
-HAVING count(json_extract(body, ?5))
-"""
-
-_values = msgspec.json.Decoder(dict[str, float]).decode
 _point_table = msgspec.json.Decoder(dict[str, tuple[str, str]]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -106,45 +98,6 @@ class Batch:
         self.samples.setdefault((asset, at), {}).update(values)
 
 
-class Scan:
-    """Reads on one connection, inside its thread."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def samples(
-        self, asset: int, start: int, end: int, newest_first: bool = False
-    ) -> Iterator[tuple[int, dict[str, float]]]:
-        """(ms, {point: value}) of [start, end)."""
-        for at, body in self._connection.execute(_SCAN_BACK if newest_first else _SCAN, (asset, start, end)):
-            yield at, _values(body)
-
-    def before(self, asset: int, at: int, point: str) -> tuple[int, float] | None:
-        """The last reading of `point` before `at`, however old."""
-        path = f'$."{point}"'
-        found: tuple[int, float] | None = self._connection.execute(_BEFORE, (asset, at, path)).fetchone()
-        return found
-
-    def means(self, asset: int, start: int, end: int, point: str, step: int) -> dict[int, float]:
-        """Number of a step (ms since 1970 / `step`) -> mean of the readings of `point` in it, over [start, end)."""
-        rows = self._connection.execute(_MEANS, (asset, start, end, step, f'$."{point}"'))
-        return dict(rows.fetchall())
-
-    def merged(
-        self, wanted: Iterable[tuple[int, int, int]], limit: int, newest_first: bool
-    ) -> list[tuple[int, int, dict[str, float]]]:
-        """The first `limit` of (ms, asset, values) over several (asset, start, end), in order of time, then asset."""
-
-        def one(asset: int, start: int, end: int) -> Iterator[tuple[int, int, dict[str, float]]]:
-            for at, values in self.samples(asset, start, end, newest_first):
-                yield at, asset, values
-
-        def order(row: tuple[int, int, dict[str, float]]) -> tuple[int, int]:
-            return (-row[0] if newest_first else row[0]), row[1]
-
-        return list(islice(merge(*(one(*each) for each in wanted), key=order), limit))
-
-
 class Series:
     """An open `series.db`. `describe(point)` gives unit and kind of a point that no sender described."""
 
@@ -154,6 +107,9 @@ class Series:
         self._describe = describe
         self._shared: dict[str, Points] = {}
         self._forgotten_at = 0
+        self._folding = Folding(database)
+        self.stored: Callable[[Batch], None] = lambda _batch: None
+        """Told of each batch after its COMMIT."""
 
     @classmethod
     async def open(cls, path: Path, describe: Callable[[str], tuple[str, str]]) -> Self:
@@ -181,8 +137,7 @@ class Series:
                 return {}
             heads = [(asset, device, batch.zones.get(asset), *spans[asset]) for asset, device in batch.devices.items()]
             numbers: dict[str, int] = dict(connection.execute(_ASSETS, (_text(heads),)).fetchall())
-            rows = sorted((numbers[asset], at, values) for (asset, at), values in batch.samples.items())
-            connection.execute(_SAMPLES, (_text(rows),))
+            connection.execute(_SAMPLES, _rows(batch, numbers))
             if points:
                 told = [
                     (numbers[asset], name, *both) for asset, table in points.items() for name, both in table.items()
@@ -193,8 +148,11 @@ class Series:
         numbers = await self.database.write(write)
         if forget is not None:
             self._forgotten_at = now
+        rows = Counter(asset for asset, _ in batch.samples)
         for asset, number in numbers.items():
+            self._folding.touch(number, rows[asset], now)
             self._learn(asset, number, batch, spans[asset], points.get(asset, {}))
+        self.stored(batch)
 
     async def answer(self, scope: str, key: str) -> Answer | None:
         """What was answered under this key."""
@@ -212,13 +170,32 @@ class Series:
         return True
 
     async def read(self, fn: Callable[[Scan], T]) -> T:
-        """Run `fn` with a Scan in a reader's thread."""
-        return await self.database.read(lambda connection: fn(Scan(connection)))
+        """Run `fn` with a Scan in a reader's thread. It sees one state of the store, whatever is folded meanwhile."""
+
+        def run(connection: sqlite3.Connection) -> T:
+            connection.execute("BEGIN")
+            try:
+                return fn(Scan(connection))
+            finally:
+                connection.execute("ROLLBACK")
+
+        return await self.database.read(run)
+
+    async def fold(self, now: int, pause: Pause | None = None) -> int:
+        """Move rows that are ripe at `now` (ms) into chunks; see Folding.run."""
+        return await self._folding.run(now, pause)
+
+    async def retire(
+        self, roll: Roll, raw: int | None, rolled: int | None, pause: Pause | None = None
+    ) -> tuple[int, int]:
+        """Let go of old readings; see retention.retire."""
+        return await retire(self.database, roll, raw, rolled, pause)
 
     async def _load(self) -> None:
         tables = {asset: self._share(text) for asset, text in await self.database.rows(_ASSET_POINTS)}
         for name, number, device, timezone, first, last in await self.database.rows(_CATALOGUE):
             self.assets[name] = Asset(name, number, device, timezone, first, last, tables.get(number, {}))
+        self._folding.unknown(asset.number for asset in self.assets.values())
 
     def _news(self, batch: Batch) -> tuple[dict[str, tuple[int, int]], dict[str, dict[str, tuple[str, str]]]]:
         """Oldest and newest instant of each asset in the batch; its points that the catalogue lacks or describes otherwise."""
@@ -259,6 +236,19 @@ class Series:
         """One table for all assets with the same points: a fleet has few sorts of them."""
         table: Points = dict(sorted(_point_table(text).items()))
         return self._shared.setdefault(_text(table), table)
+
+
+def _rows(batch: Batch, numbers: dict[str, int]) -> tuple[str, bytes]:
+    """[asset, ms, where its values begin, their size] of each sample, in the order of the table, and all values: nothing of them
+    is parsed on its way."""
+    lines, bodies, at = [], [], 0
+    for (asset, moment), values in batch.samples.items():
+        body = _encode(values)
+        lines.append((numbers[asset], moment, at, len(body)))
+        bodies.append(body)
+        at += len(body)
+    lines.sort()
+    return _text(lines), b"".join(bodies)
 
 
 def _text(value: Any) -> str:

@@ -6,6 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from bridge.store.chunks import DAY_BITS, DAYS, is_whole
+
 OPEN = "('accepted', 'sent', 'delivered')"
 
 CHECKS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -58,6 +60,15 @@ CHECKS: dict[str, tuple[tuple[str, str], ...]] = {
             "samples of asset number {} have no asset",
             "SELECT DISTINCT asset FROM samples WHERE asset NOT IN (SELECT id FROM assets)",
         ),
+        (
+            "chunk {} has no column",
+            f"SELECT id FROM chunks WHERE id >> {DAY_BITS} NOT IN (SELECT number FROM columns)",
+        ),
+        (
+            "the chunk of {} of asset number {} of day {} is damaged",
+            f"SELECT c.point, c.asset, k.id & {DAYS - 1} FROM chunks k JOIN columns c ON c.number = k.id >> {DAY_BITS}"
+            " WHERE NOT chunk_whole(k.id, k.body)",
+        ),
     ),
 }
 """File -> (words, query): each row that a query gives is a problem."""
@@ -78,6 +89,7 @@ def _file(path: Path) -> Iterator[str]:
     except sqlite3.Error as error:
         yield f"cannot be opened: {error}"
         return
+    connection.create_function("chunk_whole", 2, is_whole, deterministic=True)
     try:
         broken = [text for (text,) in connection.execute(f"PRAGMA integrity_check({SHOWN})") if text != "ok"]
         yield from broken

@@ -7,12 +7,16 @@ import math
 from datetime import UTC, datetime, timedelta
 from statistics import fmean
 
+import numpy as np
 import pytest
+from cloud_reference import Fold
+from cloud_reference import Folding as Reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.cloud.buckets import MINUTE, Buckets, Fold, Folding, Wall
+from bridge.cloud.buckets import FUNCTIONS, MINUTE, Buckets, Folding, Wall, sums
 from bridge.cloud.zones import instant, local, zone
+from bridge.store.columns import Column
 
 HOUR = 60 * MINUTE
 ZONES = ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]
@@ -28,11 +32,47 @@ def naive(readings: list[tuple[int, float]], start: int, end: int, step: int) ->
     return found
 
 
-def fold(readings: list[tuple[int, float]], buckets: Buckets, limit: int = 1_000_000, portion: int = 7) -> Folding:
-    folding = Folding(buckets, limit)
+def column(readings: list[tuple[int, float]]) -> Column:
+    return Column(
+        np.array([at for at, _ in readings], np.int64), np.array([value for _, value in readings], np.float64)
+    )
+
+
+class Found:
+    """What Folding gives, read as the reference is: `folds` has (label, one with `count` and `result(function)`)."""
+
+    def __init__(self, folding: Folding) -> None:
+        self.full = folding.full
+        folding.finish()
+        results = {function: folding.result(function) for function in FUNCTIONS}
+        labels = [label for label, _ in results["count"]]
+        assert all([label for label, _ in each] == labels for each in results.values())
+        self.folds = [
+            (label, One({name: each[at][1] for name, each in results.items()})) for at, label in enumerate(labels)
+        ]
+
+
+class One(dict[str, float]):
+    """One bucket."""
+
+    @property
+    def count(self) -> float:
+        return self["count"]
+
+    def result(self, function: str) -> float:
+        return self[function]
+
+
+def fold(readings: list[tuple[int, float]], buckets: Buckets, limit: int = 1_000_000, portion: int = 7) -> Found:
+    """By arrays, and by the reference: they are the same to the last bit."""
+    folding, reference = Folding(buckets, limit, FUNCTIONS), Reference(buckets, limit)
     for first in range(0, len(readings), portion):
-        folding.take(readings[first : first + portion])
-    return folding
+        folding.take(column(readings[first : first + portion]))
+        reference.take(readings[first : first + portion])
+    found = Found(folding)
+    assert found.full == reference.full
+    assert [(label, {each: one.result(each) for each in FUNCTIONS}) for label, one in reference.folds] == found.folds
+    return found
 
 
 @given(
@@ -62,6 +102,23 @@ def test_a_sum_does_not_gather_rounding() -> None:
         one.add(0.1)
     one.add(-1e16)
     assert one.result("sum") == pytest.approx(1000.0, abs=1e-9)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=40), min_size=1, max_size=20))
+def test_sums_of_runs_of_any_length_are_the_plain_ones(runs: list[list[float]]) -> None:
+    counts = np.array([len(run) for run in runs])
+    plain = []
+    for run in runs:
+        one = Fold(run[0])
+        for value in run[1:]:
+            one.add(value)
+        plain.append(one.result("sum"))
+    values = np.array([value for run in runs for value in run])
+    found = sums(values, np.cumsum(counts) - counts, counts).tolist()
+    assert [(value if value == value else None) for value in found] == [
+        (value if value == value else None) for value in plain
+    ]
 
 
 @given(limit=st.integers(1, 10), count=st.integers(0, 15))
@@ -151,3 +208,27 @@ def test_buckets_tile_the_range(name: str, day: datetime, begin: int, minutes: i
     assert buckets.around(low) == (low, high)
     if high < end:
         assert buckets.around(high)[0] == high
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    name=st.sampled_from(ZONES),
+    day=st.sampled_from(EVES),
+    begin=st.integers(0, 1439),
+    minutes=st.sampled_from([1, 5, 15, 30, 60, 240, 720, 1440, 7, 100]),
+    offsets=st.lists(st.integers(0, 72 * HOUR), unique=True, max_size=80),
+    limit=st.integers(1, 30),
+    portion=st.integers(1, 90),
+    local_time=st.booleans(),
+    data=st.data(),
+)  # fmt: skip
+def test_arrays_are_the_reference_in_local_time_too(
+    name: str, day: datetime, begin: int, minutes: int, offsets: list[int], limit: int, portion: int,
+    local_time: bool, data: st.DataObject,
+) -> None:  # fmt: skip
+    """`fold` asserts it."""
+    where, wall = zone(name), day + timedelta(minutes=begin)
+    start, end = instant(wall, where), instant(wall + timedelta(days=3), where)
+    readings = [(start + offset, data.draw(values)) for offset in sorted(offsets) if start + offset < end]
+    found = fold(readings, Buckets(start, end, minutes, Wall(wall, where) if local_time else None), limit, portion)
+    assert len(found.folds) <= limit

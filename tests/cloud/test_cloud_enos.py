@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from cloud_served import Served
+from cloud_served import NOW, Served
 from yarl import URL
 
 from bridge.cloud.cloud import Settings
@@ -373,16 +373,44 @@ async def test_names_are_data_not_code(power: Served) -> None:
     assert len(await items(power)) == 24
 
 
-async def test_a_long_range_of_many_points_in_portions(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridge.cloud.power.VALUES_PER_PORTION", 1)
-    await served.ingest([sample("A", DAY + n * 1000, p=1.0, q=2.0) for n in range(1050)])
-    found = await items(served, measurepointsWithLogic="sum(p),count(q)", interval="10")
-    assert [one.get("sum(p)", one.get("count(q)")) for one in found] == [600.0, 450.0, 600, 450]
-
-
 async def test_a_list_in_a_list_is_no_parameter(served: Served) -> None:
     nested = b'{"orgId":' + b"[" * 900 + b"]" * 900 + b"}"
     headers = {"X-API-Key": "all", "Content-Type": "application/json"}
     async with served.http.post(f"{served.url}{PATH}", data=nested, headers=headers) as response:
         assert response.status == 200
         assert (await response.json())["status"] in (400, 702)
+
+
+LONG = {"startTime": "2019-06-01T10:30:00Z", "endTime": "2019-07-11T00:00:00Z"}
+
+
+@pytest.mark.parametrize("asked", [
+    {"interval": "1440", "measurepointsWithLogic": "sum(p),count(q),avg(q)"},
+    {"interval": "7", "measurepointsWithLogic": "max(p),min(q)", "pageSize": "500"},
+    {"interval": "0", "measurepointsWithLogic": "e,q", "pageSize": "700"},
+    {"interval": "100", "measurepointsWithLogic": "sum(e),last(e)"},
+    {"interval": "60", "measurepointsWithLogic": "sum(e)", "startTime": "2019-06-03 00:00:00", "endTime": "2019-06-05 00:00:00"},
+])  # fmt: skip
+async def test_answers_are_the_same_of_rows_and_of_chunks_and_of_both(served: Served, asked: dict[str, str]) -> None:
+    rows = [
+        sample("A", DAY + n * 977_777, p=n / 8, q=round(n % 37 / 1000, 3), e=float(n)) | {"kinds": {"e": "counter"}}
+        for n in range(4_000)
+    ]
+    await served.ingest(rows)
+    before = await items(served, **{**LONG, **asked})
+    assert before
+    series = served.cloud.series
+    assert await series.fold(DAY + 20 * 24 * HOUR) > 1_000
+    assert await items(served, **{**LONG, **asked}) == before
+    await series.fold(NOW)
+    assert (await series.database.rows("SELECT count(*) FROM samples"))[0][0] == 0
+    assert await items(served, **{**LONG, **asked}) == before
+    await served.ingest(rows[500:700])
+    assert await items(served, **{**LONG, **asked}) == before
+
+
+async def test_a_range_over_many_portions_is_one_answer(served: Served) -> None:
+    await served.ingest([sample("A", DAY + n * HOUR, p=1.0, q=2.0) for n in range(24 * 80)])
+    whole = {"startTime": "2000-06-01T00:00:00Z", "endTime": "9999-12-30T00:00:00Z"}
+    found = await items(served, **whole, measurepointsWithLogic="sum(p),count(q)", interval="1439")
+    assert sum(one.get("sum(p)", 0) for one in found) == sum(one.get("count(q)", 0) for one in found) == 24 * 80

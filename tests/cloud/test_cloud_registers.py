@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 import pytest
-from hypothesis import given
+from cloud_reference import Increments as Reference
+from cloud_reference import Minutes
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.cloud.registers import Increments, Minutes, increment
+from bridge.cloud.registers import CAPACITIES, DECIMALS, by_minute, increment, rounded
+from bridge.cloud.registers import Increments as Arrays
+from bridge.store.columns import Column
+
+Readings = list[tuple[int, float]]
+
+
+def column(readings: Readings) -> Column:
+    return Column(
+        np.array([at for at, _ in readings], np.int64), np.array([value for _, value in readings], np.float64)
+    )
+
+
+def plain(found: Column) -> Readings:
+    return list(zip(found.times.tolist(), found.values.tolist(), strict=True))
+
+
+class Increments:
+    """Those of the arrays, which must be the reference's to the last bit."""
+
+    def __init__(self, before: float | None = None) -> None:
+        self._arrays, self._reference = Arrays(before), Reference(before)
+
+    def take(self, readings: Iterable[tuple[int, float]]) -> Readings:
+        readings = [(at, float(value)) for at, value in readings]
+        found = plain(self._arrays.take(column(readings)))
+        assert found == self._reference.take(readings)
+        return found
 
 
 def steps(*register: float) -> list[float]:
@@ -68,3 +100,42 @@ def test_the_last_record_of_a_minute_wins() -> None:
     found += minutes.take([(119_000, 4.0), (240_500, 5.0)])
     assert found + minutes.rest() == [(0, 2.0), (60_000, 4.0), (240_000, 5.0)]
     assert Minutes().rest() == []
+
+
+readings_near = st.one_of(
+    st.floats(-10, 1e13),
+    st.builds(lambda at, off: max(0.0, round(at + off, 3)), st.sampled_from(CAPACITIES), st.floats(-200, 0.5)),
+    st.floats(0, 100).map(lambda value: round(value, 3)),
+    st.builds(lambda off: round(5_000 * (1 + off), 3), st.floats(-0.02, 0.02)),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(readings_near, max_size=40), st.one_of(st.none(), readings_near), st.integers(1, 40))
+def test_arrays_are_the_reference(register: list[float], before: float | None, portion: int) -> None:
+    """Resets, rollovers, noise and other meters, cut anywhere; `take` asserts it."""
+    increments = Increments(before)
+    for first in range(0, len(register), portion):
+        increments.take([(at, value) for at, value in enumerate(register)][first : first + portion])
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(
+        st.one_of(
+            st.floats(0, 1e300),
+            st.floats(0, 100),
+            st.builds(lambda n, d: n / 2 / 10**d, st.integers(0, 10**12), st.integers(8, 11)),
+        ),
+        min_size=1,
+    )
+)
+def test_rounding_is_pythons(steps: list[float]) -> None:
+    assert rounded(np.array(steps)).tolist() == [round(step, DECIMALS) for step in steps]
+
+
+@given(st.lists(st.integers(-200_000, 200_000), unique=True, max_size=30))
+def test_minutes_of_arrays_are_the_reference(times: list[int]) -> None:
+    readings = [(at, float(at)) for at in sorted(times)]
+    minutes = Minutes()
+    assert plain(by_minute(column(readings))) == minutes.take(readings) + minutes.rest()
