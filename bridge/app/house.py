@@ -20,6 +20,7 @@ from bridge.app.settings import (
     command_limits,
     custom_prefixes,
     http_limits,
+    open_belimo,
     open_cloud,
     sinks,
     webhook_sink,
@@ -130,6 +131,7 @@ class House:
         self.writer.pressure = self.hub.pressure
         await self._carrier.restore(self.database)
         self.cloud = await open_cloud(config, self.directory / "series.db", self.registry, counts, self.attempts)
+        self.belimo = await open_belimo(config, self.database, self.registry, self.cloud)
         await self._compose_mirror()
 
     async def _compose_core(self) -> None:
@@ -334,7 +336,7 @@ class House:
         self.services = Services(
             registry=self.registry, presence=self.presences.get, commands=self.commands, ledger=self.ledger,
             platform=Platform(self.database), licenses=Attempts(attempt_limits(self.config)),
-            events=self.events, cloud=self.cloud, attempts=self.attempts,
+            events=self.events, cloud=self.cloud, belimo=self.belimo, attempts=self.attempts,
             counts=self.counts, replays=self._replays, ready=self._checks(),
             allow_anonymous=self.config.broker.allow_anonymous, limits=http_limits(self.config),
         )  # fmt: skip

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from bridge.cloud.zones import Style, zone
 from bridge.counts import Counts
-from bridge.store.series import GAUGE, Asset, Scan, Series
+from bridge.store.series import GAUGE, Asset, Batch, Scan, Series
 from schemas.points import POINTS
 
 Authorize = Callable[[web.Request, str | None], Awaitable[Any | None]]
@@ -81,6 +81,8 @@ class Cloud:
         self.timezone_of = timezone_of
         self.clock = clock
         self.zone = zone(settings.timezone)
+        self.stored: list[Callable[[Batch], None]] = []
+        """Whom to tell of every batch after its COMMIT."""
         counts.describe("ems_bridge_ingest_rows", "Rows of ingestion bodies, by outcome")
         counts.describe("ems_bridge_ingest_requests", "Ingestion requests, by status")
         counts.gauge("ems_bridge_assets", lambda: len(series.assets), text="Assets in the time series store")

@@ -61,6 +61,8 @@ class Ingest:
             said["errors_omitted"] = parsed.rejected - len(parsed.errors)
         status, text = (422 if parsed.rejected else 200), msgspec.json.encode(said).decode()
         await cloud.series.store(parsed.batch, Answer(*key, status, text) if key else None)
+        for tell in cloud.stored:
+            tell(parsed.batch)
         cloud.counts.add("ems_bridge_ingest_rows", (("outcome", "accepted"),), parsed.accepted)
         cloud.counts.add("ems_bridge_ingest_rows", (("outcome", "rejected"),), parsed.rejected)
         return status, text

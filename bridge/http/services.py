@@ -16,6 +16,7 @@ from bridge.core.principal import Principal
 from bridge.core.registry import Registry
 from bridge.counts import Counts
 from bridge.http.auth import Authorise, authoriser, may_read
+from bridge.http.belimo_state import Belimo
 from bridge.store.dead import Wanted
 from bridge.store.ledger import Ledger
 from bridge.store.platform import Platform
@@ -52,6 +53,7 @@ class Receiving:
 
     registry: Registry
     cloud: Cloud
+    belimo: Belimo
     counts: Counts
     attempts: Attempts = field(default_factory=Attempts)
     ready: Mapping[str, Check]
