@@ -89,10 +89,10 @@ class _Changes:
                 self.add(uid)
 
     async def presence(self) -> None:
-        """Follow who comes and goes, where there is a broker."""
+        """Follow who comes and goes, and their alarms, where there is a broker."""
         if not isinstance(self._receiving, Services):
             return
-        with self._receiving.events.subscribe(frozenset({"presence"}), lambda _uid: True) as listener:
+        with self._receiving.events.subscribe(frozenset({"presence", "alarm"}), lambda _uid: True) as listener:
             event: Event
             async for event in listener:
                 if self._includes(event.device):
