@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -36,6 +37,8 @@ IDS: Final = UUID("5f0c6d0e-7c1b-5f52-9d1c-6a2f1c8e4b10")
 """Namespace of device ids: the id of a device is the UUID, version 5, of its uid."""
 ONLINE_MS: Final = 5 * 60_000
 DAY_MS: Final = 86_400_000
+TOGETHER: Final = 50
+"""Devices that are written out before others have their turn."""
 API: Final = "3.5.0"
 """The version of Belimo's document that this follows."""
 NOBODY: Final = "unassigned"
@@ -192,7 +195,12 @@ async def bodies(
     metadata = await receiving.belimo.metadata.of([each.uid for each in wanted])
     healths = await _health(receiving, wanted)
     latest = await receiving.belimo.latest.of([asset for each in wanted for asset in each.assets])
-    return [_body(receiving, each, metadata.get(each.uid, {}), healths[each.uid], latest, only) for each in wanted]
+    found = []
+    for number, each in enumerate(wanted):
+        if number % TOGETHER == TOGETHER - 1:
+            await asyncio.sleep(0)  # a page of 2,000 takes half a second: others go on meanwhile
+        found.append(_body(receiving, each, metadata.get(each.uid, {}), healths[each.uid], latest, only))
+    return found
 
 
 def _body(
