@@ -245,23 +245,28 @@ def _body(
         "addressCountry": metadata.get(COUNTRY, ""),
         "remoteControlEnabled": remote,
         "claimingProtectionActive": False,
-        "state": state(each, latest, told, receiving.belimo.settings.si, only),
+        "state": state(each, latest, told, receiving.belimo.settings.si, receiving.cloud.clock(), only),
     }
 
 
 def state(
-    each: Place, latest: dict[str, Values], metadata: dict[str, Any], si: bool, only: frozenset[str] = frozenset()
+    each: Place,
+    latest: dict[str, Values],
+    metadata: dict[str, Any],
+    si: bool,
+    at: int,
+    only: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """The newest values of a device, and when the newest of them was so."""
+    """The newest values of a device, and when the newest of them was so: at `at`, where it has none."""
     found: dict[str, Any] = {}
-    newest = 0
+    newest: int | None = None
     for name, point in each.datapoints(si).items():
         told = latest.get(point.asset, {}).get(point.point)
         if told is not None and (not only or name in only):
             found[name] = {"value": told[1] * point.factor}
-            newest = max(newest, told[0])
+            newest = told[0] if newest is None else max(newest, told[0])
     found |= {name: {"value": value} for name, value in metadata.items() if not only or name in only}
-    return {"timestamp": iso(newest, exact=True), "datapoints": found}
+    return {"timestamp": iso(at if newest is None else newest, exact=True), "datapoints": found}
 
 
 async def data_at(call: Call, each: Place, at: int | None) -> dict[str, Any]:
@@ -272,7 +277,7 @@ async def data_at(call: Call, each: Place, at: int | None) -> dict[str, Any]:
         found: dict[str, Any] = body["state"]
         return found
     latest = await at_time(call.receiving.cloud, each.assets, at)
-    return state(each, latest, {}, belimo.settings.si)
+    return state(each, latest, {}, belimo.settings.si, at)
 
 
 async def stats(call: Call) -> Answer:

@@ -6,6 +6,7 @@ import html
 import logging
 import sqlite3
 from base64 import b64decode
+from http import HTTPStatus
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, unquote_plus, urlencode
 
@@ -18,7 +19,8 @@ from bridge.cloud.body import read
 from bridge.core.attempts import Attempts
 from bridge.core.registry import Account
 from bridge.errors import Exhausted, Refused, StoreError
-from bridge.http.belimo_grants import Asking
+from bridge.http.auth import REFUSED
+from bridge.http.belimo_grants import Asking, Clients
 from bridge.http.belimo_shapes import TokenFailure
 from bridge.http.door import peer_of
 from bridge.http.errors import CODES
@@ -69,10 +71,11 @@ async def token(request: web.Request) -> web.Response:
 async def _token(request: web.Request) -> web.Response:
     receiving, belimo = request.app[RECEIVING], request.app[RECEIVING].belimo
     text, fields = await _form(request)
-    basic = _basic(request)
-    name = basic[0] if basic is not None else fields.get("client_id", "")
-    if belimo.clients.find(name) is None:
+    shown = _basic(request)
+    if not any(belimo.clients.find(name) for name, _ in shown or [(fields.get("client_id", ""), "")]):
         await receiving.registry.refresh()
+    basic = _fitting(belimo.clients, shown) if shown else None
+    name = basic[0] if basic is not None else fields.get("client_id", "")
     host = peer_of(request).host
     if receiving.attempts.banned(host, f"client {name}"):
         raise Exhausted("too_many_failures", "too many failures came from this address; try again later")
@@ -89,6 +92,9 @@ async def _token(request: web.Request) -> web.Response:
         body, status = error.json, error.status_code
     if asking.wrong_client:
         receiving.attempts.failed(host, f"client {name}")
+        receiving.counts.add(REFUSED, (("cause", "wrong_client"),))
+    elif status == HTTPStatus.OK:
+        receiving.attempts.succeeded(host, f"client {name}")
     if asking.put or asking.gone:
         await belimo.tokens.change(asking.put, asking.gone)
     response = web.Response(status=status, text=body, content_type="application/json", headers=NOT_KEPT)
@@ -147,6 +153,7 @@ async def logged_in(receiving: Receiving, host: str, name: str, password: str) -
     found = await receiving.registry.authenticate(name, password)
     if found is None or found.kind != "account":
         attempts.failed(host, name)
+        receiving.counts.add(REFUSED, (("cause", "wrong_password"),))
         return None
     attempts.succeeded(host, name)
     return receiving.registry.account(found.name)
@@ -172,16 +179,26 @@ async def _form(request: web.Request) -> tuple[str, dict[str, str]]:
     return urlencode(pairs, errors="replace"), fields
 
 
-def _basic(request: web.Request) -> tuple[str, str] | None:
-    """Client id and secret of the Authorization header; they are form-encoded in it, where somebody follows the standard."""
+def _basic(request: web.Request) -> list[tuple[str, str]]:
+    """Client id and secret of the Authorization header, if there is one: as they stand, and form-decoded. The standard has them
+    encoded, few clients do."""
     scheme, _, packed = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "basic":
-        return None
+        return []
     try:
         name, _, secret = b64decode(packed.strip(), validate=True).decode().partition(":")
     except ValueError:
-        return "", ""
-    return (unquote_plus(name), unquote_plus(secret)) if "%" in name + secret else (name, secret)
+        return [("", "")]
+    return [(name, secret), (unquote_plus(name), unquote_plus(secret))]
+
+
+def _fitting(clients: Clients, shown: list[tuple[str, str]]) -> tuple[str, str]:
+    """The reading of a header that is a client's, else the first."""
+    for name, secret in shown:
+        client = clients.find(name)
+        if client is not None and clients.authentic(client, secret):
+            return name, secret
+    return shown[0]
 
 
 def _error(status: int, error: str, description: str) -> web.Response:

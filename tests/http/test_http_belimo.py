@@ -38,6 +38,7 @@ async def test_the_devices(window: Window) -> None:
     assert first["state"]["datapoints"][POWER] == {"value": 19.0}
     assert first["state"]["timestamp"] == "2018-06-20T11:01:00.000Z"
     assert first["health"]["lastSeen"] == "2018-06-20T11:01:00.000Z"
+    assert second["state"]["timestamp"] > "2020"  # now: it has told nothing
     assert (second["health"]["state"], "lastSeen" in second["health"]) == ("UNKNOWN", False)
     assert second["owner"]["entityId"] == "other"
     for each in (first["id"], first["serialNumber"], D1.upper()):

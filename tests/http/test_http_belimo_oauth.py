@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from http_belimo_rig import BASE, bearer, login, token
@@ -63,7 +64,11 @@ async def test_the_password_grant(window: Window) -> None:
 async def test_ways_to_name_the_client(window: Window) -> None:
     fields = {"grant_type": "password", "username": "backend", "password": window.key}
     for name, secret in (("web", "a secret: 100%"), ("backend", window.key)):
-        for headers, more in ((basic(name, secret), {}), ({}, {"client_id": name, "client_secret": secret})):
+        for headers, more in (
+            (basic(name, secret), {}),
+            (basic(quote(name), quote(secret)), {}),
+            ({}, {"client_id": name, "client_secret": secret}),
+        ):
             async with window.session.post(
                 window.url + "/oauth/token", data={**fields, **more}, headers=headers
             ) as response:
@@ -141,6 +146,13 @@ async def test_a_refresh_token_is_good_for_once(window: Window) -> None:
     for each in (first, second, third):  # whoever has them, the family is closed
         assert await opens(window, each["access_token"]) == 401
     assert (await token(window, **form, refresh_token=second["refresh_token"]))[0] == 400
+
+
+async def test_of_many_at_once_one_refreshes(window: Window) -> None:
+    _, first = await token(window, **login(window))
+    form = {"grant_type": "refresh_token", "client_id": "backend", "client_secret": window.key}
+    got = await asyncio.gather(*(token(window, **form, refresh_token=first["refresh_token"]) for _ in range(8)))
+    assert sorted(status for status, _ in got) == [200] + [400] * 7
 
 
 async def test_the_client_itself(window: Window) -> None:
