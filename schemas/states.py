@@ -9,8 +9,14 @@ from msgspec import Struct
 
 from schemas.emu import EmuPcsData
 from schemas.emu_battery import EmuBatteryArrayData
+from schemas.meters_v2 import DirectChargePailData, PhotovoltaicInverterData
 from schemas.reports_v1 import RegularReportBMSV1, RegularReportPCSV1
-from schemas.storage_v2 import RegularReportSubEMSBMSV2, RegularReportSubEMSPCSV2
+from schemas.storage_v2 import (
+    EMSDataTotalV2,
+    RegularReportSubEMSBMSV2,
+    RegularReportSubEMSMPPTV2,
+    RegularReportSubEMSPCSV2,
+)
 
 STOPPED, STANDBY, CHARGING, DISCHARGING, RUNNING, FAULT = 1, 2, 3, 4, 5, 7
 """`running_status` of a level-1 EMS's parts."""
@@ -81,3 +87,52 @@ def together_batteries(states: Iterable[BatteryState]) -> BatteryState | None:
     if not found:
         return None
     return BatteryState(sum(state.alarms for state in found), max(state.doing for state in found))
+
+
+class Activity(NamedTuple):
+    """Whether a part is at work, and whether it has a fault, as far as one report tells."""
+
+    running: bool
+    fault: bool
+
+
+def activity(part: Struct) -> Activity | None:
+    """What a report's part tells of its work; None when it is nothing that works, or tells nothing of it.
+
+    A PCS and a battery work while they charge or discharge, an inverter and an MPPT while they are on, a pile while a vehicle is
+    charged from it or gives back, the EMS itself while it says so.
+    """
+    words = _ACTIVITY.get(part.__class__)
+    if words is None:
+        return None
+    doing = getattr(part, words.doing)
+    faulty = getattr(part, words.fault) if words.fault else None
+    if doing.__class__ is not int and faulty.__class__ is not int:
+        return None
+    return Activity(doing in words.running, faulty == 1 or doing in words.faults)
+
+
+class _Words(NamedTuple):
+    """Which field tells what a part does, with the values that mean work and fault; and which one that it has a fault."""
+
+    doing: str
+    running: frozenset[int]
+    faults: frozenset[int] = frozenset()
+    fault: str = ""
+
+
+_BUSY = frozenset({CHARGING, DISCHARGING, RUNNING})
+_PCS = _Words("running_status", _BUSY, frozenset({FAULT}), "pcs_fault_status")
+_BATTERY = _Words("running_status", _BUSY, frozenset({FAULT}), "total_fault_status")
+_ACTIVITY: dict[type, _Words] = {
+    RegularReportPCSV1: _PCS,
+    RegularReportSubEMSPCSV2: _PCS,
+    EmuPcsData: _Words("running_status", frozenset({1}), frozenset(), "total_fault_status"),
+    RegularReportBMSV1: _BATTERY,
+    RegularReportSubEMSBMSV2: _BATTERY,
+    EmuBatteryArrayData: _Words("operating_status", frozenset({CHARGING, DISCHARGING}), frozenset(), "machine_fault"),
+    PhotovoltaicInverterData: _Words("running_status", frozenset({RUNNING}), frozenset({FAULT})),
+    RegularReportSubEMSMPPTV2: _Words("pv_running_status", frozenset({2}), frozenset(), "pv_fault_status"),
+    DirectChargePailData: _Words("charging_status", frozenset({1, 5, 8}), frozenset({2})),
+    EMSDataTotalV2: _Words("running_status", frozenset({2})),
+}

@@ -23,6 +23,7 @@ from bridge.app.settings import (
     open_belimo,
     open_cloud,
     sinks,
+    statistics,
     webhook_sink,
     webhook_wants,
 )
@@ -132,6 +133,7 @@ class House:
         await self._carrier.restore(self.database)
         self.cloud = await open_cloud(config, self.directory / "series.db", self.registry, counts, self.attempts)
         self.belimo = await open_belimo(config, self.database, self.registry, self.cloud)
+        self.statistics = statistics(config, self.database, self.cloud)
         await self._compose_mirror()
 
     async def _compose_core(self) -> None:
@@ -143,8 +145,9 @@ class House:
         )
         owners = self.permissions.owner_names
         self.flow = Flow(
-            self.submit, self._deliver, self._listens, self._command_topics, owners, self.events, self.counts, now_ms
-        )
+            self.submit, self._deliver, self._listens, self._command_topics, owners, self.events, self.counts, now_ms,
+            heard=lambda level: self.hub.heard(level),
+        )  # fmt: skip
         limits = command_limits(config)
         self.commands = Commands(
             self.flow,
@@ -200,6 +203,7 @@ class House:
         self._spawn(group, self.flow.run(), "deadlines")
         self._spawn(group, care.trim_forever(self.ledger, self.config, self.counts, now_ms), "retention")
         self._spawn(group, self._keep_outbox(), "outbox")
+        self._spawn(group, self.statistics.follower.run(), "statistics")
         for name, task in self._carrier.tasks():
             self._spawn(group, task, name)
         mqtt, http = await self._open_doors()
@@ -336,7 +340,7 @@ class House:
         self.services = Services(
             registry=self.registry, presence=self.presences.get, commands=self.commands, ledger=self.ledger,
             platform=Platform(self.database), licenses=Attempts(attempt_limits(self.config)),
-            events=self.events, cloud=self.cloud, belimo=self.belimo, attempts=self.attempts,
+            events=self.events, cloud=self.cloud, belimo=self.belimo, statistics=self.statistics, attempts=self.attempts,
             counts=self.counts, replays=self._replays, ready=self._checks(),
             allow_anonymous=self.config.broker.allow_anonymous, limits=http_limits(self.config),
         )  # fmt: skip

@@ -16,6 +16,8 @@ from bridge.broker.line import Remote
 from bridge.certificates import ClientFiles, client_context
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.cloud import Settings as CloudSettings
+from bridge.cloud.statistics_answer import Rules, Statistics
+from bridge.cloud.statistics_tariff import Period
 from bridge.config import Config
 from bridge.config.settings import Webhook
 from bridge.core.attempts import AttemptLimits, Attempts
@@ -31,6 +33,7 @@ from bridge.http.services import Limits as HttpLimits
 from bridge.mirror.courier import SinkConfig
 from bridge.mirror.rows import Row
 from bridge.store.database import Database
+from bridge.store.equipment import Equipment
 from schemas.topics import CustomPrefix
 
 if TYPE_CHECKING:
@@ -180,6 +183,22 @@ async def open_cloud(config: Config, path: Path, registry: Registry, counts: Cou
         may_read=lambda principal, uid: may_read(registry, principal, uid),
         timezone_of=timezone_of,
     )
+
+
+def statistics(config: Config, database: Database, cloud: Cloud) -> Statistics:
+    """[statistics]"""
+    section = config.statistics
+    periods = tuple(
+        Period(each.price, _minutes(each.start), _minutes(each.end), frozenset(each.months), frozenset(each.weekdays))
+        for each in section.periods
+    )
+    rules = Rules(section.timezone, section.price, periods, section.energy, int(section.hold_s * 1000))
+    return Statistics(cloud, Equipment(database), rules)
+
+
+def _minutes(clock: str) -> int:
+    hours, minutes = clock.split(":")
+    return int(hours) * 60 + int(minutes)
 
 
 def sinks(config: Config, local: str, token: str) -> list[SinkConfig]:

@@ -132,6 +132,10 @@ class Hub:
             return uid in self._reach
         return any(session.granted(topic) >= 0 for session in self._reach.sessions(uid) for topic in topics)
 
+    def heard(self, level: str) -> bool:
+        """Whether anybody, there or away, may have subscribed to topics that begin with this level."""
+        return self.sessions.subscriptions.anybody(level)
+
     def drop(self, name: str, kind: str | None = None) -> None:
         """Close the connections of a principal whose credentials ended."""
         for connection in tuple(self.connections):

@@ -161,6 +161,11 @@ class Upstream:
         _ = topics
         return uid in self._heard and self.trouble is None
 
+    def heard(self, level: str) -> bool:
+        """Who listens there, nobody tells us."""
+        _ = level
+        return True
+
     def pressure(self, on: bool) -> None:
         """The writer's queue passed its high-water mark, or has drained."""
         for line in self.lines:

@@ -30,6 +30,7 @@ def check(config: Config, report: Report) -> None:
     _sinks(config, report)
     _webhooks(config, report)
     _belimo(config, report)
+    _statistics(config, report)
 
 
 def check_files(config: Config, report: Report) -> None:
@@ -154,12 +155,26 @@ def _topics(config: Config, report: Report) -> None:
         seen.add(custom.prefix)
 
 
-def _devices(config: Config, report: Report) -> None:
-    name = config.devices.timezone
+def _timezone(section: str, name: str, report: Report) -> None:
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError; a directory gives OSError
-        report(("devices", "timezone"), f'devices.timezone is "{name}"', "an IANA time zone, such as Europe/Berlin")
+        report((section, "timezone"), f'{section}.timezone is "{name}"', "an IANA time zone, such as Europe/Berlin")
+
+
+def _statistics(config: Config, report: Report) -> None:
+    if config.statistics.timezone:
+        _timezone("statistics", config.statistics.timezone, report)
+    for index, period in enumerate(config.statistics.periods):
+        if period.end <= period.start:
+            what = f'statistics.periods[{index}] goes from "{period.start}" to "{period.end}"'
+            report(
+                ("statistics", "periods", index, "end"), what, "an end after the start; over midnight it is two periods"
+            )
+
+
+def _devices(config: Config, report: Report) -> None:
+    _timezone("devices", config.devices.timezone, report)
     for family in config.devices.signs:
         if family not in FAMILIES:
             report(

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from bridge.config.statistics import Statistics
+
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
@@ -387,4 +389,5 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     belimo: Belimo = Belimo()
     mirror: Mirror = Mirror()
     webhooks: Annotated[tuple[Webhook, ...], Meta(description="endpoints that are told what happens")] = ()
+    statistics: Statistics = Statistics()
     log: Log = Log()

@@ -100,7 +100,12 @@ def is_loopback(host: str) -> bool:
 def _wanted_array(item: Any) -> str:
     if get_origin(item) is Literal:
         return "an array of " + ", ".join(f'"{value}"' for value in get_args(item))
-    return "an array of strings" if item is str else "an array of tables"
+    kind, meta = item, Meta()
+    if get_origin(item) is Annotated:
+        kind, meta, *_ = get_args(item)
+    if kind is int:
+        return "an array of integers" + _bounds(meta).replace(" of at least", ", at least")
+    return "an array of strings" if kind is str else "an array of tables"
 
 
 def _wanted_table(kind: Any) -> str:

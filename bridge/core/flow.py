@@ -59,6 +59,7 @@ class Flow:
         counts: Counts,
         now: Callable[[], int],
         timer: Callable[[], float] = monotonic,
+        heard: Callable[[str], bool] = lambda _level: True,
     ) -> None:
         self._submit = submit
         self._deliver = deliver
@@ -67,7 +68,7 @@ class Flow:
         self._counts = counts
         self._now = now
         self._timer = timer
-        self._statuses = Statuses(submit, owners, events, now)
+        self._statuses = Statuses(submit, owners, events, now, heard)
         self.announce, self.make_up = self._statuses.tell, self._statuses.make_up
         self.open: dict[str, Open] = {}
         self.late: OrderedDict[str, Open] = OrderedDict()

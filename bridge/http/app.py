@@ -29,6 +29,8 @@ from bridge.http import (
     health,
     messages,
     readings,
+    statistics,
+    statistics_events,
     vendor,
     vendor_devices,
     vendor_forecast,
@@ -64,6 +66,8 @@ ROUTES: tuple[Route, ...] = (
     *messages.ROUTES,
     *dead.ROUTES,
     *events.ROUTES,
+    *statistics.ROUTES,
+    *statistics_events.ROUTES,
     *vendor_devices.ROUTES,
     *vendor_schedules.ROUTES,
     *vendor_protection.ROUTES,
@@ -81,6 +85,8 @@ ROUTES: tuple[Route, ...] = (
 RECEIVING_ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
     *readings.ROUTES,
+    *statistics.ROUTES,
+    *statistics_events.ROUTES,
     contracts.OPENAPI,
     *_BELIMO,
     *described.ROUTES,
@@ -129,6 +135,7 @@ def _application(routes: tuple[Route, ...], receiving: Receiving) -> web.Applica
             app.router.add_route(route.method, path, serve(route))
     add_routes(app, receiving.cloud)
     belimo_oauth.add_routes(app)
+    statistics.add_routes(app)
     app.on_shutdown.append(_close)
     return app
 

@@ -10,6 +10,7 @@ import msgspec
 
 from bridge.http.errors import ErrorBody
 from bridge.http.shapes import CommandRequest
+from bridge.http.statistics_shapes import EVENT_ID
 from bridge.http.table import NoQuery, Route
 from schemas import export
 from schemas.envelope import UUID
@@ -40,6 +41,7 @@ HEADERS: dict[int, dict[str, dict[str, Any]]] = {
 PATHS: dict[str, dict[str, Any]] = {
     "uid": {"type": "string", "minLength": 1, "maxLength": 128, "examples": ["EMS001"]},
     "mid": {"type": "string", "pattern": UUID},
+    "event": {"type": "string", "pattern": EVENT_ID},
     "id": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
     "device": {"type": "string", "minLength": 1, "maxLength": 128, "description": "a device's id, or its uid"},
     "datapoint": {"type": "string", "minLength": 1, "maxLength": 600, "examples": ["ems.total_active_power"]},

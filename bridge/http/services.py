@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bridge.cloud.cloud import Cloud
+from bridge.cloud.statistics_answer import Statistics
 from bridge.core.attempts import Attempts
 from bridge.core.commands import Commands
 from bridge.core.events import Events
@@ -54,6 +55,7 @@ class Receiving:
     registry: Registry
     cloud: Cloud
     belimo: Belimo
+    statistics: Statistics
     counts: Counts
     attempts: Attempts = field(default_factory=Attempts)
     ready: Mapping[str, Check]

@@ -91,7 +91,7 @@ class Route(NamedTuple):
     answers: dict[int, tuple[Any, str]]
     query: type[msgspec.Struct] = NoQuery
     body: Any = None
-    """The Struct of its body; of a route that is only described, media type -> schema."""
+    """The Struct of its body; of a route that reads it by itself, or is only described, media type -> schema."""
     headers: Mapping[str, tuple[dict[str, Any], str]] = MappingProxyType({})
     """Name of a request header -> (its schema, what it is for)."""
     key_in_query: str = ""
@@ -132,7 +132,8 @@ def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
 async def _strictly(request: web.Request, route: Route, limit: int) -> tuple[Any, Any]:
     ignoring = route.dialect is not None and route.dialect.ignoring
     values = query(request, route.query, ignoring=ignoring)
-    return values, None if route.body is None else decode(await read(request, limit), route.body)
+    by_itself = route.body is None or isinstance(route.body, dict)
+    return values, None if by_itself else decode(await read(request, limit), route.body)
 
 
 async def _loosely(request: web.Request, route: Route, limit: int) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import Generic, NamedTuple, TypeVar
 
@@ -78,13 +79,14 @@ class Subscriptions(Generic[S]):
     byte of MQTT 5 (in 3.1.1 the QoS alone), with its identifier above it: `options | identifier << 8`.
     """
 
-    __slots__ = ("_allow", "_cache", "_cached_by_level", "_exact", "_groups", "_root", "count")
+    __slots__ = ("_allow", "_cache", "_cached_by_level", "_exact", "_firsts", "_groups", "_root", "count")
 
     def __init__(self, allow: Callable[[S, str], bool] = lambda _subscriber, _topic: True) -> None:
         self._allow = allow
         self._exact: dict[str, dict[S | Group[S], int]] = {}
         self._root: _Node[S] = _Node()
         self._groups: dict[str, Group[S]] = {}
+        self._firsts: Counter[str] = Counter()
         self._cache: dict[Topics, Match[S]] = {}
         self._cached_by_level: dict[str, set[Topics]] = {}
         self.count = 0
@@ -102,6 +104,8 @@ class Subscriptions(Generic[S]):
         new = subscriber not in holders
         holders[subscriber] = options
         self.count += new
+        if new:
+            self._firsts[_first(topic_filter)] += 1
         self._forget(_shared_filter(topic_filter))
         return new
 
@@ -118,12 +122,20 @@ class Subscriptions(Generic[S]):
             removed = self._drop(plain, subscriber)
         if removed:
             self.count -= 1
+            first = _first(topic_filter)
+            self._firsts[first] -= 1
+            if not self._firsts[first]:
+                del self._firsts[first]
             self._forget(plain)
         return removed
 
     def group(self, topic_filter: str) -> Group[S] | None:
         """The group of a shared subscription."""
         return self._groups.get(topic_filter)
+
+    def anybody(self, level: str) -> bool:
+        """Whether a filter may cover topics that begin with this level; cheap, and sometimes yes where none does."""
+        return any(first in self._firsts for first in (level, "+", "#"))
 
     @property
     def shared(self) -> int:
@@ -259,6 +271,10 @@ def _joined(options: list[int]) -> tuple[int, tuple[int, ...], bool]:
 def _shared_filter(topic_filter: str) -> str:
     """The filter behind `$share/name/`."""
     return topic_filter.split("/", 2)[2] if topic_filter.startswith(SHARED) else topic_filter
+
+
+def _first(topic_filter: str) -> str:
+    return _shared_filter(topic_filter).partition("/")[0]
 
 
 def _level(topic: str) -> str:

@@ -46,6 +46,10 @@ async def test_it_stores_and_answers_by_owner(tmp_path: Path) -> None:
             assert len((await call("GET", query, key))[1]["readings"]) == seen
             assert len((await call("GET", "/api/v1/assets", key))[1]["assets"]) == seen
         assert (await call("GET", query))[0] == 401
+        counted = {"equipment": "EMS001", "resource": ["charge", "record"], "time": "2024-01-18"}
+        status, body = await call("GET", "/dashboard", acme, json=counted)
+        assert (status, body["record"]["total"]["service_times"]) == (200, 0)
+        assert await call("GET", "/dashboard", other, json=counted) == (404, "没有找到对应的仪器")
         assert "ems_bridge_ingest_rows_total" in (await call("GET", "/metrics", acme))[1]
         document = (await call("GET", "/api/v1/openapi.json", acme))[1]
         assert "/api/v1/readings" in document["paths"]

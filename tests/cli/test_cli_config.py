@@ -19,6 +19,7 @@ from bridge.errors import ConfigError
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 
 HOOK = "[[webhooks]]\nname = 'a'\nurl = 'http://h/'\n"
+PERIOD = "[[statistics.periods]]\nprice = 1\n"
 SECRET = "secret = 'sixteen letters!'\n"
 
 WRONG = [
@@ -54,6 +55,14 @@ WRONG = [
     ("[[topics.custom]]\nprefix = 'v1/user/t'\nowner = 'o'", 2, "v1/user/t", "cover already"),
     ("[[topics.custom]]\nprefix = 'bridge/x'\nowner = 'o'", 2, "bridge/x", "the bridge's own"),
     ("[[topics.custom]]\nprefix = 'a'", 1, "topics.custom[0].owner is missing", "a string"),
+    ("[statistics]\ntimezone = 'Mars/Base'", 2, 'statistics.timezone is "Mars/Base"', "Europe/Berlin"),
+    ("[statistics]\nprice = inf", 2, "statistics.price is inf", "at most 1000000.0"),
+    (f"{PERIOD}start = '8:00'", 3, 'statistics.periods[0].start is "8:00"', "a string like"),
+    (f"{PERIOD}start = '22:00'\nend = '06:00'", 4, 'goes from "22:00" to "06:00"', "over midnight it is two periods"),
+    (f"{PERIOD}start = '24:00'", 1, 'goes from "24:00" to "24:00"', "an end after the start"),
+    (f"{PERIOD}months = [0]", 3, "statistics.periods[0].months is an array", "integers, at least 1 and at most 12"),
+    (f"{PERIOD}weekdays = ['Mon']", 3, "periods[0].weekdays is an array", "integers, at least 1 and at most 7"),
+    ("[[statistics.periods]]\nstart = '08:00'", 1, "statistics.periods[0].price is missing", "a number"),
     ("webhooks = 3", 1, "webhooks is 3", "[[webhooks]]"),
     ("[[webhooks]]\nname = 'a'\nurl = 'http://h/'", 1, "webhooks[0].secret is missing", "at least 16 characters"),
     (f"{HOOK}secret = 'short'", 4, "webhooks[0].secret is a value that is not shown", "at least 16 characters"),

@@ -139,3 +139,20 @@ def test_routes_are_remembered_until_something_changes_and_bounded() -> None:
     for number in range(CACHED_ROUTES + 1):
         subscriptions.match((f"x/{number}",))
     assert len(subscriptions._cache) <= CACHED_ROUTES
+
+
+@pytest.mark.parametrize(
+    "topic_filter", ["bridge/#", "bridge/v1/a/b/command/c", "+/v1/#", "#", "$share/group/bridge/v1/#"]
+)
+def test_anybody_who_may_hear_a_topic_is_known_by_its_first_level(topic_filter: str) -> None:
+    table: Subscriptions[str] = Subscriptions()
+    table.add("v1/+/x", "other", 1)
+    assert not table.anybody("bridge")
+    for subscriber in ("one", "two", "one"):
+        table.add(topic_filter, subscriber, 1)
+    assert table.anybody("bridge")
+    assert not table.remove(topic_filter, "nobody")
+    table.remove(topic_filter, "one")
+    assert table.anybody("bridge")
+    table.remove(topic_filter, "two")
+    assert not table.anybody("bridge")
