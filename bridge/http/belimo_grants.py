@@ -39,7 +39,6 @@ SCOPES: Final = (
 DEFAULT_SCOPES: Final = SCOPES[:4]
 """Of who names none: the oldest examples and the npm client do not, and want to refresh."""
 OFFLINE: Final = "offline_access"
-DAY_MS: Final = 86_400_000
 
 
 class Client(NamedTuple):
