@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: demo test lint bench conformance contracts fuzz clean
+.PHONY: demo test lint bench conformance contracts belimo fuzz clean
 
 demo: $(READY)
 	@$(BIN)/ems-bridge demo
@@ -26,6 +26,9 @@ conformance: $(READY)
 
 contracts: $(READY)
 	@PYTHONPATH=tests $(BIN)/python -m contracts $(PART)
+
+belimo: $(READY)
+	@PYTHONPATH=tests $(BIN)/python -m belimo
 
 fuzz: $(READY)
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(PART)

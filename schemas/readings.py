@@ -65,7 +65,7 @@ from schemas.storage_v2 import (
     RegularReportSubEMSPCSV2,
 )
 
-__all__ = ["POINTS", "Point", "Sample", "extract", "parts_of"]
+__all__ = ["MEASURED", "POINTS", "Point", "Sample", "extract", "parts_of"]
 
 
 class Sample(NamedTuple):
@@ -294,3 +294,6 @@ _READERS: dict[type, _Reader] = {
     )
 }
 """By Struct."""
+
+MEASURED: tuple[type[Struct], ...] = tuple(_READERS)
+"""Every Struct that readings are read from."""

@@ -20,6 +20,7 @@ from bridge.app.settings import (
     command_limits,
     custom_prefixes,
     http_limits,
+    open_belimo,
     open_cloud,
     sinks,
     statistics,
@@ -131,6 +132,7 @@ class House:
         self.writer.pressure = self.hub.pressure
         await self._carrier.restore(self.database)
         self.cloud = await open_cloud(config, self.directory / "series.db", self.registry, counts, self.attempts)
+        self.belimo = await open_belimo(config, self.database, self.registry, self.cloud)
         self.statistics = statistics(config, self.database, self.cloud)
         await self._compose_mirror()
 
@@ -339,7 +341,7 @@ class House:
         self.services = Services(
             registry=self.registry, presence=self.presences.get, commands=self.commands, ledger=self.ledger,
             platform=Platform(self.database), licenses=Attempts(attempt_limits(self.config)),
-            events=self.events, cloud=self.cloud, statistics=self.statistics, attempts=self.attempts,
+            events=self.events, cloud=self.cloud, belimo=self.belimo, statistics=self.statistics, attempts=self.attempts,
             counts=self.counts, replays=self._replays, ready=self._checks(),
             allow_anonymous=self.config.broker.allow_anonymous, limits=http_limits(self.config),
         )  # fmt: skip

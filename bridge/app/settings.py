@@ -26,6 +26,9 @@ from bridge.core.permissions import Permissions
 from bridge.core.registry import Registry
 from bridge.counts import Counts
 from bridge.http.auth import authoriser, may_read
+from bridge.http.belimo_grants import Client
+from bridge.http.belimo_state import Belimo
+from bridge.http.belimo_state import Settings as BelimoSettings
 from bridge.http.services import Limits as HttpLimits
 from bridge.mirror.courier import SinkConfig
 from bridge.mirror.rows import Row
@@ -147,6 +150,16 @@ def http_limits(config: Config) -> HttpLimits:
     """[http]"""
     http = config.http
     return HttpLimits(http.max_body_bytes, http.max_wait_s, http.max_streams, http.heartbeat_s, config.devices.timezone)
+
+
+async def open_belimo(config: Config, database: Database, registry: Registry, cloud: Cloud) -> Belimo:
+    """[belimo]. Raises StoreError."""
+    section = config.belimo
+    clients = tuple(Client(each.id, each.secret, each.account, each.redirect_uris) for each in section.clients)
+    settings = BelimoSettings(
+        clients, section.access_token_s, section.refresh_token_days, section.units == "si", section.data_rate
+    )
+    return await Belimo.open(settings, database, registry, cloud)
 
 
 async def open_cloud(config: Config, path: Path, registry: Registry, counts: Counts, attempts: Attempts) -> Cloud:

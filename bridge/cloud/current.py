@@ -61,7 +61,7 @@ class Current:
         self._series = series
         self._newest = Kept[_Last](series)
         self._today = Kept[_Today](series)
-        series.stored = self._follow
+        series.stored.append(self._follow)
 
     async def newest(self, assets: Sequence[Asset], points: Sequence[str]) -> list[Newest]:
         """The newest reading of each of the points that an asset has, by asset, then point, in the order given."""

@@ -29,6 +29,7 @@ def check(config: Config, report: Report) -> None:
     _devices(config, report)
     _sinks(config, report)
     _webhooks(config, report)
+    _belimo(config, report)
     _statistics(config, report)
 
 
@@ -206,6 +207,22 @@ def _webhooks(config: Config, report: Report) -> None:
             report((*at, "url"), what, "http:// or https:// with a host; the secret goes to secret")
         if not webhook.events:
             report((*at, "events"), f"webhooks[{index}].events is empty", "one event or more, or no such key for all")
+
+
+def _belimo(config: Config, report: Report) -> None:
+    seen = set()
+    for index, client in enumerate(config.belimo.clients):
+        at: Path = ("belimo", "clients", index)
+        key = f"belimo.clients[{index}]"
+        if client.id in seen:
+            report((*at, "id"), f'{key}.id is "{client.id}" again', "each id once")
+        seen.add(client.id)
+        if client.account and not client.secret:
+            report((*at, "account"), f"{key} has an account and no secret", "anybody could be it: a secret as well")
+        for uri in client.redirect_uris:
+            if not urlsplit(uri).scheme or "#" in uri:
+                hint = "a whole address without #, such as https://dashboard.example/back"
+                report((*at, "redirect_uris"), f'{key}.redirect_uris has "{uri}"', hint)
 
 
 def _is_url(url: str, schemes: tuple[str, ...]) -> bool:

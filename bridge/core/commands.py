@@ -66,6 +66,11 @@ class Commands:
         self._carried = carried
         self._number = 0
 
+    @property
+    def longest_hold_s(self) -> float:
+        """The longest hold_s that a caller may ask for."""
+        return self._limits.max_hold_s
+
     async def restore(self) -> None:
         """Take up the open commands of the ledger."""
         now = self._now()

@@ -70,6 +70,10 @@ class Registry:
         """All accounts, by name."""
         return sorted(self._accounts.values(), key=lambda account: account.name)
 
+    def account(self, name: str) -> Account | None:
+        """The account, or None."""
+        return self._accounts.get(name)
+
     def find(self, kind: str, name: str) -> Principal | None:
         """The principal of that kind and name with its present grants; None when it is gone."""
         if kind == "device":

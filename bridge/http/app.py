@@ -13,6 +13,13 @@ from aiohttp.http_exceptions import BadHttpMessage
 
 from bridge.cloud.routes import add_routes
 from bridge.http import (
+    belimo,
+    belimo_data,
+    belimo_definitions,
+    belimo_devices,
+    belimo_jobs,
+    belimo_oauth,
+    belimo_stream,
     commands,
     contracts,
     dead,
@@ -43,6 +50,14 @@ from schemas.asyncapi import asyncapi
 
 log = logging.getLogger(__name__)
 
+_BELIMO: tuple[Route, ...] = (
+    *belimo_oauth.ROUTES,
+    *belimo_stream.ROUTES,
+    *belimo_devices.ROUTES,
+    *belimo_data.ROUTES,
+    *belimo_definitions.ROUTES,
+    belimo_jobs.METADATA_ROUTE,
+)
 ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
     *devices.ROUTES,
@@ -62,6 +77,8 @@ ROUTES: tuple[Route, ...] = (
     *vendor_forecast.ROUTES,
     contracts.OPENAPI,
     contracts.ASYNCAPI,
+    *_BELIMO,
+    *belimo_jobs.ROUTES,
     *described.ROUTES,
 )
 """Every route, one row each."""
@@ -71,6 +88,7 @@ RECEIVING_ROUTES: tuple[Route, ...] = (
     *statistics.ROUTES,
     *statistics_events.ROUTES,
     contracts.OPENAPI,
+    *_BELIMO,
     *described.ROUTES,
 )
 """Those of the receiving side alone."""
@@ -108,7 +126,7 @@ def build_receiving(receiving: Receiving) -> web.Application:
 
 
 def _application(routes: tuple[Route, ...], receiving: Receiving) -> web.Application:
-    app = web.Application(middlewares=[errors, vendor.envelope])
+    app = web.Application(middlewares=[errors, vendor.envelope, belimo.envelope])
     app[RECEIVING] = receiving
     app[contracts.DOCUMENTS] = {contracts.OPENAPI.path: msgspec.json.encode(openapi_document(routes))}
     for route in routes:
@@ -116,6 +134,7 @@ def _application(routes: tuple[Route, ...], receiving: Receiving) -> web.Applica
             path = route.path.replace("{id}", f"{{id:{ID}}}")
             app.router.add_route(route.method, path, serve(route))
     add_routes(app, receiving.cloud)
+    belimo_oauth.add_routes(app)
     statistics.add_routes(app)
     app.on_shutdown.append(_close)
     return app

@@ -78,13 +78,22 @@ def lacks(request: web.Request, kind: type[Struct]) -> bool:
     return any(info.required and name.replace("-", "_") not in given for name, info in _fields(kind).items())
 
 
-def query(request: web.Request, kind: type[T], loose: bool = False, spare: Mapping[str, Any] | None = None) -> T:
+def query(
+    request: web.Request,
+    kind: type[T],
+    loose: bool = False,
+    spare: Mapping[str, Any] | None = None,
+    *,
+    ignoring: bool = False,
+) -> T:
     """The query string as `kind`. Unknown, repeated and ill-typed parameters raise Unprocessable naming them. With `loose`
-    - and _ mean the same; `spare` has what may stand elsewhere."""
+    - and _ mean the same; `spare` has what may stand elsewhere; `ignoring` lets unknown ones pass."""
     known = _fields(kind)
     values: dict[str, Any] = {}
     for written, value in request.query.items():
         name = _nearest(written, known) if loose else written
+        if name not in known and ignoring:
+            continue
         if name not in known:
             wanted = f"known: {', '.join(known)}" if known else "this route takes none"
             raise Unprocessable(

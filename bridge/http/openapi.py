@@ -43,6 +43,12 @@ PATHS: dict[str, dict[str, Any]] = {
     "mid": {"type": "string", "pattern": UUID},
     "event": {"type": "string", "pattern": EVENT_ID},
     "id": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+    "device": {"type": "string", "minLength": 1, "maxLength": 128, "description": "a device's id, or its uid"},
+    "datapoint": {"type": "string", "minLength": 1, "maxLength": 600, "examples": ["ems.total_active_power"]},
+    "profile": {"type": "string", "minLength": 1, "maxLength": 128},
+    "version": {"type": "string", "examples": ["1.0", "last"]},
+    "job": {"type": "string", "pattern": UUID},
+    "offer": {"type": "string", "minLength": 1, "maxLength": 128},
     "asset": {"type": "string", "minLength": 1, "maxLength": 400, "examples": ["EMS001.meter.1"]},
 }
 """Variable part of a path -> its schema."""

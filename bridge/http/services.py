@@ -17,6 +17,7 @@ from bridge.core.principal import Principal
 from bridge.core.registry import Registry
 from bridge.counts import Counts
 from bridge.http.auth import Authorise, authoriser, may_read
+from bridge.http.belimo_state import Belimo
 from bridge.store.dead import Wanted
 from bridge.store.ledger import Ledger
 from bridge.store.platform import Platform
@@ -53,6 +54,7 @@ class Receiving:
 
     registry: Registry
     cloud: Cloud
+    belimo: Belimo
     statistics: Statistics
     counts: Counts
     attempts: Attempts = field(default_factory=Attempts)

@@ -70,11 +70,14 @@ class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Dialect(NamedTuple):
     """How an API that is not ours says what ours says. `answer(request, handler)` calls the handler and turns what it gives or
     raises; `loose` takes - and _ in query parameters for each other, parameters that stand in the body, null for absent and
-    30.0 for 30; `common` are the answers of every route of it."""
+    30.0 for 30; `common` are the answers of every route of it; `ignoring` lets unknown query parameters and keys of bodies pass;
+    `who(call's request, key it carries)` says who asks where that is not the bearer of an API key alone."""
 
     answer: Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
     loose: bool
     common: dict[int, tuple[Any, str]]
+    ignoring: bool = False
+    who: Callable[[web.Request, str | None], Awaitable[Principal | None]] | None = None
 
 
 class Route(NamedTuple):
@@ -127,7 +130,8 @@ def serve(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
 
 
 async def _strictly(request: web.Request, route: Route, limit: int) -> tuple[Any, Any]:
-    values = query(request, route.query)
+    ignoring = route.dialect is not None and route.dialect.ignoring
+    values = query(request, route.query, ignoring=ignoring)
     by_itself = route.body is None or isinstance(route.body, dict)
     return values, None if by_itself else decode(await read(request, limit), route.body)
 
@@ -141,8 +145,9 @@ async def _loosely(request: web.Request, route: Route, limit: int) -> tuple[Any,
 
 
 async def _principal(request: web.Request, receiving: Receiving, route: Route) -> Principal | None:
+    who = receiving.authorise if route.dialect is None else route.dialect.who or receiving.authorise
     try:
-        return await receiving.authorise(request, key_of(request))
+        return await who(request, key_of(request))
     except Exhausted:
         if route.open:
             return None

@@ -108,8 +108,8 @@ class Series:
         self._shared: dict[str, Points] = {}
         self._forgotten_at = 0
         self._folding = Folding(database)
-        self.stored: Callable[[Batch], None] = lambda _batch: None
-        """Told of each batch after its COMMIT."""
+        self.stored: list[Callable[[Batch], None]] = []
+        """Whom to tell of each batch after its COMMIT."""
 
     @classmethod
     async def open(cls, path: Path, describe: Callable[[str], tuple[str, str]]) -> Self:
@@ -152,7 +152,8 @@ class Series:
         for asset, number in numbers.items():
             self._folding.touch(number, rows[asset], now)
             self._learn(asset, number, batch, spans[asset], points.get(asset, {}))
-        self.stored(batch)
+        for tell in self.stored:
+            tell(batch)
 
     async def answer(self, scope: str, key: str) -> Answer | None:
         """What was answered under this key."""

@@ -73,6 +73,10 @@ WRONG = [
     (f"{HOOK}{SECRET}{HOOK}{SECRET}", 6, 'webhooks[1].name is "a" again', "each name once"),
     (f"[[webhooks]]\nname = 'a'\nurl = 'h:80'\n{SECRET}", 3, 'webhooks[0].url is "h:80"', "http:// or https://"),
     (f"[[webhooks]]\nname = 'a'\nurl = 'http://u:p@h'\n{SECRET}", 3, "webhooks[0].url is", "the secret goes to secret"),
+    ("[[belimo.clients]]\nid = 'a'\n[[belimo.clients]]\nid = 'a'", 4, 'belimo.clients[1].id is "a" again', "once"),
+    ("[[belimo.clients]]\nid = 'a'\naccount = 'b'", 3, "an account and no secret", "anybody"),
+    ("[[belimo.clients]]\nid = 'a'\nredirect_uris = ['/back']", 3, 'redirect_uris has "/back"', "a whole address"),
+    ("[[belimo.clients]]\nid = ''", 2, "belimo.clients[0].id", "not empty"),
     ("[mirror]\nsinks = 3", 2, "mirror.sinks is 3", "[[mirror.sinks]]"),
     (
         "[[mirror.sinks]]\nname = 'a'\nurl = 'http://h/'\n\n[[mirror.sinks]]\nname = 'a'\nurl = 'http://h/'",

@@ -1,0 +1,1 @@
+"""The Belimo-compatible API under what the vendor and others wrote; `make belimo` fetches it."""
