@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from itertools import islice
 from typing import Final, NamedTuple
 
 from bridge.cloud.belimo_points import Datapoint
-from bridge.cloud.buckets import Fold
+from bridge.cloud.buckets import Buckets
 from bridge.cloud.cloud import Cloud
+from bridge.cloud.power import Line, portions
+from bridge.cloud.rollups import ROLLED_MS
 from bridge.errors import Unprocessable
 from bridge.store.series import Asset, Batch, Scan
 
@@ -24,7 +26,7 @@ AGGREGATIONS: Final = {
     "sum": "sum",
     "count": "count",
 }
-"""Belimo's word -> the Fold's."""
+"""Belimo's word -> the one of buckets."""
 MOST_BUCKETS: Final = 10_000
 STEPS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 MONDAY: Final = 4 * 86_400_000
@@ -194,43 +196,49 @@ async def timeseries(
     def read(scan: Scan) -> dict[str, list[tuple[int, float]]]:
         found = {}
         for asset, points in by_asset.items():
-            folds = _folds(scan, cloud.series.assets[asset].number, {each.point for each in points}, span)
+            lines = _lines(scan, cloud.series.assets[asset], {each.point for each in points}, span, function)
             for each in points:
                 factor = 1.0 if function == "count" else each.factor
-                found[each.id] = [(at, fold.result(function) * factor) for at, fold in folds[each.point].items()]
+                found[each.id] = [(at, value * factor) for at, value in lines[each.point].result(function)]
         return found
 
     return await cloud.series.read(read)
 
 
-def _folds(scan: Scan, asset: int, points: set[str], span: Range) -> dict[str, dict[int, Fold]]:
-    folds: dict[str, dict[int, Fold]] = {point: {} for point in points}
-    for at, values in scan.samples(asset, span.start, span.end):
-        start = span.bucket(at)
-        for point in points & values.keys():
-            of_point = folds[point]
-            if start in of_point:
-                of_point[start].add(values[point])
-            else:
-                of_point[start] = Fold(values[point])
-    return folds
+def _lines(scan: Scan, asset: Asset, points: set[str], span: Range, function: str) -> dict[str, Line]:
+    """Each point's buckets, of readings and of the quarter-hours that are kept instead of older ones."""
+    steps = Buckets(span.start, span.end, span.step)
+    lines = {point: Line(steps, MOST_BUCKETS, span.start, span.end, (function,)) for point in points}
+    for start, end in _held(asset, span.start, span.end):
+        for point, column in scan.columns(asset.number, points, start, end):
+            rolled = scan.rolled(asset.number, start, end, point)
+            lines[point].take(column if rolled is None else lines[point].take_rolled(rolled, column))
+    for line in lines.values():
+        line.finish()
+    return lines
+
+
+def _held(asset: Asset, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The parts of [start, end) in which an asset has readings at all."""
+    first = asset.first_at - asset.first_at % ROLLED_MS
+    return portions(max(start, first), min(end, asset.last_at + 1))
 
 
 async def raw(
     cloud: Cloud, wanted: Datapoint, start: int, end: int, offset: int, limit: int, newest_first: bool
 ) -> tuple[int, list[tuple[int, float]]]:
     """How many readings [start, end) has, and the page of them: (ms, value)."""
-    number = cloud.series.assets[wanted.asset].number
+    asset = cloud.series.assets[wanted.asset]
+    step = -1 if newest_first else 1
 
     def read(scan: Scan) -> tuple[int, list[tuple[int, float]]]:
         total, page = 0, []
-        for at, values in scan.samples(number, start, end, newest_first):
-            value = values.get(wanted.point)
-            if value is None:
-                continue
-            if offset <= total < offset + limit:
-                page.append((at, value * wanted.factor))
-            total += 1
+        for low, high in list(_held(asset, start, end))[::step]:
+            times, values = scan.column(asset.number, low, high, wanted.point)
+            here = slice(max(0, offset - total), max(0, offset + limit - total))
+            found = zip(times[::step][here].tolist(), values[::step][here].tolist(), strict=True)
+            page += [(at, value * wanted.factor) for at, value in found]
+            total += len(times)
         return total, page
 
     return await cloud.series.read(read)

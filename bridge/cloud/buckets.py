@@ -16,14 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from bridge.cloud.zones import instant, local
+from bridge.store.chunks import DAY_MS
 from bridge.store.columns import EMPTY, Column, Times, Values, joined
 
 MINUTE = 60_000
-DAY_MINUTES = 1_440
 FUNCTIONS = frozenset({"count", "cnt", "avg", "sum", "max", "min", "first", "last"})
 """The seven of EnOS and `cnt`, which its storage documents call count."""
 LONGEST_MS = 26 * 60 * MINUTE
-"""Longer than any bucket: what lies further apart is in two, and no day between them is looked at."""
+"""Longer than any bucket of EnOS: what lies further apart is not kept together."""
+MOST_HELD = 100_000
+"""Readings of one bucket, more than a day of seconds, after which it is put together of parts."""
 MANY_RUNS = 256
 """Runs above which sums go on in all of them at once, one value after the other."""
 
@@ -41,18 +43,18 @@ class Wall(NamedTuple):
 
 
 class Buckets:
-    """Which bucket an instant falls into. `minutes` ≥ 1; `wall` only for ranges given in local time."""
+    """Which bucket an instant falls into. `step` is their length, ms; `wall` only for ranges given in local time."""
 
-    def __init__(self, start: int, end: int, minutes: int, wall: Wall | None = None) -> None:
+    def __init__(self, start: int, end: int, step: int, wall: Wall | None = None) -> None:
         self.start = start
         self.end = end
-        self.step = minutes * MINUTE
-        self.wall = wall if wall is not None and DAY_MINUTES % minutes == 0 else None
+        self.step = step
+        self.wall = wall if wall is not None and DAY_MS % step == 0 else None
 
     def around(self, at: int) -> tuple[int, int]:
         """(start, end) of the bucket that holds `at`, which lies in the range."""
         low, high = (self.start, self.end) if self.wall is None else self._day(self.wall, at)
-        if self.wall is not None and self.step == DAY_MINUTES * MINUTE:
+        if self.wall is not None and self.step == DAY_MS:
             return low, min(high, self.end)
         first = low + (at - low) // self.step * self.step
         return first, min(first + self.step, high, self.end)
@@ -63,7 +65,7 @@ class Buckets:
             return (times - self.start) // self.step * self.step + self.start
         anchors = np.array(self._anchors(self.wall, int(times[0]), int(times[-1])), np.int64)
         days = anchors[np.searchsorted(anchors, times, "right") - 1]
-        if self.step == DAY_MINUTES * MINUTE:
+        if self.step == DAY_MS:
             return days
         return (times - days) // self.step * self.step + days
 
@@ -117,6 +119,9 @@ class Folding:
             return
         if len(self._held.times) and int(column.times[0]) - int(self._held.times[-1]) > LONGEST_MS:
             self._end_held()
+        if len(self._held.times) > MOST_HELD:
+            self._add(*self._computed_held())
+            self._held = EMPTY
         times, values = held = joined([self._held, column] if len(self._held.times) else [column])
         labels = self._buckets.labels(times)
         firsts = np.concatenate([[0], np.flatnonzero(labels[1:] != labels[:-1]) + 1])

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from bridge.cloud.buckets import DAY_MINUTES, FUNCTIONS
+from bridge.cloud.buckets import FUNCTIONS
 from bridge.cloud.zones import parse as parse_time
 
 BAD_REQUEST, SERVICE, QUERY = 400, 701, 702
@@ -21,6 +21,7 @@ GENERIC = {
     SERVICE: "data service ERROR.",
     QUERY: "An error occurred when execute query in data service.",
 }
+DAY_MINUTES = 1_440
 MAX_POINTS = 3_000
 MAX_RESULT = 640_000
 """assets × points × pageSize."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bridge.cloud.buckets import Buckets, Folding, Wall, up
+from bridge.cloud.buckets import MINUTE, Buckets, Folding, Wall, up
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.enos import BAD_REQUEST, TEXT_ALL_DENIED, TEXT_SOME_DENIED, EnosError, Expression, Query, envelope
 from bridge.cloud.registers import Increments, by_minute
@@ -103,15 +103,15 @@ class _Job(NamedTuple):
         return b",".join(
             part
             for expression in wanted
-            if (part := self._items(expression, lines[expression.point].result(expression)))
+            if (part := self._items(expression, lines[expression.point].result(expression.function)))
         )
 
-    def _line(self, scan: Scan, point: str, wanted: Sequence[Expression]) -> _Line:
+    def _line(self, scan: Scan, point: str, wanted: Sequence[Expression]) -> Line:
         asked, counter = self.asked, self.points[point][1] == COUNTER
         functions = {each.function or "last" for each in wanted if each.point == point}
-        buckets = Buckets(self.start, self.end, asked.minutes, self.wall) if asked.minutes else None
+        buckets = Buckets(self.start, self.end, asked.minutes * MINUTE, self.wall) if asked.minutes else None
         if not counter:
-            return _Line(buckets, asked.page, self.start, self.end, functions)
+            return Line(buckets, asked.page, self.start, self.end, functions)
         increments = None
         if "sum" in functions:
             before = scan.before(self.number, up(self.start), point)
@@ -147,7 +147,7 @@ def portions(start: int, end: int) -> Iterator[tuple[int, int]]:
         start, days = following, min(days * 2, MAX_DAYS)
 
 
-class _Line:
+class Line:
     """One point on its way through the buckets; without buckets the values themselves."""
 
     def __init__(self, buckets: Buckets | None, page: int, start: int, end: int, functions: Collection[str]) -> None:
@@ -180,9 +180,9 @@ class _Line:
         """Whether later readings cannot change the result."""
         return self._folding.full if self._folding else len(self._raw) >= self._page
 
-    def result(self, expression: Expression) -> Pairs:
+    def result(self, function: str | None) -> Pairs:
         """(label, value), ascending."""
-        return self._folding.result(expression.function or "last") if self._folding else self._raw
+        return self._folding.result(function or "last") if self._folding else self._raw
 
     def _fold_rolled(self, parts: Mapping[str, Column]) -> None:
         if self._folding:
@@ -196,7 +196,7 @@ class _Line:
         self._raw += zip(column.times[:count].tolist(), column.values[:count].tolist(), strict=True)
 
 
-class _Counter(_Line):
+class _Counter(Line):
     """A register: by the minute, with its increments beside it where they are asked for."""
 
     def __init__(
@@ -221,10 +221,10 @@ class _Counter(_Line):
     def full(self) -> bool:
         return super().full and (self._sums is None or self._sums.full)
 
-    def result(self, expression: Expression) -> Pairs:
-        if self._sums and expression.function == "sum":
+    def result(self, function: str | None) -> Pairs:
+        if self._sums and function == "sum":
             return self._sums.result("sum")
-        return super().result(expression)
+        return super().result(function)
 
     def _fold_rolled(self, parts: Mapping[str, Column]) -> None:
         super()._fold_rolled(parts)

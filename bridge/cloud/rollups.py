@@ -15,8 +15,7 @@ from bridge.cloud.registers import Increments, by_minute
 from bridge.store.chunks import DAY_MS, PARTS, USED
 from bridge.store.columns import Column
 
-ROLLED_MINUTES = 15
-ROLLED_MS = ROLLED_MINUTES * MINUTE
+ROLLED_MS = 15 * MINUTE
 
 
 def roll(column: Column, day: int, counter: bool, before: float | None) -> Mapping[str, Column]:
@@ -29,7 +28,7 @@ def roll(column: Column, day: int, counter: bool, before: float | None) -> Mappi
 
 
 def _folded(readings: Column, day: int, parts: tuple[str, ...]) -> dict[str, Column]:
-    buckets = Buckets(day * DAY_MS, (day + 1) * DAY_MS, ROLLED_MINUTES)
+    buckets = Buckets(day * DAY_MS, (day + 1) * DAY_MS, ROLLED_MS)
     folding = Folding(buckets, DAY_MS // ROLLED_MS, parts)
     folding.take(readings)
     folding.finish()

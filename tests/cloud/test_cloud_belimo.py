@@ -57,10 +57,7 @@ async def cloud(tmp_path: Path) -> Cloud:
 
 async def test_newest_values_are_those_of_the_store(cloud: Cloud) -> None:
     async def put(**points: float) -> None:
-        made = batch(**points)
-        await cloud.series.store(made)
-        for tell in cloud.stored:
-            tell(made)
+        await cloud.series.store(batch(**points))
 
     latest = Latest(cloud)
     await put(at=1_000, old=1.0)

@@ -85,7 +85,7 @@ def test_every_function_equals_the_naive_one(start: int, minutes: int, offsets: 
     end = start + 2 * 86_400_000
     readings = [(start + offset, data.draw(values)) for offset in sorted(offsets) if start + offset < end]
     expected = naive(readings, start, end, minutes * MINUTE)
-    got = fold(readings, Buckets(start, end, minutes)).folds
+    got = fold(readings, Buckets(start, end, minutes * MINUTE)).folds
     assert [label for label, _ in got] == sorted(expected)
     for label, one in got:
         inside = expected[label]
@@ -124,13 +124,13 @@ def test_sums_of_runs_of_any_length_are_the_plain_ones(runs: list[list[float]]) 
 @given(limit=st.integers(1, 10), count=st.integers(0, 15))
 def test_the_limit_keeps_the_oldest_buckets_whole(limit: int, count: int) -> None:
     readings = [(bucket * MINUTE + second * 1000, 1.0) for bucket in range(count) for second in (0, 20, 40)]
-    folding = fold(readings, Buckets(0, 100 * MINUTE, 1), limit, portion=4)
+    folding = fold(readings, Buckets(0, 100 * MINUTE, MINUTE), limit, portion=4)
     assert [(label, one.count) for label, one in folding.folds] == [(n * MINUTE, 3) for n in range(min(limit, count))]
     assert folding.full == (count > limit)
 
 
 def test_the_last_bucket_is_clipped() -> None:
-    buckets = Buckets(0, 25 * MINUTE, 10)
+    buckets = Buckets(0, 25 * MINUTE, 10 * MINUTE)
     assert buckets.around(24 * MINUTE) == (20 * MINUTE, 25 * MINUTE)
 
 
@@ -139,7 +139,7 @@ def local_hours(name: str, day: datetime, minutes: int) -> list[tuple[str, int]]
     where = zone(name)
     start, end = instant(day, where), instant(day + timedelta(days=1), where)
     readings = [(at, 1.0) for at in range(start, end, MINUTE)]
-    folding = fold(readings, Buckets(start, end, minutes, Wall(day, where)), portion=100)
+    folding = fold(readings, Buckets(start, end, minutes * MINUTE, Wall(day, where)), portion=100)
     return [(f"{local(label, where):%d %H:%M}", one.count) for label, one in folding.folds]
 
 
@@ -170,20 +170,23 @@ def test_hours_of_the_short_and_the_long_day() -> None:
 def test_a_week_over_the_border_begins_each_day_at_local_midnight() -> None:
     where, day = zone("America/New_York"), datetime(2024, 3, 8)
     start, end = instant(day, where), instant(day + timedelta(days=7), where)
-    folding = fold([(at, 1.0) for at in range(start, end, HOUR)], Buckets(start, end, 1440, Wall(day, where)))
+    folding = fold([(at, 1.0) for at in range(start, end, HOUR)], Buckets(start, end, 1440 * MINUTE, Wall(day, where)))
     assert [f"{local(label, where):%d %H:%M}" for label, _ in folding.folds] == [f"{d:02d} 00:00" for d in range(8, 15)]
     assert [one.count for _, one in folding.folds] == [24, 24, 23, 24, 24, 24, 24]
 
 
 def test_a_utc_range_has_buckets_of_elapsed_time() -> None:
     start = int(datetime(2024, 3, 30, 23, tzinfo=UTC).timestamp() * 1000)
-    assert Buckets(start, start + 72 * HOUR, 1440).around(start + 25 * HOUR) == (start + 24 * HOUR, start + 48 * HOUR)
+    assert Buckets(start, start + 72 * HOUR, 1440 * MINUTE).around(start + 25 * HOUR) == (
+        start + 24 * HOUR,
+        start + 48 * HOUR,
+    )
 
 
 def test_a_length_that_does_not_divide_a_day_runs_through() -> None:
     where, day = zone("Europe/Berlin"), datetime(2024, 3, 31)
     start = instant(day, where)
-    buckets = Buckets(start, start + 72 * HOUR, 7, Wall(day, where))
+    buckets = Buckets(start, start + 72 * HOUR, 7 * MINUTE, Wall(day, where))
     for at in range(start, start + 72 * HOUR, 5 * MINUTE):
         assert buckets.around(at)[0] == start + (at - start) // (7 * MINUTE) * 7 * MINUTE
 
@@ -201,7 +204,7 @@ def test_buckets_tile_the_range(name: str, day: datetime, begin: int, minutes: i
     where, wall = zone(name), day + timedelta(minutes=begin)
     start, end = instant(wall, where), instant(wall + timedelta(days=3), where)
     at = min(start + offset, end - 1)
-    buckets = Buckets(start, end, minutes, Wall(wall, where))
+    buckets = Buckets(start, end, minutes * MINUTE, Wall(wall, where))
     low, high = buckets.around(at)
     assert start <= low <= at < high <= end
     assert high - low <= minutes * MINUTE + (HOUR if minutes == 1440 else 0)
@@ -230,5 +233,7 @@ def test_arrays_are_the_reference_in_local_time_too(
     where, wall = zone(name), day + timedelta(minutes=begin)
     start, end = instant(wall, where), instant(wall + timedelta(days=3), where)
     readings = [(start + offset, data.draw(values)) for offset in sorted(offsets) if start + offset < end]
-    found = fold(readings, Buckets(start, end, minutes, Wall(wall, where) if local_time else None), limit, portion)
+    found = fold(
+        readings, Buckets(start, end, minutes * MINUTE, Wall(wall, where) if local_time else None), limit, portion
+    )
     assert len(found.folds) <= limit
