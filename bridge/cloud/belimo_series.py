@@ -29,6 +29,8 @@ AGGREGATIONS: Final = {
 """Belimo's word -> the one of buckets."""
 MOST_BUCKETS: Final = 10_000
 STEPS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+LONGEST_DAYS: Final = 3_652_059
+"""From the year 1 to the year 9999: what a number of points may come to can be asked for again."""
 MONDAY: Final = 4 * 86_400_000
 """Weeks begin on Mondays; 1970 began on a Thursday."""
 ROWS: Final = 16
@@ -144,8 +146,8 @@ def buckets(start: int, end: int, resolution: str) -> Range:
     length = _DURATION.fullmatch(resolution)
     if length is not None:
         step = int(length[1]) * STEPS[length[2]]
-        if not step or step > _LONGEST:
-            raise Unprocessable("invalid", f"resolution {resolution!r}: between 1s and 3650d", "?resolution")
+        if not step or step > LONGEST_DAYS * STEPS["d"]:
+            raise Unprocessable("invalid", f"resolution {resolution!r}: between 1s and {LONGEST_DAYS}d", "?resolution")
     elif _NUMBER.fullmatch(resolution) and 0 < int(resolution) <= MOST_BUCKETS:
         step = _fitting(start, end, int(resolution))
         resolution = next(f"{step // unit}{name}" for name, unit in _DOWNWARD if step % unit == 0)
@@ -178,9 +180,8 @@ def _ceil(at: int, step: int) -> int:
     return low if low == at else low + step
 
 
-_DURATION: Final = re.compile(r"([0-9]{1,9})([smhdw])", re.ASCII)
+_DURATION: Final = re.compile(r"([0-9]{1,12})([smhdw])", re.ASCII)
 _NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
-_LONGEST: Final = 3_650 * 86_400_000
 _DOWNWARD: Final = tuple(sorted(STEPS.items(), key=lambda each: -each[1]))
 
 
