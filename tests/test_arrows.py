@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PRODUCT = ("schemas", "bridge", "simulator")
 FILES = sorted(path for top in PRODUCT for path in (ROOT / top).rglob("*.py"))
 
-LEAVES = frozenset({"certificates", "counts", "errors", "quiet"})
+LEAVES = frozenset({"certificates", "counts", "errors", "quiet", "templates"})
 """Every room of `bridge` may import these (docs/house.md)."""
 
 CONFIG = frozenset({"schemas"})

@@ -30,8 +30,8 @@ from bridge.http.belimo_grants import Client
 from bridge.http.belimo_state import Belimo
 from bridge.http.belimo_state import Settings as BelimoSettings
 from bridge.http.services import Limits as HttpLimits
-from bridge.mirror.courier import SinkConfig
 from bridge.mirror.rows import Row
+from bridge.mirror.sink import SinkConfig
 from bridge.store.database import Database
 from bridge.store.equipment import Equipment
 from schemas.topics import CustomPrefix

@@ -11,7 +11,8 @@ from random import Random
 from typing import Any
 
 from bridge.counts import Counts
-from bridge.mirror.courier import Courier, SinkConfig
+from bridge.mirror.courier import Courier
+from bridge.mirror.sink import SinkConfig
 from bridge.store.database import Database
 from bridge.store.outbox import STATEMENTS, Outbox
 
