@@ -22,6 +22,7 @@ from bridge.app.settings import (
     http_limits,
     open_belimo,
     open_cloud,
+    sink_tls,
     sinks,
     statistics,
     webhook_sink,
@@ -173,6 +174,7 @@ class House:
 
     async def _compose_mirror(self) -> None:
         config = self.config.mirror
+        self._sink_tls = sink_tls(self.config)
         names = [sink.name for sink in config.sinks] + ([LOCAL_SINK] if config.local else [])
         self.outbox = Outbox(
             self.database, names, config.outbox_max_bytes, int(config.outbox_max_age_days * care.DAY_MS), self.counts
@@ -214,10 +216,12 @@ class House:
         care.leave_address(self.directory, loopback(http), mqtt, self._token, self.doors.listeners)
 
     def _start_couriers(self, group: asyncio.TaskGroup, http: str) -> None:
+        owners = self.permissions.owner_names
         for sink in sinks(self.config, http, self._token):
-            self._couriers.append(Courier(sink, self.outbox, self.counts))
+            tls = self._sink_tls.get(sink.name)
+            self._couriers.append(Courier(sink, self.outbox, self.counts, owners=owners, tls=tls))
         for webhook in self.config.webhooks:
-            wants = webhook_wants(webhook, self.permissions.owner_names)
+            wants = webhook_wants(webhook, owners)
             self._couriers.append(Courier(webhook_sink(webhook), self.webhook_outbox, self.counts, wants=wants))
         for courier in self._couriers:
             self._spawn(group, courier.run(), f"courier {courier.sink.name}")

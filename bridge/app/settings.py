@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -205,7 +206,7 @@ def _minutes(clock: str) -> int:
 
 def sinks(config: Config, local: str, token: str) -> list[SinkConfig]:
     """[mirror]: the configured sinks, and our own ingestion endpoint at `local` (HOST:PORT) with the operator's token."""
-    found = [SinkConfig(**msgspec.structs.asdict(sink)) for sink in config.mirror.sinks]
+    found = [msgspec.convert(sink, SinkConfig, from_attributes=True) for sink in config.mirror.sinks]
     if config.mirror.local:
         url = f"http://{local}/ingest/v1/power"
         found.append(
@@ -220,6 +221,17 @@ def sinks(config: Config, local: str, token: str) -> list[SinkConfig]:
             )
         )
     return found
+
+
+def sink_tls(config: Config) -> dict[str, ssl.SSLContext]:
+    """How https is spoken with the sinks that say so, by their names. Raises ConfigError for files that cannot be used."""
+    return {
+        sink.name: client_context(
+            ClientFiles(sink.tls.ca, sink.tls.certificate, sink.tls.key), f"mirror.sinks[{index}].tls"
+        )
+        for index, sink in enumerate(config.mirror.sinks)
+        if any((sink.tls.ca, sink.tls.certificate))
+    }
 
 
 def webhook_sink(webhook: Webhook) -> SinkConfig:

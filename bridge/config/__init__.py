@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bridge.config.mirror import Mirror, Sink
 from bridge.config.read import load, problems
 from bridge.config.settings import (
     Broker,
@@ -14,8 +15,6 @@ from bridge.config.settings import (
     HttpListener,
     Listener,
     Log,
-    Mirror,
-    Sink,
     Store,
     Tls,
     Topics,

@@ -7,11 +7,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from bridge.config.mirror import GIB, KIB, MIB, Mirror
 from bridge.config.statistics import Statistics
-
-KIB = 1024
-MIB = 1024 * KIB
-GIB = 1024 * MIB
 
 
 class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -309,43 +306,6 @@ class Belimo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float,
         Meta(ge=0, description="requests for device data a second and account, twice as many at once; 0: no bound"),
     ] = 0.0
-
-
-class Sink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One HTTP endpoint that readings are mirrored to. Each has its own cursor and its own failures."""
-
-    name: Annotated[
-        str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="its name in metrics and cursors; keep it for ever")
-    ]
-    url: Annotated[str, Meta(description="http:// or https:// address that batches are posted to")]
-    format: Annotated[
-        Literal["readings", "samples"],
-        Meta(description="`readings`: one line a value; `samples`: one line a timestamp (best for our own endpoint)"),
-    ] = "readings"
-    token: Annotated[str, Meta(description="bearer token; better from the environment", extra={"secret": True})] = ""
-    batch_rows: Annotated[int, Meta(ge=1, le=100_000, description="rows of one batch at most")] = 1_000
-    batch_bytes: Annotated[
-        int, Meta(ge=1 * KIB, le=64 * MIB, description="bytes of one batch at most, before gzip")
-    ] = 1 * MIB
-    batch_age_s: Annotated[
-        float, Meta(ge=0, le=3600, description="a batch that is not full is posted after this many seconds")
-    ] = 1.0
-    timeout_s: Annotated[float, Meta(gt=0, le=600, description="seconds until an attempt counts as failed")] = 30.0
-    gzip: Annotated[bool, Meta(description="compress batches")] = True
-
-
-class Mirror(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Readings to HTTP sinks."""
-
-    local: Annotated[bool, Meta(description="post to our own ingestion endpoint, which the query APIs read")] = True
-    outbox_max_bytes: Annotated[
-        int,
-        Meta(ge=1 * MIB, description="bytes of unsent readings to keep; alarm at 80 %, then the oldest are dropped"),
-    ] = 2 * GIB
-    outbox_max_age_days: Annotated[float, Meta(ge=7, description="days that unsent readings are kept; at least 7")] = (
-        30.0
-    )
-    sinks: Annotated[tuple[Sink, ...], Meta(description="further endpoints")] = ()
 
 
 class Webhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

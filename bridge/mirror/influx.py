@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from math import isfinite
 from typing import Final
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -140,6 +141,14 @@ class Influx:
                 self._fields.clear()
             field = self._fields[point] = _escaped(point)
         return field
+
+
+def in_milliseconds(url: str) -> str:
+    """The address with the precision of our times."""
+    parts = urlsplit(url)
+    if "precision" in parse_qs(parts.query):
+        return url
+    return parts._replace(query=f"{parts.query}&precision=ms".lstrip("&")).geturl()
 
 
 def _beyond(message: str, rows: Sequence[Row]) -> tuple[list[int], list[int]] | None:

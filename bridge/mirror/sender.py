@@ -13,6 +13,7 @@ import aiohttp
 
 from bridge.mirror.answers import Answer, Failure
 from bridge.mirror.auth import NoToken, auth_of
+from bridge.mirror.influx import in_milliseconds
 from bridge.mirror.retry import retry_after
 from bridge.mirror.rows import Row
 from bridge.mirror.shapes import Shape
@@ -22,8 +23,6 @@ from bridge.mirror.sink import SinkConfig
 GZIP_LEVEL: Final = 2
 """A megabyte of readings to about a tenth in 8 ms; level 6 takes three times as long for a few per cent."""
 CONNECT_S: Final = 10.0
-RENEWED: Final = frozenset({401, 403})
-"""After these a fresh token may help, once an attempt."""
 
 
 class Sender:
@@ -36,6 +35,7 @@ class Sender:
         self._tls = tls
         self._auth = auth_of(sink, clock)
         self._packs = packs(sink)
+        self._url = in_milliseconds(sink.url) if sink.format == "influx" else sink.url
 
     def session(self) -> aiohttp.ClientSession:
         """What requests go through: neither cookies nor proxies."""
@@ -77,7 +77,7 @@ class Sender:
     async def _once(
         self, session: aiohttp.ClientSession, payload: bytes, headers: dict[str, str], rows: Sequence[Row]
     ) -> Answer:
-        url = self._sink.url
+        url = self._url
         sent = {**headers, **await self._auth.headers(session, url, payload)}
         if self._sink.secret:
             sent[HEADER] = sign(self._sink.secret, self._clock() // 1000, payload)

@@ -12,7 +12,7 @@ import pytest
 
 from bridge.config import Config, effective, load, parse_address, problems
 from bridge.config.lines import key_lines
-from bridge.config.settings import Sink
+from bridge.config.mirror import Sink
 from bridge.config.values import settings, wanted
 from bridge.errors import ConfigError
 
