@@ -86,14 +86,12 @@ class Influx:
         if match is None or rows[0].timestamp // HOUR_MS != _last_hour(rows):
             return None
         names = {match[1], match[1].replace('\\"', '"').replace("\\\\", "\\")}
-        bad = [number for number, row in enumerate(rows) if row.point in names]
-        lines = {_line_of(rows[number]) for number in bad}
-        counted = int(match[2]) == len(lines)
-        wrong = set(bad)
-        again = [
-            number for number, row in enumerate(rows) if number not in wrong and (not counted or _line_of(row) in lines)
-        ]
-        return bad, again
+        lines = _lines_of(rows)
+        bad = {number for number, row in enumerate(rows) if row.point in names}
+        dropped = {lines[number] for number in bad}
+        counted = int(match[2]) == len(dropped)
+        others = (number for number in range(len(rows)) if number not in bad)
+        return sorted(bad), [number for number in others if not counted or lines[number] in dropped]
 
     def _unparsed(self, message: str, rows: Sequence[Row]) -> tuple[list[int], list[int]] | None:
         """Lines that are named, every one of them; a line of several readings goes again as several lines."""
@@ -156,12 +154,20 @@ def _beyond(message: str, rows: Sequence[Row]) -> tuple[list[int], list[int]] | 
     match = _BEYOND.search(message)
     if match is None:
         return None
-    lines = sorted({_line_of(row) for row in rows}, key=lambda line: line[2])
+    lines = _lines_of(rows)
+    times = dict(zip(lines, (row.timestamp for row in rows), strict=True))
+    order = sorted(times, key=lambda line: times[line])
     count = int(match[1])
-    if count > len(lines) or (count < len(lines) and lines[count - 1][2] == lines[count][2]):
+    if count > len(order) or (count < len(order) and times[order[count - 1]] == times[order[count]]):
         return None
-    gone = set(lines[:count])
-    return [number for number, row in enumerate(rows) if _line_of(row) in gone], []
+    gone = set(order[:count])
+    return [number for number, line in enumerate(lines) if line in gone], []
+
+
+def _lines_of(rows: Sequence[Row]) -> list[int]:
+    """The line that each row stands in."""
+    groups = enumerate(groupby(rows, _line_of))
+    return [number for number, (_, group) in groups for _ in group]
 
 
 def _line_of(row: Row) -> tuple[str, str, int]:

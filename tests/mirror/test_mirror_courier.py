@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import json
 import logging
-from collections.abc import AsyncIterator
 from email.utils import formatdate
 from pathlib import Path
 
@@ -16,12 +15,6 @@ from harness.sink import Batch, Sink, cut
 from mirror_post import START, Post, killed, opened, running, until
 
 PATIENCE_S = 20.0
-
-
-@pytest.fixture
-async def post(tmp_path: Path) -> AsyncIterator[Post]:
-    async with opened(tmp_path) as made:
-        yield made
 
 
 def answers(sink: Sink, *statuses: int | None, headers: dict[str, str] | None = None) -> list[str]:
