@@ -98,7 +98,7 @@ async def test_what_a_batch_looks_like(post: Post, sink: Sink) -> None:
     ]
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599, 301, 307, 401, 403, 404, None])
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599, 301, 307, 401, 403, 404, 405, 407, None])
 async def test_what_is_tried_again_under_the_same_key(post: Post, sink: Sink, status: int | None) -> None:
     keys = answers(sink, status, status, status, headers={"Location": sink.url + "/elsewhere"})
     await post.reports(5)
