@@ -347,6 +347,7 @@ class House:
             platform=Platform(self.database), licenses=Attempts(attempt_limits(self.config)),
             events=self.events, cloud=self.cloud, belimo=self.belimo, statistics=self.statistics, attempts=self.attempts,
             counts=self.counts, replays=self._replays, ready=self._checks(),
+            sinks=lambda: [courier.state() for courier in self._couriers],
             allow_anonymous=self.config.broker.allow_anonymous, limits=http_limits(self.config),
         )  # fmt: skip
         self.doors = Doors(self.config, self.counts, self._carrier.ways)

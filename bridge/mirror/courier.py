@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from time import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -115,6 +115,22 @@ class Courier:
     def lag_s(self) -> float:
         """Age of the oldest unsent reading, s; 0 when there is none."""
         return 0.0 if self._oldest_at is None else max(0.0, (self._clock() - self._oldest_at) / 1000)
+
+    def state(self) -> dict[str, Any]:
+        """What an operator wants to know (bridge/http/sinks.py)."""
+        sink, count = self.sink, self._counts.value
+        return {
+            "name": sink.name,
+            "kind": "webhook" if sink.webhook else "sink",
+            "format": sink.format,
+            "host": _host(sink.url),
+            "failing": self.failing or None,
+            "failing_since": self.failing_since,
+            "taken_at": self.taken_at,
+            "lag_s": self.lag_s(),
+            "rows": int(count(self._taken, self._labels)),
+            "buried": int(count(f"{self._metric}_buried", self._labels)),
+        }
 
     async def run(self) -> None:
         """Carry until `stop`. A store that cannot be written is waited for, like a sink that is down."""
@@ -315,7 +331,7 @@ class Courier:
         self._counts.add(f"{self._metric}_failures", (*self._labels, ("cause", word)))
         if not self.failing:
             self.failing_since = self._clock()
-            log.warning("sink %s at %s fails: %s; trying again", self.sink.name, urlsplit(self.sink.url).netloc, cause)
+            log.warning("sink %s at %s fails: %s; trying again", self.sink.name, _host(self.sink.url), cause)
         self.failing = cause
 
     def _recovered(self) -> None:
@@ -344,6 +360,11 @@ class Courier:
             await self._pause(seconds)
         except _Stopped:
             return
+
+
+def _host(url: str) -> str:
+    """Where requests go, without what a query may hold."""
+    return urlsplit(url).netloc
 
 
 def _sum(rows: Sequence[Row]) -> str:

@@ -60,13 +60,13 @@ class Enos:
         try:
             found = _decode(text)
         except msgspec.DecodeError:
-            return Failure("the answer is not JSON")
+            return Failure("answer: not JSON")
         code = next((found[name] for name in ("code", "apim_status", "status") if name in found), 0)
         if code in (0, 200, "0", "200"):
             return None
         kind = int(str(code)[-3:]) if str(code).isdecimal() else 0
         if "apim_status" in found or kind in ADDRESS or kind in AGAIN or 500 <= kind < 600:
-            return Failure(f"EnOS code {code}", wait, "apim_status" in found or kind in (401, 403))
+            return Failure(f"enos: code {code}"[:60], wait, "apim_status" in found or kind in (401, 403))
         return Refusal(status, f"EnOS code {code}: {text}"[:EXCERPT])
 
     def _param(self, asset: str, at: int, values: dict[str, float]) -> bytes:

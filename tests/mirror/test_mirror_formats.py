@@ -121,10 +121,10 @@ async def test_device_keys_of_a_product_as_json(post: Post, platform: Platform) 
 @pytest.mark.parametrize(
     ("codes", "cause", "tokens"),
     [
-        ([99500, 99500], "EnOS code 99500", 1),
-        ([99429], "EnOS code 99429", 1),
+        ([99500, 99500], "enos", 1),
+        ([99429], "enos", 1),
         ([99403], "", 2),  # a fresh token helps at once
-        ([99401, 99401], "EnOS code 99401", 2),
+        ([99401, 99401], "enos", 2),
     ],
 )
 async def test_codes_that_are_tried_again(
