@@ -85,7 +85,7 @@ def _auth(sink: Sink, at: Path, key: str, report: Report) -> None:
         report((*at, "auth", "username"), f"{key}.auth.username has a colon", "a name without")
     values = {"token": sink.token, "username": auth.username, "password": auth.password, "key": auth.key}
     for name, value in values.items():
-        if any(char < " " or char == "\x7f" for char in value):
+        if not value.isprintable():
             place: Path = (*at, name) if name == "token" else (*at, "auth", name)
             report(place, f"{key}: {name} has a line break or another control character", "one line of text")
 

@@ -77,7 +77,7 @@ class Held:
             raise NoToken("token: the answer has none")
         try:
             life_s = float(life) if isinstance(life, int | float | str) else UNTOLD_S
-        except ValueError:
+        except (ValueError, OverflowError):
             life_s = UNTOLD_S
         self._token = token
         self._until_ms = self._now() + 1000 * max(life_s - min(EARLY_S, life_s / 10), 0.0)
@@ -129,8 +129,9 @@ class Enos(Held):
         digest = hashlib.sha256(f"{self._key}{at}{self._secret}".encode()).hexdigest()
         body = {"appKey": self._key, "encryption": digest, "timestamp": at}
         found = await _asked(session, self._url, {"json": body})
-        if found.get("status") not in (0, "0"):
-            raise NoToken(f"token: EnOS status {str(found.get('status'))[:20]}")
+        status = found.get("status")
+        if status not in (0, "0"):
+            raise NoToken(f"token: EnOS status {status if isinstance(status, int) else 'unknown'}")
         data = found.get("data")
         inside = data if isinstance(data, dict) else {}
         return self._hold(inside.get("accessToken"), inside.get("expire"))
@@ -164,12 +165,21 @@ def _basic(name: str, password: str) -> dict[str, str]:
 async def _asked(session: aiohttp.ClientSession, url: str, what: dict[str, Any]) -> dict[str, Any]:
     """The JSON object that a token endpoint answers. Raises NoToken."""
     async with session.post(url, allow_redirects=False, **what) as response:
-        text = await response.content.read(REPLY_BYTES)
+        text = await read_most(response, REPLY_BYTES)
         try:
             found = _decode(text)
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             found = {}
         if response.status != 200:
             word = found.get("error")
-            raise NoToken(f"token: HTTP {response.status}" + (f" {word[:60]}" if isinstance(word, str) else ""))
+            told = f" {word[:60]}" if isinstance(word, str) and word.isprintable() else ""
+            raise NoToken(f"token: HTTP {response.status}{told}")
         return found
+
+
+async def read_most(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """The body as far as it is looked at; what comes behind ends the connection."""
+    found = bytearray()
+    while len(found) < most and (chunk := await response.content.read(most - len(found))):
+        found += chunk
+    return bytes(found)

@@ -152,6 +152,9 @@ class Courier:
         if position.batch_end is not None:
             lines = await self._outbox.lines(cursor, 1 << 62, up_to=position.batch_end)
             batch, settled = self._begun(position, lines)
+            if settled is None:
+                await self._outbox.begin(self.sink.name, batch.end, self._mark(batch))
+                settled = 0
             await self._deliver(session, batch, settled)
             cursor = batch.end
         while not self._stopping.is_set():
@@ -213,9 +216,9 @@ class Courier:
         mark = f"{batch.format}/{batch.slice_rows}"
         return mark if self._sieve is None else f"{mark}/{_sum(batch.rows)}"
 
-    def _begun(self, position: Position, lines: Sequence[OutboxLine]) -> tuple[_Batch, int]:
+    def _begun(self, position: Position, lines: Sequence[OutboxLine]) -> tuple[_Batch, int | None]:
         """A batch as it was fixed, and how many of its rows are settled. One of our own formats stays in it, whatever the
-        configuration says by now. Where the rows are no longer the same ones, it is begun anew."""
+        configuration says by now. Where the rows are no longer the same ones, None: it is to begin anew."""
         name, _, rest = position.batch_format.partition("/")
         slice_rows, _, fixed = rest.partition("/")
         shape, batch_format = self._shape, self.sink.format
@@ -230,7 +233,7 @@ class Courier:
             seen |= news
         same = batch_format == name and fixed == ("" if self._sieve is None else _sum(rows))
         batch = _Batch(position.batch_end or 0, batch_format, shape, int(slice_rows), rows, seen)
-        return batch, position.settled if same else 0
+        return batch, position.settled if same else None
 
     async def _deliver(self, session: aiohttp.ClientSession, batch: _Batch, settled: int) -> None:
         """Settle every row from number `settled` on, then the batch."""

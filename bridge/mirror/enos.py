@@ -59,7 +59,7 @@ class Enos:
             return by_status(status, text, wait)
         try:
             found = _decode(text)
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             return Failure("answer: not JSON")
         code = next((found[name] for name in ("code", "apim_status", "status") if name in found), 0)
         if code in (0, 200, "0", "200"):

@@ -23,12 +23,13 @@ from bridge.store.outbox import OutboxLine
 HOUR_MS: Final = 3_600_000
 """No shard is shorter, and each begins on a full hour: what InfluxDB says of lines of one hour it says of all of them."""
 
+REASON: Final = 10_000
+"""Characters in which a reason is looked for."""
 LAST_MS: Final = 9_223_372_036_854
 """The year 2262. What lies behind is no time to InfluxDB, and it says so only when nothing else is wrong."""
 
 _CONFLICT = re.compile(r'field type conflict: input field "((?:[^"\\]|\\.)*)" on measurement .* dropped=(\d+)')
 _BEYOND = re.compile(r"partial write: points beyond retention policy dropped=(\d+)")
-_UNPARSED = re.compile(r"unable to parse '(.*?)': [^\n]*", re.DOTALL)
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
@@ -69,12 +70,12 @@ class Influx:
         if status not in (400, 422):
             return by_status(status, text, wait)
         message = _message(text)
-        refusal = Refusal(status, message[:EXCERPT])
         found = None
-        if "partial write" in message:
+        if message is not None and "partial write" in message:
             found = self._unparsed(message, rows)
             if found is None and all(0 <= row.timestamp < LAST_MS for row in rows):
-                found = self._conflict(message, rows) or _beyond(message, rows)
+                found = self._conflict(message[:REASON], rows) or _beyond(message[:REASON], rows)
+        refusal = Refusal(status, (message or text)[:EXCERPT])
         if found is None or len(found[1]) >= len(rows):
             return refusal
         return Partial(*found, refusal)
@@ -94,12 +95,17 @@ class Influx:
         return sorted(bad), [number for number in others if not counted or lines[number] in dropped]
 
     def _unparsed(self, message: str, rows: Sequence[Row]) -> tuple[list[int], list[int]] | None:
-        """Lines that are named, every one of them; a line of several readings goes again as several lines."""
-        named = {match[1] for match in _UNPARSED.finditer(message)}
+        """Lines that are named, when all those are ours; one of several readings goes again as several lines."""
+        named = {
+            part.partition("unable to parse '")[2].partition("': ")[0]
+            for part in message.split("\n")
+            if "unable to parse '" in part
+        }
         bad: list[int] = []
         again: list[int] = []
-        for start, end, line in self._spans(rows):
-            if line.decode() in named:
+        ours = [span for span in self._spans(rows) if span[2].decode() in named]
+        if len({line for _, _, line in ours}) == len(named):
+            for start, end, _ in ours:
                 (bad if end - start == 1 else again).extend(range(start, end))
         return (bad, again) if bad or again else None
 
@@ -170,8 +176,9 @@ def _lines_of(rows: Sequence[Row]) -> list[int]:
     return [number for number, (_, group) in groups for _ in group]
 
 
-def _line_of(row: Row) -> tuple[str, str, int]:
-    return row.asset, row.device, row.timestamp
+def _line_of(row: Row) -> tuple[int, str, int]:
+    """A report's values of one asset and instant; another report's, or twice the same, are a line of their own."""
+    return row.seq, row.asset, row.timestamp
 
 
 def _last_hour(rows: Sequence[Row]) -> int:
@@ -180,13 +187,14 @@ def _last_hour(rows: Sequence[Row]) -> int:
     return hours.pop() if len(hours) == 1 else -1
 
 
-def _message(text: str) -> str:
-    """`error` of 1.x, `message` of 2.x, or the text itself."""
+def _message(text: str) -> str | None:
+    """`error` of 1.x, `message` of 2.x; None for what is no whole JSON."""
     try:
         found = _decode(text)
-    except msgspec.DecodeError:
-        return text
-    return str(found.get("error") or found.get("message") or text)
+    except (ValueError, RecursionError):
+        return None
+    message = found.get("error") or found.get("message")
+    return message if isinstance(message, str) else None
 
 
 def _escaped(text: str, special: str = ",= ") -> str:

@@ -12,7 +12,7 @@ from typing import Final
 import aiohttp
 
 from bridge.mirror.answers import Answer, Failure
-from bridge.mirror.auth import NoToken, auth_of
+from bridge.mirror.auth import NoToken, auth_of, read_most
 from bridge.mirror.influx import in_milliseconds
 from bridge.mirror.retry import retry_after
 from bridge.mirror.rows import Row
@@ -84,7 +84,7 @@ class Sender:
         async with session.post(url, data=BytesIO(payload), headers=sent, allow_redirects=False) as response:
             if 200 <= response.status < 300 and not self._shape.reads:
                 return None
-            text = (await _read(response, self._shape.answer_bytes)).decode("utf-8", "replace")
+            text = (await read_most(response, self._shape.answer_bytes)).decode("utf-8", "replace")
             wait = retry_after(response.headers.get("Retry-After"), self._clock() / 1000)
             return self._shape.answer(response.status, text, wait, rows)
 
@@ -94,14 +94,6 @@ def packs(sink: SinkConfig) -> bool:
     if sink.secret or sink.webhook or sink.format == "enos" or sink.auth.type == "enos":
         return False
     return sink.template.gzip if sink.format == "template" else sink.gzip
-
-
-async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """The body as far as it is looked at; what comes behind ends the connection."""
-    found = bytearray()
-    while len(found) < most and (chunk := await response.content.read(most - len(found))):
-        found += chunk
-    return bytes(found)
 
 
 def _gzip(plain: bytes) -> bytes:

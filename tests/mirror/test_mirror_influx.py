@@ -111,6 +111,9 @@ def test_lines_that_could_not_be_read_are_named() -> None:
     answer = shape.answer(400, text, 0, rows)
     assert isinstance(answer, Partial)
     assert (list(answer.bad), list(answer.again)) == ([2], [0, 1])
+    for strange in (text.replace("asset=B", "asset=C"), text[:-3], "partial write: unable to parse", f"[{text}]"):
+        assert isinstance(shape.answer(400, strange, 0, rows), Refusal)
+    assert isinstance(shape.answer(400, '{"error":' + "[" * 100_000, 0, rows), Refusal)
 
 
 @given(st.integers(400, 422), st.text(), st.integers(0, 3))
