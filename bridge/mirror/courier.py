@@ -188,14 +188,16 @@ class Courier:
         seen: Seen = {}
         end, size, full = lines[0].seq, 0, False
         for line in lines:
-            added, news = self._rows(line, self._shape, seen)
+            news: Seen | None = None if self._sieve is None else {}
+            added = self._rows(line, self._shape, seen, news)
             added_size = sum(len(row.body) + 1 for row in added)
             fits = len(rows) + len(added) <= self.sink.batch_rows and size + added_size <= self.sink.batch_bytes
             if rows and not fits:
                 full = True
                 break
             rows += added
-            seen |= news
+            if news:
+                seen |= news
             end, size = line.seq, size + added_size
         full = full or len(rows) >= self.sink.batch_rows or size >= self.sink.batch_bytes
         full = full or len(lines) >= self.sink.batch_rows
@@ -203,13 +205,12 @@ class Courier:
         slice_rows = 1 if self.sink.webhook else self.sink.batch_rows
         return _Batch(end, self.sink.format, self._shape, slice_rows, rows, seen), full
 
-    def _rows(self, line: OutboxLine, shape: Shape, seen: Seen) -> tuple[list[Row], Seen]:
-        """What the sink wants of a line, and the intervals that are seen with it."""
-        if self._sieve is None:
-            return shape.rows(line), {}
-        news: Seen = {}
+    def _rows(self, line: OutboxLine, shape: Shape, seen: Seen, news: Seen | None) -> list[Row]:
+        """What the sink wants of a line; `seen` are the intervals of lines before it, `news` gathers its own."""
+        if self._sieve is None or news is None:
+            return shape.rows(line)
         wanted = self._sieve.pass_on(line, seen, news)
-        return ([] if wanted is None else shape.rows(wanted)), news
+        return [] if wanted is None else shape.rows(wanted)
 
     def _mark(self, batch: _Batch) -> str:
         """What a batch is known by after a crash: its format, the rows of a request, and which rows a filter left."""
@@ -228,8 +229,8 @@ class Courier:
         seen: Seen = {}
         rows: list[Row] = []
         for line in lines:
-            added, news = self._rows(line, shape, seen)
-            rows += added
+            news: Seen = {}
+            rows += self._rows(line, shape, seen, news)
             seen |= news
         same = batch_format == name and fixed == ("" if self._sieve is None else _sum(rows))
         batch = _Batch(position.batch_end or 0, batch_format, shape, int(slice_rows), rows, seen)

@@ -40,7 +40,7 @@ class Enos:
     def rows(self, line: OutboxLine) -> list[Row]:
         """One an asset and instant."""
         return [
-            Row(line.seq, line.device, asset, at, "", self._param(asset, at, values), values=Raw(_encode(values)))
+            Row(line.seq, line.device, asset, at, "", self._param(asset, at, values), kept=Raw(_encode(values)))
             for asset, at, values in parts(line.samples)
         ]
 

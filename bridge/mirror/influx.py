@@ -51,7 +51,7 @@ class Influx:
     def rows(self, line: OutboxLine) -> list[Row]:
         """One a value; InfluxDB knows no NaN and no infinity."""
         return [
-            Row(line.seq, line.device, asset, at, point, f"{self._field(point)}={value!r}".encode(), value=value)
+            Row(line.seq, line.device, asset, at, point, f"{self._field(point)}={value!r}".encode(), kept=value)
             for asset, at, values in parts(line.samples)
             for point, value in values.items()
             if isfinite(value)

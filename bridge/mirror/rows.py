@@ -14,8 +14,8 @@ from schemas.points import POINTS
 
 class Row(NamedTuple):
     """One line of a body. `seq` and `device` are those of its outbox line; `point` is empty for a whole sample. `addressee` is
-    the only webhook that an event is for; `value` is that of a reading, `values` are those of a sample, where `body` is not
-    JSON of ours."""
+    the only webhook that an event is for; `kept` is the value of a reading, or those of a sample, where `body` is not JSON
+    of ours."""
 
     seq: int
     device: str
@@ -24,8 +24,7 @@ class Row(NamedTuple):
     point: str
     body: bytes
     addressee: str = ""
-    value: float = 0.0
-    values: Raw = Raw(b"")
+    kept: float | Raw = 0.0
 
 
 class _Reading(msgspec.Struct):
@@ -99,9 +98,9 @@ def body(rows: Iterable[Row]) -> bytes:
 
 def letter(row: Row) -> bytes:
     """A row of a format that is not ours, as a dead letter keeps it: in one of ours."""
-    if row.values:
-        return _encode(_Sample(row.asset, row.device, row.timestamp, row.values))
-    return _encode(_Reading(row.asset, row.point, row.timestamp, row.value, UNITS.get(row.point, "")))
+    if isinstance(row.kept, Raw):
+        return _encode(_Sample(row.asset, row.device, row.timestamp, row.kept))
+    return _encode(_Reading(row.asset, row.point, row.timestamp, row.kept, UNITS.get(row.point, "")))
 
 
 def decode_row(payload: bytes) -> tuple[str, int, dict[str, float]]:

@@ -106,7 +106,7 @@ class Filled:
 
     def _of_samples(self, line: OutboxLine) -> list[Row]:
         return [
-            Row(line.seq, line.device, asset, at, "", self._sample(line, asset, at, values), values=values.copy())
+            Row(line.seq, line.device, asset, at, "", self._sample(line, asset, at, values), kept=values.copy())
             for asset, at, values in own.raw_parts(line.samples)
         ]
 
@@ -120,7 +120,7 @@ class Filled:
             for point, value in values.items():
                 unit = UNITS.get(point, "")
                 filled = self._row.render({**common, "point": point, "value": value, "unit": unit})
-                found.append(Row(line.seq, line.device, asset, at, point, filled, value=value))
+                found.append(Row(line.seq, line.device, asset, at, point, filled, kept=value))
         return found
 
 

@@ -6,12 +6,13 @@ import asyncio
 import json
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
-from harness.influx import Influx
+from harness.influx import Influx, needs_influxd
 from harness.sink import Sink
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from mirror_post import START, Post, killed, opened, running, until
 from bridge.mirror.answers import Partial, Refusal
 from bridge.mirror.influx import Influx as Lines
 from bridge.mirror.influx import in_milliseconds
-from bridge.mirror.sink import InfluxConfig
+from bridge.mirror.sink import AuthConfig, InfluxConfig
 from bridge.store.outbox import OutboxLine
 
 HOUR = START - START % 3_600_000
@@ -289,3 +290,25 @@ async def test_the_second_version_is_spoken_to(post: Post, sink: Sink) -> None:
     ]
     assert set(heads) == {("Token secret", "org=me&bucket=b c&precision=ms")}
     assert [letter["reason"] for letter in await post.dead()] == ["sink_refused_422"] * 2
+
+
+@needs_influxd
+async def test_a_login_that_influxdb_does_not_know_holds_everything(post: Post, tmp_path: Path) -> None:
+    """401 until the user is there with these rights; Basic, as InfluxDB 1 has it."""
+    guarded = Influx(tmp_path / "guarded", auth=True)
+    try:
+        await guarded.query("CREATE USER root WITH PASSWORD 'r' WITH ALL PRIVILEGES", "")
+        await guarded.query("CREATE DATABASE ems", "", u="root", p="r")
+        await post.reports(8)
+        auth = AuthConfig(type="basic", username="ems", password="p:w")
+        courier = post.courier(address(guarded, "ems"), format="influx", auth=auth)
+        async with running(courier):
+            await until(lambda: courier.failing == "HTTP 401")
+            await guarded.query("CREATE USER ems WITH PASSWORD 'p:w'", "", u="root", p="r")
+            await until(lambda: courier.failing == "HTTP 403")
+            await guarded.query("GRANT WRITE ON ems TO ems", "", u="root", p="r")
+            await settled(post, 8)
+        assert len(await guarded.query("SELECT p FROM readings", u="root", p="r")) == 8
+        assert await post.dead() == []
+    finally:
+        guarded.stop()
