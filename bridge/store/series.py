@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import msgspec
 
+from bridge.store import days
 from bridge.store.database import Database
 from bridge.store.folding import Folding, Pause
 from bridge.store.retention import Roll, retire
@@ -108,6 +109,7 @@ class Series:
         self._shared: dict[str, Points] = {}
         self._forgotten_at = 0
         self._folding = Folding(database)
+        self._days = days.Days()
         self.stored: list[Callable[[Batch], None]] = []
         """Whom to tell of each batch after its COMMIT."""
 
@@ -125,6 +127,7 @@ class Series:
     async def store(self, batch: Batch, answer: Answer | None = None) -> None:
         """Commit a batch, and the answer it gets, in one transaction. Raises StoreError; then nothing of it is kept."""
         spans, points = self._news(batch)
+        told = self._days.news(batch.samples, self.assets)
         now = int(time() * 1000)
         forget = now - KEEP_ANSWERS_MS if now - self._forgotten_at > FORGET_EVERY_MS else None
 
@@ -138,16 +141,19 @@ class Series:
             heads = [(asset, device, batch.zones.get(asset), *spans[asset]) for asset, device in batch.devices.items()]
             numbers: dict[str, int] = dict(connection.execute(_ASSETS, (_text(heads),)).fetchall())
             connection.execute(_SAMPLES, _rows(batch, numbers))
+            if told:
+                days.put(connection, _text(days.rows(told, numbers)))
             if points:
-                told = [
+                described = [
                     (numbers[asset], name, *both) for asset, table in points.items() for name, both in table.items()
                 ]
-                connection.execute(_POINTS, (_text(told),))
+                connection.execute(_POINTS, (_text(described),))
             return numbers
 
         numbers = await self.database.write(write)
         if forget is not None:
             self._forgotten_at = now
+        self._days.written(told)
         rows = Counter(asset for asset, _ in batch.samples)
         for asset, number in numbers.items():
             self._folding.touch(number, rows[asset], now)
