@@ -127,19 +127,20 @@ class _Job(NamedTuple):
         if not values:
             return b""
         accurate, zone = self.asked.accurate, self.wall.zone if self.wall else None
-        labels = [at if accurate else at - at % 1000 for at, _ in values]
-        numbers = _encode([value for _, value in values])[1:-1].decode().split(",")
-        head = f'{{"assetId":{_encode(self.name).decode()},"timestamp":'
-        key = f",{_encode(expression.key).decode()}:"
+        if not accurate:
+            values = [(at - at % 1000, value) for at, value in values]
+        head = b'{"assetId":' + _encode(self.name) + b',"timestamp":'
+        key = b"," + _encode(expression.key) + b":"
+        pairs = _encode(values)[2:-2]  # 1,2.5],[3,4.5
         if zone is None:
-            tail = ',"localtime":null}'
-            return ",".join(
-                [f"{head}{at}{key}{value}{tail}" for at, value in zip(labels, numbers, strict=True)]
-            ).encode()
-        return ",".join(
-            f'{head}{at}{key}{value},"localtime":"{write(at, zone, self.style, accurate)}"}}'
-            for at, value in zip(labels, numbers, strict=True)
-        ).encode()
+            tail = b',"localtime":null}'
+            between_items = tail + b"," + head
+            return head + pairs.replace(b"],[", b"\n").replace(b",", key).replace(b"\n", between_items) + tail
+        items = zip(pairs.split(b"],["), values, strict=True)
+        return b",".join(
+            head + pair.replace(b",", key) + f',"localtime":"{write(at, zone, self.style, accurate)}"}}'.encode()
+            for pair, (at, _) in items
+        )
 
 
 def portions(start: int, end: int) -> Iterator[tuple[int, int]]:
