@@ -20,6 +20,7 @@ from bridge.cloud.zones import zone
 from bridge.store.columns import Column, merged
 from bridge.store.equipment import Equipment, Look
 from bridge.store.series import COUNTER, Asset, Scan
+from schemas.points import DRAWN
 
 FIELDS: dict[str, tuple[str, ...]] = {
     CHARGE: ("charge_amount",),
@@ -32,16 +33,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
 """Resource -> its numbers, in the order of the answer."""
 WORDS = frozenset({CHARGE, "record", "sample"})
 """Resources whose numbers are strings in charts."""
-ENERGY = (
-    "pcs_ac_charge_accumulated_energy",
-    "charge_accumulated_energy",
-    "battery_charge_total_energy",
-    "pcs_dc_charge_accumulated_energy",
-    "total_electric_energy",
-    "total_forward_active_energy",
-    "total_active_energy",
-)
-"""What a device draws: the first of these registers that it has."""
 DEVICES_PER_READ = 8
 """Devices that one visit to a reader's thread answers, so that other questions come in between."""
 
@@ -57,7 +48,7 @@ class Rules(NamedTuple):
     timezone: str = ""
     price: float = 0.0
     periods: tuple[Period, ...] = ()
-    energy: tuple[str, ...] = ENERGY
+    energy: tuple[str, ...] = DRAWN
     hold_ms: int = 3_600_000
 
 
