@@ -65,6 +65,7 @@ class _Wide(msgspec.Struct, forbid_unknown_fields=True):
     asset: str
     timestamp: int
     values: Raw
+    device: str | None = None
 
 
 class _Readings(msgspec.Struct, forbid_unknown_fields=True):
@@ -167,7 +168,8 @@ class _Reader:
             text = bytes(told)
             if text.count(b":") != len(values) or b"\\" in text or not OLDEST_MS <= row.timestamp <= newest:
                 raise _Bad("$", "not plain")
-            add(asset, owners.get((asset, None)) or self._owner(asset, None), row.timestamp, values, told)
+            device = owners.get((asset, row.device)) or self._owner(asset, row.device)
+            add(asset, device, row.timestamp, values, told)
         self.taken += len(rows)
 
     def take(self, body: bytes | Raw) -> None:
