@@ -53,8 +53,8 @@ class Influx:
 
     async def query(self, statement: str, database: str = "ems", **params: str) -> list[dict[str, Any]]:
         """POST /query; each row as a dict, of all series."""
-        body = {"q": statement, "db": database, "epoch": "ms", **params}
-        async with aiohttp.ClientSession() as web, web.post(f"{self.url}/query", data=body) as answer:
+        body = {"q": statement, "db": database, "epoch": "ms"}
+        async with aiohttp.ClientSession() as web, web.post(f"{self.url}/query", data=body, params=params) as answer:
             assert answer.status == 200, await answer.text()
             (result,) = (await answer.json())["results"]
         assert "error" not in result, result
