@@ -37,7 +37,7 @@ class Template:
     def __init__(self, text: str, names: Collection[str], whole: Collection[str] = ()) -> None:
         try:
             tree = msgspec.json.decode(text)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise TemplateError(f"not JSON: {error}") from None
         self._names, self._whole = tuple(names), frozenset(whole)
         self.used: set[str] = set()

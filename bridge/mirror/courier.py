@@ -190,7 +190,7 @@ class Courier:
         for line in lines:
             news: Seen | None = None if self._sieve is None else {}
             added = self._rows(line, self._shape, seen, news)
-            added_size = sum(len(row.body) + 1 for row in added)
+            added_size = self._shape.size(added)
             fits = len(rows) + len(added) <= self.sink.batch_rows and size + added_size <= self.sink.batch_bytes
             if rows and not fits:
                 full = True

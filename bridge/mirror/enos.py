@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from bridge.mirror.answers import EXCERPT, Answer, Failure, Refusal, by_status
 from bridge.mirror.retry import ADDRESS, AGAIN
-from bridge.mirror.rows import Row, letter, parts
+from bridge.mirror.rows import Row, letter, parts, size
 from bridge.mirror.sink import EnosConfig
 from bridge.store.outbox import OutboxLine
 
@@ -43,6 +43,10 @@ class Enos:
             Row(line.seq, line.device, asset, at, "", self._param(asset, at, values), kept=Raw(_encode(values)))
             for asset, at, values in parts(line.samples)
         ]
+
+    def size(self, rows: Sequence[Row]) -> int:
+        """See rows.size."""
+        return size(rows)
 
     def body(self, rows: Sequence[Row]) -> bytes:
         """The message as the part `enos-message` of a form, or by itself."""

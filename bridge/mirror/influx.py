@@ -16,13 +16,15 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from bridge.mirror.answers import EXCERPT, Answer, Partial, Refusal, by_status
-from bridge.mirror.rows import Row, letter, parts
+from bridge.mirror.rows import Row, letter, parts, size
 from bridge.mirror.sink import InfluxConfig
 from bridge.store.outbox import OutboxLine
 
 HOUR_MS: Final = 3_600_000
 """No shard is shorter, and each begins on a full hour: what InfluxDB says of lines of one hour it says of all of them."""
 
+AROUND: Final = 15
+"""Bytes of a line beside its head and its fields: a time, two spaces."""
 REASON: Final = 10_000
 """Characters in which a reason is looked for."""
 LAST_MS: Final = 9_223_372_036_854
@@ -56,6 +58,11 @@ class Influx:
             for point, value in values.items()
             if isfinite(value)
         ]
+
+    def size(self, rows: Sequence[Row]) -> int:
+        """Fields, and what is around those of each line."""
+        heads = [self._head(row.asset, row.device) for row in {_line_of(row): row for row in rows}.values()]
+        return size(rows) + sum(len(head) + AROUND for head in heads)
 
     def body(self, rows: Sequence[Row]) -> bytes:
         """Lines."""

@@ -91,6 +91,11 @@ def events(line: OutboxLine) -> list[Row]:
     return [Row(line.seq, line.device, head.type, line.at, head.id, text, head.to)]
 
 
+def size(rows: Iterable[Row]) -> int:
+    """Bytes of rows with what parts them."""
+    return sum([len(row.body) + 1 for row in rows])
+
+
 def body(rows: Iterable[Row]) -> bytes:
     """NDJSON."""
     return b"".join(row.body + b"\n" for row in rows)

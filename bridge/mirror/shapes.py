@@ -38,6 +38,9 @@ class Shape(Protocol):
     def rows(self, line: OutboxLine) -> list[Row]:
         """What one line gives."""
 
+    def size(self, rows: Sequence[Row]) -> int:
+        """About how many bytes of a body they are."""
+
     def body(self, rows: Sequence[Row]) -> bytes:
         """One request. The same rows give the same bytes."""
 
@@ -58,6 +61,10 @@ class Own:
         self.rows = OWN[name]
         self.content_type = "application/json" if name == "events" else "application/x-ndjson"
         self._event = name == "events"
+
+    def size(self, rows: Sequence[Row]) -> int:
+        """See rows.size."""
+        return own.size(rows)
 
     def body(self, rows: Sequence[Row]) -> bytes:
         """NDJSON, or one event."""
@@ -88,6 +95,10 @@ class Filled:
     def rows(self, line: OutboxLine) -> list[Row]:
         """One a reading or a sample."""
         return self._of_samples(line) if self._samples else self._of_readings(line)
+
+    def size(self, rows: Sequence[Row]) -> int:
+        """See rows.size."""
+        return own.size(rows)
 
     def body(self, rows: Sequence[Row]) -> bytes:
         """The batch's template with the rows in it; NDJSON without one."""

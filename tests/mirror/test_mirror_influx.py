@@ -65,6 +65,12 @@ def test_lines() -> None:
     assert [row.point for row in rows] == ["p", "q", "p"]
 
 
+def test_a_batch_is_as_large_as_its_lines() -> None:
+    samples = [["a long name of an asset", START + n, {"p": 1.5, "q": 2}] for n in range(100)]
+    shape, rows = lines_of(*samples, config=InfluxConfig(tags={"site": "a long name of a site"}))
+    assert len(shape.body(rows)) <= shape.size(rows) <= len(shape.body(rows)) * 1.1
+
+
 def test_the_precision_is_named() -> None:
     assert in_milliseconds("http://h/write?db=a") == "http://h/write?db=a&precision=ms"
     assert in_milliseconds("http://h/write?db=a&precision=ms") == "http://h/write?db=a&precision=ms"
