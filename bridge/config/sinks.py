@@ -83,11 +83,17 @@ def _auth(sink: Sink, at: Path, key: str, report: Report) -> None:
         report((*at, "auth"), f'{key}.auth has keys, and its type is "bearer"', "its type as well, such as basic")
     if ":" in auth.username:
         report((*at, "auth", "username"), f"{key}.auth.username has a colon", "a name without")
-    values = {"token": sink.token, "username": auth.username, "password": auth.password, "key": auth.key}
-    for name, value in values.items():
+    for place, value in _words(sink).items():
         if not value.isprintable():
-            place: Path = (*at, name) if name == "token" else (*at, "auth", name)
-            report(place, f"{key}: {name} has a line break or another control character", "one line of text")
+            what = f"{key}.{'.'.join(place)} has a line break or another character that is not printed"
+            report((*at, *place), what, "one line of text")
+
+
+def _words(sink: Sink) -> dict[tuple[str, ...], str]:
+    """What goes into headers and forms."""
+    names = ("username", "password", "key", "client_id", "client_secret", "scope", "audience")
+    words: dict[tuple[str, ...], str] = {("auth", name): getattr(sink.auth, name) for name in names}
+    return {("token",): sink.token, ("template", "content_type"): sink.template.content_type, **words}
 
 
 def _tls(sink: Sink, at: Path, key: str, report: Report) -> None:

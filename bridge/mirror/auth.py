@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import logging
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, quote_plus, urlsplit
@@ -14,8 +13,6 @@ import msgspec
 
 from bridge.errors import BridgeError
 from bridge.mirror.sink import AuthConfig, SinkConfig
-
-log = logging.getLogger(__name__)
 
 EARLY_S: Final = 60.0
 """A token is fetched anew so long before it ends, or a tenth of its life where that is less."""

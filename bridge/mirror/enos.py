@@ -9,13 +9,15 @@ import msgspec
 from msgspec import Raw
 
 from bridge.mirror.answers import EXCERPT, Answer, Failure, Refusal, by_status
-from bridge.mirror.retry import ADDRESS, AGAIN
-from bridge.mirror.rows import Row, letter, parts, size
+from bridge.mirror.retry import AGAIN
+from bridge.mirror.rows import Foreign, Row, parts
 from bridge.mirror.sink import EnosConfig
 from bridge.store.outbox import OutboxLine
 
 BOUNDARY: Final = "ems-bridge-measurepoints"
 """No JSON has a line break, so none has this."""
+LOGIN: Final = frozenset({401, 403})
+"""Ends of codes that say that we may not; an asset that is not known there (404) is a row's fault."""
 _PART: Final = (
     f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="enos-message"\r\nContent-Type: application/json\r\n\r\n'
 ).encode()
@@ -26,7 +28,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class Enos:
+class Enos(Foreign):
     """The shape of requests with measure points: a row is a sample."""
 
     reads = True
@@ -44,18 +46,10 @@ class Enos:
             for asset, at, values in parts(line.samples)
         ]
 
-    def size(self, rows: Sequence[Row]) -> int:
-        """See rows.size."""
-        return size(rows)
-
     def body(self, rows: Sequence[Row]) -> bytes:
         """The message as the part `enos-message` of a form, or by itself."""
         message = _HEAD + b",".join([row.body for row in rows]) + b"]}"
         return _PART + message + _END if self._multipart else message
-
-    def letter(self, row: Row) -> bytes:
-        """See rows.letter."""
-        return letter(row)
 
     def answer(self, status: int, text: str, wait: float, _rows: Sequence[Row]) -> Answer:
         """EnOS says with 200 what went wrong: `code` 0 is success; of others the last three digits are read as a status."""
@@ -69,8 +63,8 @@ class Enos:
         if code in (0, 200, "0", "200"):
             return None
         kind = int(str(code)[-3:]) if str(code).isdecimal() else 0
-        if "apim_status" in found or kind in ADDRESS or kind in AGAIN or 500 <= kind < 600:
-            return Failure(f"enos: code {code}"[:60], wait, "apim_status" in found or kind in (401, 403))
+        if "apim_status" in found or kind in LOGIN or kind in AGAIN or 500 <= kind < 600:
+            return Failure(f"enos: code {code}"[:60], wait, "apim_status" in found or kind in LOGIN)
         return Refusal(status, f"EnOS code {code}: {text}"[:EXCERPT])
 
     def _param(self, asset: str, at: int, values: dict[str, float]) -> bytes:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from bridge.mirror.answers import EXCERPT, Answer, Partial, Refusal, by_status
-from bridge.mirror.rows import Row, letter, parts, size
+from bridge.mirror.rows import Foreign, Row, parts, size
 from bridge.mirror.sink import InfluxConfig
 from bridge.store.outbox import OutboxLine
 
@@ -35,7 +35,7 @@ _BEYOND = re.compile(r"partial write: points beyond retention policy dropped=(\d
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
-class Influx:
+class Influx(Foreign):
     """The shape of requests to /write and /api/v2/write."""
 
     content_type = "text/plain; charset=utf-8"
@@ -67,10 +67,6 @@ class Influx:
     def body(self, rows: Sequence[Row]) -> bytes:
         """Lines."""
         return b"\n".join(self._lines(rows)) + b"\n"
-
-    def letter(self, row: Row) -> bytes:
-        """See rows.letter."""
-        return letter(row)
 
     def answer(self, status: int, text: str, wait: float, rows: Sequence[Row]) -> Answer:
         """A partial write is understood where InfluxDB tells enough of it; else it is cut like any other refusal."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -101,11 +101,18 @@ def body(rows: Iterable[Row]) -> bytes:
     return b"".join(row.body + b"\n" for row in rows)
 
 
-def letter(row: Row) -> bytes:
-    """A row of a format that is not ours, as a dead letter keeps it: in one of ours."""
-    if isinstance(row.kept, Raw):
-        return _encode(_Sample(row.asset, row.device, row.timestamp, row.kept))
-    return _encode(_Reading(row.asset, row.point, row.timestamp, row.kept, UNITS.get(row.point, "")))
+class Foreign:
+    """What formats that are not ours have in common."""
+
+    def size(self, rows: Sequence[Row]) -> int:
+        """See `size`."""
+        return size(rows)
+
+    def letter(self, row: Row) -> bytes:
+        """A row as a dead letter keeps it: in a format of ours."""
+        if isinstance(row.kept, Raw):
+            return _encode(_Sample(row.asset, row.device, row.timestamp, row.kept))
+        return _encode(_Reading(row.asset, row.point, row.timestamp, row.kept, UNITS.get(row.point, "")))
 
 
 def decode_row(payload: bytes) -> tuple[str, int, dict[str, float]]:

@@ -70,7 +70,11 @@ class Sender:
             return Failure(f"certificate: {error}")
         except aiohttp.ClientSSLError as error:
             return Failure(f"tls: {error}")
-        except (aiohttp.ClientError, OSError) as error:
+        except (
+            aiohttp.ClientError,
+            OSError,
+            ValueError,
+        ) as error:  # ValueError: what can stand in no header, no address
             return Failure(f"connection: {error or type(error).__name__}")
         return answer
 

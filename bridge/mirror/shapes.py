@@ -79,7 +79,7 @@ class Own:
         return by_status(status, text, wait)
 
 
-class Filled:
+class Filled(own.Foreign):
     """JSON as a template has it: a row a reading, or a sample where the template has {values}."""
 
     answer_bytes = 2_000
@@ -96,20 +96,12 @@ class Filled:
         """One a reading or a sample."""
         return self._of_samples(line) if self._samples else self._of_readings(line)
 
-    def size(self, rows: Sequence[Row]) -> int:
-        """See rows.size."""
-        return own.size(rows)
-
     def body(self, rows: Sequence[Row]) -> bytes:
         """The batch's template with the rows in it; NDJSON without one."""
         if self._batch is None:
             return own.body(rows)
         filled = Raw(b"[" + b",".join([row.body for row in rows]) + b"]")
         return self._batch.render({"rows": filled, "count": len(rows)})
-
-    def letter(self, row: Row) -> bytes:
-        """See rows.letter."""
-        return own.letter(row)
 
     def answer(self, status: int, text: str, wait: float, _rows: Sequence[Row]) -> Answer:
         """As the status says."""

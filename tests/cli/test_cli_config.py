@@ -95,7 +95,12 @@ WRONG = [
     (f"{SINK}[mirror.sinks.auth]\ntype = 'ntlm'", 5, 'auth.type is "ntlm"', 'one of "bearer", "basic"'),
     (f"{SINK}[mirror.sinks.auth]\nusername = 'x'", 4, 'its type is "bearer"', "its type as well"),
     (f"{SINK}[mirror.sinks.auth]\ntype = 'basic'\nusername = 'a:b'", 6, "has a colon", "without"),
-    (f"{SINK}[mirror.sinks.auth]\ntype = 'api_key'\nkey = \"a\\nb\"", 6, "key has a line break", "one line"),
+    (
+        f"{SINK}[mirror.sinks.auth]\ntype = 'api_key'\nkey = \"a\\nb\"",
+        6,
+        "mirror.sinks[0].auth.key has a line break",
+        "one line",
+    ),
     (f"{SINK}token = 'a'\nauth = {{type = 'basic', username = 'a'}}", 4, "has a token", "one of them"),
     (f"{SINK}[mirror.sinks.auth]\ntype = 'oauth2'\nclient_id = 'a'\ntoken_url = 'x'", 7, "token_url is", "http://"),
     (f"{SINK}[mirror.sinks.tls]\nca = '/x'", 4, "tls is there", "an https:// address"),
