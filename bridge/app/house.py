@@ -117,6 +117,7 @@ class House:
 
     async def _compose(self) -> None:
         config, counts = self.config, self.counts
+        self._sink_tls = sink_tls(config)
         self.ledger = Ledger(self.database)
         self.registry = Registry(self.database, self._token)
         await self.registry.refresh()
@@ -174,7 +175,6 @@ class House:
 
     async def _compose_mirror(self) -> None:
         config = self.config.mirror
-        self._sink_tls = sink_tls(self.config)
         names = [sink.name for sink in config.sinks] + ([LOCAL_SINK] if config.local else [])
         self.outbox = Outbox(
             self.database, names, config.outbox_max_bytes, int(config.outbox_max_age_days * care.DAY_MS), self.counts

@@ -8,7 +8,6 @@ import hashlib
 import hmac
 import json
 import logging
-import ssl
 from pathlib import Path
 from urllib.parse import unquote_plus
 
@@ -201,7 +200,7 @@ async def test_certificates_of_both_sides(post: Post, sink: Sink, tmp_path: Path
     """The sink asks for one, and shows one of a CA that the system does not know."""
     pki = Pki(tmp_path / "pki")
     await sink.down()
-    sink.tls = mutual(pki)
+    sink.tls = pki.mutual()
     await sink.up()
     mine = pki.device("bridge-7")
     seen: list[object] = []
@@ -225,7 +224,7 @@ async def test_a_certificate_that_is_wrong_holds_everything(
     """The sink's authority is not known, or the bridge shows nothing."""
     pki = Pki(tmp_path / "pki")
     await sink.down()
-    sink.tls = mutual(pki)
+    sink.tls = pki.mutual()
     await sink.up()
     mine = pki.device("bridge-7") if own else ("", "")
     context = client_context(ClientFiles(str(pki.ca) if ca else "", str(mine[0]), str(mine[1])), "here")
@@ -236,14 +235,6 @@ async def test_a_certificate_that_is_wrong_holds_everything(
     assert courier.failing.partition(":")[0] in (cause, "connection"), courier.failing
     assert sink.attempts == 0
     assert await post.dead() == []
-
-
-def mutual(pki: Pki) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(*map(str, pki.server()))
-    context.load_verify_locations(str(pki.ca))
-    context.verify_mode = ssl.CERT_REQUIRED
-    return context
 
 
 async def test_an_answer_without_an_end_is_taken_for_what_its_status_says(post: Post, sink: Sink) -> None:

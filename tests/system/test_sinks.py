@@ -19,7 +19,8 @@ from aiohttp import web as server
 from harness import messages
 from harness.api import Api
 from harness.influx import INFLUXD, Influx, needs_influxd
-from harness.process import Bridge
+from harness.pki import Pki
+from harness.process import Bridge, cli
 from harness.sink import Batch, Sink, cut
 from harness.wire import Client
 
@@ -229,3 +230,48 @@ async def test_a_device_is_not_told_of_sinks(make_bridge: Any, web: aiohttp.Clie
     for headers, status in (({}, 401), ({"X-API-Key": secret.secret}, 401)):
         async with web.get(f"{bridge.http}/api/v1/sinks", headers=headers) as answer:
             assert answer.status == status
+
+
+MUTUAL = """
+[[mirror.sinks]]
+name = "mutual"
+url = "{url}"
+batch_age_s = 0.05
+filter = {{devices = ["SINK*"], min_interval_s = 1}}
+auth = {{type = "api_key", header = "X-Sink-Key", key_file = "{key}"}}
+tls = {{ca = "{ca}", certificate = "{certificate}", key = "{own_key}"}}
+"""
+
+
+async def test_certificates_and_a_secret_from_files(make_bridge: Any, sink: Sink, tmp_path: Path) -> None:
+    """Both sides show certificates; a key from a file; one reading a second of a hundred."""
+    pki = Pki(tmp_path / "pki")
+    await sink.down()
+    sink.tls = pki.mutual()
+    await sink.up()
+    key_file = tmp_path / "key"
+    key_file.write_text(SECRET + "\n", encoding="utf-8")
+    keys: set[str | None] = set()
+
+    async def verdict(batch: Batch) -> None:
+        keys.add(batch.request.headers.get("X-Sink-Key"))
+
+    sink.verdict = verdict
+    certificate, own_key = pki.device("bridge-7")
+    bridge: Bridge = make_bridge(
+        MUTUAL.format(url=sink.url, key=key_file, ca=pki.ca, certificate=certificate, own_key=own_key)
+    )
+    secret = bridge.device(UID)
+    checked = await asyncio.to_thread(cli, "check", "--config", bridge.config)
+    assert SECRET not in checked.stdout
+    await asyncio.to_thread(bridge.start)
+    times = await report(bridge, secret, 250, 0)
+    wanted = [at for at in times if at % 1000 < 10]
+    await sink.until(lambda: sink.readings().total() >= len(wanted), PATIENCE_S)
+    assert sorted(at for _, _, at in sink.readings().elements()) == wanted
+    assert keys == {SECRET}
+    own_key.unlink()
+    assert await asyncio.to_thread(bridge.stop) == 0
+    refused = await asyncio.to_thread(cli, "serve", "--config", bridge.config, "--data", bridge.data, expect=2)
+    assert "mirror.sinks[0].tls.certificate" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
