@@ -186,18 +186,18 @@ class Courier:
         """As many whole lines as the limits allow, at least one; and whether they allow no more."""
         rows: list[Row] = []
         seen: Seen = {}
+        shape, everything = self._shape, self._sieve is None
         end, size, full = lines[0].seq, 0, False
         for line in lines:
-            news: Seen | None = None if self._sieve is None else {}
-            added = self._rows(line, self._shape, seen, news)
-            added_size = self._shape.size(added)
+            news: Seen = {}
+            added = shape.rows(line) if everything else self._rows(line, shape, seen, news)
+            added_size = shape.size(added)
             fits = len(rows) + len(added) <= self.sink.batch_rows and size + added_size <= self.sink.batch_bytes
             if rows and not fits:
                 full = True
                 break
             rows += added
-            if news:
-                seen |= news
+            seen |= news
             end, size = line.seq, size + added_size
         full = full or len(rows) >= self.sink.batch_rows or size >= self.sink.batch_bytes
         full = full or len(lines) >= self.sink.batch_rows
@@ -205,9 +205,9 @@ class Courier:
         slice_rows = 1 if self.sink.webhook else self.sink.batch_rows
         return _Batch(end, self.sink.format, self._shape, slice_rows, rows, seen), full
 
-    def _rows(self, line: OutboxLine, shape: Shape, seen: Seen, news: Seen | None) -> list[Row]:
+    def _rows(self, line: OutboxLine, shape: Shape, seen: Seen, news: Seen) -> list[Row]:
         """What the sink wants of a line; `seen` are the intervals of lines before it, `news` gathers its own."""
-        if self._sieve is None or news is None:
+        if self._sieve is None:
             return shape.rows(line)
         wanted = self._sieve.pass_on(line, seen, news)
         return [] if wanted is None else shape.rows(wanted)
