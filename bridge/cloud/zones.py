@@ -77,6 +77,12 @@ def write(at: int, where: ZoneInfo, style: Style, milliseconds: bool) -> str:
     return f"{wall.month}/{wall.day}/{wall.year} {hour}:{wall:%M:%S}{fraction} {half}"
 
 
+def write_iso(at: int, where: ZoneInfo, milliseconds: bool) -> str:
+    """An instant as a zone's local time with its offset, 2019-06-11T18:35:00+08:00."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at)
+    return moment.astimezone(where).isoformat(timespec="milliseconds" if milliseconds else "seconds")
+
+
 def _offset_ms(text: str) -> int:
     if text == "Z":
         return 0

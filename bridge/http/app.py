@@ -25,6 +25,7 @@ from bridge.http import (
     dead,
     described,
     devices,
+    enos_shapes,
     events,
     health,
     messages,
@@ -80,6 +81,7 @@ ROUTES: tuple[Route, ...] = (
     *_BELIMO,
     *belimo_jobs.ROUTES,
     *described.ROUTES,
+    *enos_shapes.ROUTES,
 )
 """Every route, one row each."""
 RECEIVING_ROUTES: tuple[Route, ...] = (
@@ -90,6 +92,7 @@ RECEIVING_ROUTES: tuple[Route, ...] = (
     contracts.OPENAPI,
     *_BELIMO,
     *described.ROUTES,
+    *enos_shapes.ROUTES,
 )
 """Those of the receiving side alone."""
 
