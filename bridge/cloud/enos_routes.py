@@ -129,7 +129,7 @@ async def _asked(cloud: Cloud, request: web.Request) -> Asked:
         limit = KNOWN_BYTES if principal is not None else limit
     raw = await bodies.read(request, min(limit, cloud.settings.max_body_bytes)) if request.method == "POST" else b""
     found = pairs(request.rel_url.raw_query_string)
-    params = {**found, **_of_body(request, raw)} if raw else found
+    params = {**found, **of_body(request, raw)} if raw else found
     if key is None:
         access = next(iter(params.get("accessKey", ())), "").strip()
         principal = await cloud.signed(request, found, raw, access)
@@ -140,8 +140,8 @@ async def _asked(cloud: Cloud, request: web.Request) -> Asked:
     return Asked(params, principal)
 
 
-def _of_body(request: web.Request, body: bytes) -> Parameters:
-    """The parameters of a body: JSON, form or multipart."""
+def of_body(request: web.Request, body: bytes) -> Parameters:
+    """The parameters of a body: JSON, form or multipart. Raises Refused."""
     text = body.lstrip()
     if text.startswith(b"{"):  # the vendor's samples print JSON under a multipart header
         return _json(text)

@@ -25,6 +25,7 @@ from bridge.http import (
     dead,
     described,
     devices,
+    enos,
     enos_shapes,
     events,
     health,
@@ -82,6 +83,7 @@ ROUTES: tuple[Route, ...] = (
     *belimo_jobs.ROUTES,
     *described.ROUTES,
     *enos_shapes.ROUTES,
+    *enos.ROUTES,
 )
 """Every route, one row each."""
 RECEIVING_ROUTES: tuple[Route, ...] = (
@@ -93,6 +95,7 @@ RECEIVING_ROUTES: tuple[Route, ...] = (
     *_BELIMO,
     *described.ROUTES,
     *enos_shapes.ROUTES,
+    *enos.ROUTES,
 )
 """Those of the receiving side alone."""
 
@@ -138,6 +141,7 @@ def _application(routes: tuple[Route, ...], receiving: Receiving) -> web.Applica
             app.router.add_route(route.method, path, serve(route))
     add_routes(app, receiving.cloud)
     belimo_oauth.add_routes(app)
+    enos.add_routes(app)
     statistics.add_routes(app)
     app.on_shutdown.append(_close)
     return app
@@ -182,7 +186,7 @@ class _NoTracebacks(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         if not isinstance(error, BadHttpMessage):
             return True
-        log.debug("not HTTP: %s", error.message)
+        log.debug("not HTTP: %s", error.message.partition("\n")[0])  # what follows may be a header, and a secret
         return False
 
 
