@@ -85,7 +85,7 @@ async def _refresh(request: web.Request, enos: Enos) -> tuple[str, int]:
 async def _authentic(request: web.Request, enos: Enos, names: tuple[str, ...]) -> tuple[App, dict[str, str]]:
     """Who asks, and what. Raises Failed, Refused."""
     params = of_body(request, await read(request, BODY_BYTES))
-    fields = {name: params.get(name, [""])[0].strip() for name in names}
+    fields = {name: next(iter(params.get(name, ())), "").strip() for name in names}
     empty = next((name for name, value in fields.items() if not value), None)
     if empty is not None:
         raise Failed(NULL, f"{empty} is null")

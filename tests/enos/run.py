@@ -7,10 +7,15 @@ import sys
 
 import poseidon.poseidon
 
-folder, module, function = sys.argv[1:]
-told = json.load(sys.stdin)
-if told["pubkey"]:
-    poseidon.poseidon.pubkey = told["pubkey"].encode()
-sys.path.insert(0, folder)
-ask = getattr(importlib.import_module(module), function)
-ask(**told["arguments"])
+
+def main() -> None:
+    folder, module, function = sys.argv[1:]
+    told = json.load(sys.stdin)
+    if told["pubkey"]:
+        poseidon.poseidon.pubkey = told["pubkey"].encode()
+    sys.path.insert(0, folder)
+    getattr(importlib.import_module(module), function)(**told["arguments"])
+
+
+if __name__ == "__main__":
+    main()

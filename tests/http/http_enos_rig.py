@@ -22,7 +22,6 @@ APPS = [
     {"key": KEY, "secret": SECRET, "account": "backend"},
     {"key": OTHER_KEY, "secret": OTHER_SECRET, "account": "narrow"},
 ]
-NOW = int(time.time() * 1000)
 TOKENS = "/apim-token-service/v2.0/token"
 RAW = "/tsdb-service/v2.0/raw"
 ASK = {
@@ -45,8 +44,8 @@ def public_key() -> str:
 
 
 async def fill(window: Window) -> None:
-    """A reading of a minute ago of D1 and of D2, and the account `narrow`, which may see D2 alone."""
-    at = NOW - 60_000
+    """A reading of this moment of D1 and of D2, and the account `narrow`, which may see D2 alone."""
+    at = int(time.time() * 1000) - 1
     rows = [{"asset": f"{uid}.meter.1", "timestamp": at, "values": {"p": 1.0, "state": 2.0}} for uid in ("D1", "D2")]
     status, said, _ = await window.call("POST", "/ingest/v1/power", rows, headers={"Content-Type": "application/json"})
     assert status == 200, said
