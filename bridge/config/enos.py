@@ -17,7 +17,8 @@ class App(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     secret: Annotated[
         str,
         Meta(
-            pattern=r"^[A-Za-z0-9_-]{16,256}$",
+            min_length=16,
+            max_length=256,
             description="its appSecret (secret key), better from the environment; `enos-poseidon` wants a UUID",
             extra={"secret": True},
         ),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import Window as _Window
-from http_enos_rig import (
+from enos.rig import (
     APPS,
     ASK,
     KEY,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from enos import run, samples
-from http_enos_rig import APPS, ASK, KEY, SECRET, TOKENS, fill, hashed, now, private_key, public_key
+from enos.rig import APPS, ASK, KEY, SECRET, TOKENS, fill, hashed, now, private_key, public_key
 
 if TYPE_CHECKING:
     from conftest import Window

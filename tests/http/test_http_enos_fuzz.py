@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
-from http_enos_rig import APPS, ASK, KEY, SECRET, TOKENS, access_token, fill, hashed, legacy, now, private_key, signed
+from enos.rig import APPS, ASK, KEY, SECRET, TOKENS, access_token, fill, hashed, legacy, now, private_key, signed
 from yarl import URL
 
 from bridge.http.enos_shapes import ROUTES

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_public_key
-from http_enos_rig import APPS, ASK, KEY, OTHER_KEY, OTHER_SECRET, SECRET, ask, assets, fill, private_key, public_key
+from enos.rig import APPS, ASK, KEY, OTHER_KEY, OTHER_SECRET, SECRET, ask, assets, fill, private_key, public_key
 
 from bridge.errors import ConfigError
 from bridge.http.enos_poseidon import CONSTANT, Shown, decrypt, load, looks_like_one, made_at, pin_of
