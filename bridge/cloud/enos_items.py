@@ -12,7 +12,7 @@ import msgspec
 from bridge.cloud.buckets import Wall
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.enos import BAD_REQUEST, TEXT_ALL_DENIED, TEXT_SOME_DENIED, EnosError, Shape, Version, envelope
-from bridge.cloud.zones import Style, instant, write, write_iso
+from bridge.cloud.zones import Style, clock, instant
 from bridge.store.series import Asset
 
 Pairs = Sequence[tuple[int, float]]
@@ -69,6 +69,7 @@ class Items:
         self._style: Style = style if shape.version == "v2.0" else "plain"
         self._none = utc and shape.version == "v2.0"
         self._asked = asked
+        self._clocks: dict[str, Callable[[int], str]] = {}
 
     def write(
         self, asset: str, zone: ZoneInfo, series: Iterable[tuple[str, Pairs]], newest_first: bool = False
@@ -121,14 +122,14 @@ class Items:
         return at if self._shape.exact or self._shape.accurate else at - at % 1000
 
     def _local(self, zone: ZoneInfo) -> Callable[[int], str]:
-        accurate, style = self._shape.accurate, self._style
         if not self._asked:
             return lambda _at: ""
         if self._none:
             return lambda _at: f"{_LOCAL}null"
-        if self._shape.iso:
-            return lambda at: f'{_LOCAL}"{write_iso(at, zone, accurate)}"'
-        return lambda at: f'{_LOCAL}"{write(at, zone, style, accurate)}"'
+        if zone.key not in self._clocks:
+            self._clocks[zone.key] = clock(zone, "iso" if self._shape.iso else self._style, self._shape.accurate)
+        text = self._clocks[zone.key]
+        return lambda at: f'{_LOCAL}"{text(at)}"'
 
 
 _LOCAL = ',"localtime":'
