@@ -47,10 +47,31 @@ TEXT_SOME_DENIED = "You do not have permission for the following assets"
 
 _EXPRESSION = re.compile(r"(?:([A-Za-z]+)\(\s*([^\s(),]+)\s*\)|([^\s(),]+))")
 _POINT = re.compile(r"[^\s(),]+")
-_LISTS = {
-    *("assetIds", "measurepointsWithLogic", "pointIdsWithLogic", "measurepoints", "pointIds", "valueFilter", "status"),
+_SINGLE = {
+    *(
+        "orgId",
+        "modelId",
+        "measurepoint",
+        "pointId",
+        "interval",
+        "startTime",
+        "endTime",
+        "pageSize",
+        "accessKey",
+        "orderBy",
+    ),
+    *(
+        "localTimeAccuracy",
+        "localTimeFormat",
+        "itemFormat",
+        "withQuality",
+        "timeWindow",
+        "ifWithLocalTime",
+        "ifWithUnknown",
+    ),
+    *("autoInterpolate", "interpolation", "boundaryType", "operator", "action"),
 }
-"""Parameters that may be given several times; of all others one is allowed."""
+"""Parameters of which one is allowed; the others are lists."""
 _ONE = {"orgId", "modelId", "measurepoint", "pointId"}
 """Those of which even a list in one value is too many."""
 NAMES: Mapping[str, Mapping[Version, str]] = {
@@ -228,7 +249,7 @@ def envelope(status: int, text: str | None, items: bytes | None = None, version:
 
 
 def _one(name: str, values: Sequence[str]) -> str:
-    if name in _LISTS:
+    if name not in _SINGLE:
         return ",".join(values)
     if len(set(values)) > 1 or (name in _ONE and "," in values[0]):
         raise EnosError(QUERY, f"only one {name} is allowed")

@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha1, sha256
 from typing import Final, NamedTuple
 
-MOST_SEEN: Final = 500_000
-"""Signatures of one span of time: 800 a second with the default of five minutes. Some 30 MiB."""
+MOST_SEEN: Final = 200_000
+"""Signatures of one span of time: 300 a second with the default of five minutes. Some 20 MiB."""
 
 Query = Mapping[str, Sequence[str]]
 """Parameters of a URL, decoded: name -> all values."""
