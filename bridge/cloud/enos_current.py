@@ -11,7 +11,7 @@ from bridge.cloud.buckets import MINUTE
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.current import Newest
 from bridge.cloud.enos import BAD_REQUEST, MAX_POINTS, NAMES, QUERY, EnosError, Fields, Parameters, Shape, Version
-from bridge.cloud.enos_items import Items, allowed, answer
+from bridge.cloud.enos_items import Items, Told, allowed, answer
 from bridge.store.series import Asset
 
 
@@ -59,8 +59,9 @@ def asked_filter(params: Parameters, version: Version) -> Latest:
     return _latest(given, name)._replace(keeps=keeps)
 
 
-async def current_day(cloud: Cloud, asked: CurrentDay, principal: Any) -> bytes:
-    """The answer's body: v2.0 has the newest minute as its time, v2.1 the local midnight. Raises EnosError."""
+async def current_day(cloud: Cloud, asked: CurrentDay, principal: Any) -> Told:
+    """The answer's body, and whose readings it is made of. v2.0 has the newest minute as its time, v2.1 the local midnight. Raises
+    EnosError."""
     assets, denied = allowed(cloud, asked.assets, principal)
     totals = await cloud.today(assets, asked.points)
     midnight = asked.shape.version == "v2.1"
@@ -69,17 +70,19 @@ async def current_day(cloud: Cloud, asked: CurrentDay, principal: Any) -> bytes:
         (each.asset, f"sum({each.point})", each.midnight if midnight else each.timestamp - each.timestamp % MINUTE, each.value)
         for each in totals
     )  # fmt: skip
-    return answer(asked.shape.version, denied, _written(cloud, assets, items, found))
+    midnights = {each.asset: each.midnight for each in totals}
+    spans = [(asset, midnights[asset.name], cloud.clock()) for asset in assets if asset.name in midnights]
+    return answer(asked.shape.version, denied, _written(cloud, assets, items, found)), spans
 
 
-async def latest(cloud: Cloud, asked: Latest, principal: Any) -> bytes:
-    """The answer's body. Raises EnosError."""
+async def latest(cloud: Cloud, asked: Latest, principal: Any) -> Told:
+    """The answer's body, which tells the time of each reading itself. Raises EnosError."""
     assets, denied = allowed(cloud, asked.assets, principal)
     since = -math.inf if asked.window is None else cloud.clock() - asked.window * MINUTE
     newest = await cloud.newest(assets, asked.points)
     items = Items(asked.shape, cloud.settings.localtime_style, utc=False, asked=asked.local)
     found = (tuple(each) for each in newest if each.timestamp >= since and _wanted(asked, each))
-    return answer(asked.shape.version, denied, _written(cloud, assets, items, found))
+    return answer(asked.shape.version, denied, _written(cloud, assets, items, found)), []
 
 
 def _wanted(asked: Latest, each: Newest) -> bool:

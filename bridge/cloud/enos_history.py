@@ -12,7 +12,7 @@ import numpy as np
 
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.enos import NAMES, QUERY, TEXT_MODEL, EnosError, Fields, Parameters, Shape, Version
-from bridge.cloud.enos_items import Items, allowed, answer, encode, span
+from bridge.cloud.enos_items import Items, Told, allowed, answer, encode, span
 from bridge.cloud.power import ASSETS_PER_READ, MAX_DAYS, portions
 from bridge.store.chunks import DAY_MS
 from bridge.store.columns import Column, Values, between
@@ -22,6 +22,10 @@ SCANNED = 640_000
 """Readings of one point that are looked at for its durations, and ten times as many in one request."""
 MOST_STATES = 1_000
 """What has more of them is no state."""
+
+
+Job = Callable[[Scan], bytes]
+"""Reads one asset's items."""
 
 
 class History(NamedTuple):
@@ -94,40 +98,42 @@ def _common(params: Parameters, version: Version) -> tuple[Fields, list[str], li
     return given, *given.pairs(name)
 
 
-async def history(cloud: Cloud, asked: History, principal: Any) -> bytes:
-    """The answer's body. Raises EnosError."""
+async def history(cloud: Cloud, asked: History, principal: Any) -> Told:
+    """The answer's body, and whose readings it is made of. Raises EnosError."""
     items = Items(asked.shape, cloud.settings.localtime_style, isinstance(asked.start, int))
 
-    def of_asset(asset: Asset) -> Callable[[Scan], bytes]:
-        return partial(_readings, asked, _Source.of(cloud, asset, asked), items)
+    def job(source: _Source) -> Job:
+        return partial(_readings, asked, source, items)
 
-    return await _gathered(cloud, asked, asked.shape.version, principal, of_asset)
+    return await _gathered(cloud, asked, asked.shape.version, principal, job)
 
 
-async def durations(cloud: Cloud, asked: Durations, principal: Any) -> bytes:
+async def durations(cloud: Cloud, asked: Durations, principal: Any) -> Told:
     """The same for durations."""
     scanned = min(SCANNED, SCANNED * 10 // (len(asked.assets) * len(asked.points)))
     now = cloud.clock()
 
-    def of_asset(asset: Asset) -> Callable[[Scan], bytes]:
-        return partial(_durations, asked, _Source.of(cloud, asset, asked), now, scanned)
+    def job(source: _Source) -> Job:
+        return partial(_durations, asked, source, now, scanned)
 
-    return await _gathered(cloud, asked, asked.version, principal, of_asset)
+    return await _gathered(cloud, asked, asked.version, principal, job)
 
 
 async def _gathered(
-    cloud: Cloud,
-    asked: History | Durations,
-    version: Version,
-    principal: Any,
-    of_asset: Callable[[Asset], Callable[[Scan], bytes]],
-) -> bytes:
+    cloud: Cloud, asked: History | Durations, version: Version, principal: Any, job: Callable[[_Source], Job]
+) -> Told:
     assets, denied = allowed(cloud, asked.assets, principal)
+    sources = [_Source.of(cloud, asset, asked) for asset in assets]
     parts: list[bytes] = []
-    for first in range(0, len(assets), ASSETS_PER_READ):
-        jobs = [of_asset(asset) for asset in assets[first : first + ASSETS_PER_READ]]
-        parts += await cloud.series.read(lambda scan, jobs=jobs: [job(scan) for job in jobs])  # type: ignore[misc]
-    return answer(version, denied, parts)
+    for first in range(0, len(sources), ASSETS_PER_READ):
+        jobs = [job(source) for source in sources[first : first + ASSETS_PER_READ]]
+        parts += await cloud.series.read(partial(_run, jobs))
+    spans = [(asset, source.start, source.end) for asset, source in zip(assets, sources, strict=True)]
+    return answer(version, denied, parts), spans
+
+
+def _run(jobs: Sequence[Job], scan: Scan) -> list[bytes]:
+    return [job(scan) for job in jobs]
 
 
 class _Source(NamedTuple):

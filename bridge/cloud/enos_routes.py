@@ -19,7 +19,9 @@ from bridge.cloud.cloud import Cloud, Settings
 from bridge.cloud.enos import BAD_REQUEST, SERVICE, TEXT_KEY, TOO_MANY, EnosError, Version, envelope, query
 from bridge.cloud.enos_current import asked_current_day, asked_filter, asked_latest, current_day, latest
 from bridge.cloud.enos_history import asked_changes, asked_durations, asked_history, durations, history
+from bridge.cloud.enos_items import Told
 from bridge.cloud.power import electric_power
+from bridge.cloud.quality import quality
 from bridge.errors import Exhausted, Refused, StoreError
 
 log = logging.getLogger(__name__)
@@ -35,8 +37,8 @@ KNOWN_BYTES: Final = 1 << 20
 Parameters = dict[str, list[str]]
 Ask = Callable[[Settings, Parameters, Version], Any]
 """Parameters, checked: what is asked. Raises EnosError."""
-Answer = Callable[[Cloud, Any, Any], Awaitable[bytes]]
-"""(cloud, what is asked, principal) -> the body of the answer."""
+Answer = Callable[[Cloud, Any, Any], Awaitable[Told]]
+"""(cloud, what is asked, principal) -> the answer."""
 
 
 class Operation(NamedTuple):
@@ -97,9 +99,13 @@ def add_routes(app: web.Application, cloud: Cloud) -> None:
 
 
 async def _handle(cloud: Cloud, operation: Operation, version: Version, request: web.Request) -> web.Response:
+    headers: dict[str, str] = {}
     try:
         asked = await _asked(cloud, request)
-        text = await operation.answer(cloud, operation.ask(cloud.settings, asked.params, version), asked.principal)
+        text, spans = await operation.answer(
+            cloud, operation.ask(cloud.settings, asked.params, version), asked.principal
+        )
+        headers = await quality(cloud, spans)
     except EnosError as error:
         text = envelope(error.status, error.text, version=version)
     except bodies.TooLarge as refused:
@@ -111,7 +117,7 @@ async def _handle(cloud: Cloud, operation: Operation, version: Version, request:
     except (StoreError, sqlite3.Error):
         log.exception("query failed")
         text = envelope(SERVICE, None, version=version)
-    return web.Response(body=text, content_type="application/json", charset="utf-8")
+    return web.Response(body=text, content_type="application/json", charset="utf-8", headers=headers)
 
 
 class Asked(NamedTuple):

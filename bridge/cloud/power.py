@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 from bridge.cloud.buckets import MINUTE, Buckets, Folding, Wall, up
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.enos import Expression, Query
-from bridge.cloud.enos_items import Items, Pairs, allowed, answer, span
+from bridge.cloud.enos_items import Items, Pairs, Told, allowed, answer, span
+from bridge.cloud.quality import Span
 from bridge.cloud.registers import Increments, by_minute
 from bridge.cloud.rollups import ROLLED_MS
 from bridge.store.chunks import DAY_MS, USED
@@ -28,15 +29,18 @@ MAX_DAYS = 16
 """Days of one point that are in memory at once: 23,000 readings of a minute."""
 
 
-async def electric_power(cloud: Cloud, asked: Query, principal: Any) -> bytes:
-    """The answer's body. Raises EnosError when the principal may read none of the assets; unknown ones count as such."""
+async def electric_power(cloud: Cloud, asked: Query, principal: Any) -> Told:
+    """The answer's body, and whose readings it is made of. Raises EnosError when the principal may read none of the assets;
+    unknown ones count as such."""
     assets, denied = allowed(cloud, asked.assets, principal)
     items = Items(asked.shape, cloud.settings.localtime_style, isinstance(asked.start, int))
     parts: list[bytes] = []
+    spans: list[Span] = []
     for first in range(0, len(assets), ASSETS_PER_READ):
         jobs = [_job(cloud, asked, asset, items) for asset in assets[first : first + ASSETS_PER_READ]]
+        spans += [(asset, job.start, job.end) for asset, job in zip(assets[first:], jobs, strict=False)]
         parts += await cloud.series.read(partial(_run, jobs))
-    return answer(asked.shape.version, denied, parts)
+    return answer(asked.shape.version, denied, parts), spans
 
 
 def _run(jobs: Sequence[_Job], scan: Scan) -> list[bytes]:

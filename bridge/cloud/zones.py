@@ -62,7 +62,7 @@ def instant(wall: datetime, where: ZoneInfo) -> int:
     first = wall_ms(wall) - early
     if late <= early:  # ordinary, or twice: `early` is the offset of the first coming
         return first
-    return _change(where, wall_ms(wall) - late, first)
+    return change(where, wall_ms(wall) - late, first)
 
 
 def local(at: int, where: ZoneInfo) -> datetime:
@@ -80,6 +80,23 @@ def write(at: int, where: ZoneInfo, style: Style, milliseconds: bool) -> str:
         return f"{wall:%Y-%m-%d %H:%M:%S}{fraction}"
     hour, half = wall.hour % 12 or 12, "AM" if wall.hour < 12 else "PM"
     return f"{wall.month}/{wall.day}/{wall.year} {hour}:{wall:%M:%S}{fraction} {half}"
+
+
+def offset_at(at: int, where: ZoneInfo) -> int:
+    """What a zone's clock is ahead of UTC at an instant, ms."""
+    return wall_ms(local(at, where)) - at
+
+
+def change(where: ZoneInfo, low: int, high: int) -> int:
+    """The first instant in (low, high] whose offset is the one at `high`."""
+    offset = offset_at(high, where)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if offset_at(middle, where) == offset:
+            high = middle
+        else:
+            low = middle
+    return high
 
 
 def clock(where: ZoneInfo, style: Style | Literal["iso"], milliseconds: bool) -> Callable[[int], str]:
@@ -106,8 +123,8 @@ def clock(where: ZoneInfo, style: Style | Literal["iso"], milliseconds: bool) ->
 def _quarter(at: int, where: ZoneInfo, style: Style | Literal["iso"]) -> tuple[str, int, str] | None:
     """What stands before the minutes in the texts of a quarter-hour, its first minute, and what stands behind the seconds; None
     where the zone's clock changes in it, or is not whole quarter-hours from UTC."""
-    offset = _offset_at(at, where)
-    if offset % QUARTER_MS or _offset_at(at + QUARTER_MS - 1, where) != offset:
+    offset = offset_at(at, where)
+    if offset % QUARTER_MS or offset_at(at + QUARTER_MS - 1, where) != offset:
         return None
     text = write_iso(at, where, False) if style == "iso" else write(at, where, style, False)
     before, minute, after = text.split(":", 2)
@@ -133,19 +150,3 @@ def _offset_ms(text: str) -> int:
 def _offset_at_wall(wall: datetime, where: ZoneInfo, fold: int) -> int:
     found = wall.replace(tzinfo=where, fold=fold).utcoffset()
     return 0 if found is None else found // _MS
-
-
-def _offset_at(at: int, where: ZoneInfo) -> int:
-    return wall_ms(local(at, where)) - at
-
-
-def _change(where: ZoneInfo, low: int, high: int) -> int:
-    """The first instant in (low, high] whose offset is the one at `high`."""
-    offset = _offset_at(high, where)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _offset_at(middle, where) == offset:
-            high = middle
-        else:
-            low = middle
-    return high

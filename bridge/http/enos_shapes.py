@@ -99,10 +99,11 @@ def _rows(operation: Operation, version: Version) -> tuple[Route, Route]:
     schema = dict(msgspec.json.schema(asked)["$defs"][asked.__name__])
     del schema["required"]
     path = path_of(operation, version)
-    get = Route("GET", path, None, operation.text, answers, asked, key_in_query="accessKey", tag="enos")
+    told = not operation.name.startswith("latest")
+    get = Route("GET", path, None, operation.text, answers, asked, key_in_query="accessKey", quality=told, tag="enos")
     post = Route(
         "POST", path, None, f"{operation.text}; with its parameters in the body", answers, body=dict.fromkeys(BODIES, schema),
-        optional_body=True, key_in_query="accessKey", tag="enos",
+        optional_body=True, key_in_query="accessKey", quality=told, tag="enos",
     )  # fmt: skip
     return get, post
 

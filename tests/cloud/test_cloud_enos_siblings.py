@@ -468,3 +468,17 @@ async def test_ranges_at_the_ends_of_time(asset: Served) -> None:
         assert sum(each["duration"] for each in one["durations"]) == NOW - DAY - 446
         for name in ("electric-power", "ai-normalized"):
             assert len(await items(asset, name, startTime=start, endTime=end, interval="1440")) >= 1
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_answers_about_a_range_say_how_good_their_data_are(served: Served, name: str) -> None:
+    await served.ingest([sample("A", NOW - n * 15 * MINUTE, p=1.0) for n in range(8)])
+    good = {named(name, V20): POINTS.get(name, "p"), "interval": "60", "operator": "eq", "valueFilter": "1"}
+    range_ = {"startTime": "2025-10-09T00:00:00Z", "endTime": "2025-10-10T00:00:00Z"}
+    params = {"orgId": "o1", "assetIds": "A", **good, **range_}
+    async with served.http.get(
+        f"{served.url}{BASE}/v2.0/{name}", params=params, headers={"X-API-Key": "all"}
+    ) as response:
+        assert (await response.json())["status"] == 0
+        told = response.headers.get("Data-Quality")
+    assert told == (None if name.startswith("latest") else "coverage=1.000, lag=0, late=0")
