@@ -60,8 +60,8 @@ def asked_filter(params: Parameters, version: Version) -> Latest:
 
 
 async def current_day(cloud: Cloud, asked: CurrentDay, principal: Any) -> Told:
-    """The answer's body, and whose readings it is made of. v2.0 has the newest minute as its time, v2.1 the local midnight. Raises
-    EnosError."""
+    """The answer's body, and whose readings it is made of. v2.0 has the newest minute as its time, v2.1 the local midnight.
+    Raises EnosError."""
     assets, denied = allowed(cloud, asked.assets, principal)
     totals = await cloud.today(assets, asked.points)
     midnight = asked.shape.version == "v2.1"
