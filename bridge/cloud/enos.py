@@ -177,10 +177,6 @@ class Fields:
         """The value, "" where there is none."""
         return self._given.get(name, "").strip()
 
-    def has(self, name: str) -> bool:
-        """Whether it was given at all."""
-        return name in self._given
-
     def names(self, name: str) -> list[str]:
         """What commas part, each once."""
         found = list(dict.fromkeys(item for part in self._given[name].split(",") if (item := part.strip())))
