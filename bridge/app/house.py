@@ -19,6 +19,7 @@ from bridge.app.settings import (
     attempt_limits,
     command_limits,
     custom_prefixes,
+    enos,
     http_limits,
     open_belimo,
     open_cloud,
@@ -133,7 +134,9 @@ class House:
         self.writer.after_failure = self.hub.discard
         self.writer.pressure = self.hub.pressure
         await self._carrier.restore(self.database)
-        self.cloud = await open_cloud(config, self.directory / "series.db", self.registry, counts, self.attempts)
+        self.enos = enos(config, self.registry, counts, self.attempts)
+        series = self.directory / "series.db"
+        self.cloud = await open_cloud(config, series, self.registry, counts, self.attempts, self.enos.principal)
         self.belimo = await open_belimo(config, self.database, self.registry, self.cloud)
         self.statistics = statistics(config, self.database, self.cloud)
         await self._compose_mirror()
@@ -345,8 +348,8 @@ class House:
         self.services = Services(
             registry=self.registry, presence=self.presences.get, commands=self.commands, ledger=self.ledger,
             platform=Platform(self.database), licenses=Attempts(attempt_limits(self.config)),
-            events=self.events, cloud=self.cloud, belimo=self.belimo, statistics=self.statistics, attempts=self.attempts,
-            counts=self.counts, replays=self._replays, ready=self._checks(),
+            events=self.events, cloud=self.cloud, belimo=self.belimo, enos=self.enos, statistics=self.statistics,
+            attempts=self.attempts, counts=self.counts, replays=self._replays, ready=self._checks(),
             sinks=lambda: [courier.state() for courier in self._couriers],
             allow_anonymous=self.config.broker.allow_anonymous, limits=http_limits(self.config),
         )  # fmt: skip

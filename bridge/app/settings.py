@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from bridge.broker.door import DoorLimits
 from bridge.broker.limits import Limits as BrokerLimits
 from bridge.broker.line import Remote
 from bridge.certificates import ClientFiles, client_context
-from bridge.cloud.cloud import Cloud
+from bridge.cloud.cloud import Cloud, Signed
 from bridge.cloud.cloud import Settings as CloudSettings
 from bridge.cloud.statistics_answer import Rules, Statistics
 from bridge.cloud.statistics_tariff import Period
@@ -30,12 +31,18 @@ from bridge.http.auth import authoriser, may_read
 from bridge.http.belimo_grants import Client
 from bridge.http.belimo_state import Belimo
 from bridge.http.belimo_state import Settings as BelimoSettings
+from bridge.http.enos_apps import Enos
+from bridge.http.enos_apps import Settings as EnosSettings
+from bridge.http.enos_poseidon import load
+from bridge.http.enos_signing import App
 from bridge.http.services import Limits as HttpLimits
 from bridge.mirror.rows import Row
 from bridge.mirror.sink import SinkConfig
 from bridge.store.database import Database
 from bridge.store.equipment import Equipment
 from schemas.topics import CustomPrefix
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from bridge.broker.access_gate import TopicGate
@@ -163,8 +170,22 @@ async def open_belimo(config: Config, database: Database, registry: Registry, cl
     return await Belimo.open(settings, database, registry, cloud)
 
 
-async def open_cloud(config: Config, path: Path, registry: Registry, counts: Counts, attempts: Attempts) -> Cloud:
-    """[cloud], with the registry's keys, owners and time zones."""
+def enos(config: Config, registry: Registry, counts: Counts, attempts: Attempts) -> Enos:
+    """[enos]. Raises ConfigError."""
+    section = config.enos
+    apps = tuple(App(each.key, each.secret, each.account) for each in section.apps)
+    key = load(section.private_key) if section.private_key else None
+    if section.unverified_poseidon != "off":
+        log.warning("enos.unverified_poseidon: who knows an appKey passes for its application, from %s",
+                    "this machine" if section.unverified_poseidon == "loopback" else "anywhere")  # fmt: skip
+    settings = EnosSettings(apps, section.token_s, section.clock_s, key, section.unverified_poseidon)
+    return Enos(settings, registry, attempts, counts)
+
+
+async def open_cloud(
+    config: Config, path: Path, registry: Registry, counts: Counts, attempts: Attempts, signed: Signed
+) -> Cloud:
+    """[cloud], with the registry's keys, owners and time zones; `signed` knows applications of EnOS."""
 
     def timezone_of(uid: str) -> str | None:
         device = registry.device(uid)
@@ -185,6 +206,7 @@ async def open_cloud(config: Config, path: Path, registry: Registry, counts: Cou
         authorize=authoriser(registry, config.broker.allow_anonymous, attempts, counts),
         may_read=lambda principal, uid: may_read(registry, principal, uid),
         timezone_of=timezone_of,
+        signed=signed,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path as File
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from bridge.certificates import Files, server_context, validity
+from bridge.certificates import Files, has_private_key, server_context, validity
 from bridge.config.lines import Path
 from bridge.config.settings import Config, HttpListener, Listener, Tls
 from bridge.config.sinks import check_sink_files, check_sinks, is_url
@@ -28,6 +28,7 @@ def check(config: Config, report: Report) -> None:
     check_sinks(config.mirror.sinks, report)
     _webhooks(config, report)
     _belimo(config, report)
+    _enos(config, report)
     _statistics(config, report)
 
 
@@ -48,6 +49,11 @@ def check_files(config: Config, report: Report) -> None:
                 what = f'{key}.tls.certificate is "{tls.certificate}", which {wrong}'
                 report((*at, "tls", "certificate"), what, "one that clients accept today")
     check_sink_files(config.mirror.sinks, report)
+    if config.enos.private_key:
+        try:
+            has_private_key(config.enos.private_key)
+        except ConfigError as error:
+            report(("enos", "private_key"), f'enos.private_key is "{error.where}", which {error.what}', error.hint)
 
 
 def _listeners(config: Config, report: Report) -> None:
@@ -209,3 +215,11 @@ def _belimo(config: Config, report: Report) -> None:
             if not urlsplit(uri).scheme or "#" in uri:
                 hint = "a whole address without #, such as https://dashboard.example/back"
                 report((*at, "redirect_uris"), f'{key}.redirect_uris has "{uri}"', hint)
+
+
+def _enos(config: Config, report: Report) -> None:
+    seen = set()
+    for index, app in enumerate(config.enos.apps):
+        if app.key in seen:
+            report(("enos", "apps", index, "key"), f'enos.apps[{index}].key is "{app.key}" again', "each key once")
+        seen.add(app.key)

@@ -25,6 +25,8 @@ from bridge.http import (
     dead,
     described,
     devices,
+    enos,
+    enos_shapes,
     events,
     health,
     messages,
@@ -82,6 +84,8 @@ ROUTES: tuple[Route, ...] = (
     *_BELIMO,
     *belimo_jobs.ROUTES,
     *described.ROUTES,
+    *enos_shapes.ROUTES,
+    *enos.ROUTES,
 )
 """Every route, one row each."""
 RECEIVING_ROUTES: tuple[Route, ...] = (
@@ -92,6 +96,8 @@ RECEIVING_ROUTES: tuple[Route, ...] = (
     contracts.OPENAPI,
     *_BELIMO,
     *described.ROUTES,
+    *enos_shapes.ROUTES,
+    *enos.ROUTES,
 )
 """Those of the receiving side alone."""
 
@@ -137,6 +143,7 @@ def _application(routes: tuple[Route, ...], receiving: Receiving) -> web.Applica
             app.router.add_route(route.method, path, serve(route))
     add_routes(app, receiving.cloud)
     belimo_oauth.add_routes(app)
+    enos.add_routes(app)
     statistics.add_routes(app)
     app.on_shutdown.append(_close)
     return app
@@ -181,7 +188,7 @@ class _NoTracebacks(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         if not isinstance(error, BadHttpMessage):
             return True
-        log.debug("not HTTP: %s", error.message)
+        log.debug("not HTTP: %s", type(error).__name__)  # its words may show a header, and with it a secret
         return False
 
 

@@ -18,6 +18,7 @@ from bridge.core.registry import Registry
 from bridge.counts import Counts
 from bridge.http.auth import Authorise, authoriser, may_read
 from bridge.http.belimo_state import Belimo
+from bridge.http.enos_apps import Enos
 from bridge.store.dead import Wanted
 from bridge.store.ledger import Ledger
 from bridge.store.platform import Platform
@@ -56,6 +57,7 @@ class Receiving:
     registry: Registry
     cloud: Cloud
     belimo: Belimo
+    enos: Enos
     statistics: Statistics
     counts: Counts
     attempts: Attempts = field(default_factory=Attempts)

@@ -23,6 +23,7 @@ SINK = f"{SINKS}url = 'http://h/'\n"
 HOOK = "[[webhooks]]\nname = 'a'\nurl = 'http://h/'\n"
 PERIOD = "[[statistics.periods]]\nprice = 1\n"
 SECRET = "secret = 'sixteen letters!'\n"
+APP = "[[enos.apps]]\nkey = 'app-key-1'\nsecret = 'sixteen-letters-'\naccount = 'a'"
 
 WRONG = [
     ("[broker]\nlsten = 'x'", 2, "unknown key broker.lsten", "broker.listen"),
@@ -79,6 +80,16 @@ WRONG = [
     ("[[belimo.clients]]\nid = 'a'\naccount = 'b'", 3, "an account and no secret", "anybody"),
     ("[[belimo.clients]]\nid = 'a'\nredirect_uris = ['/back']", 3, 'redirect_uris has "/back"', "a whole address"),
     ("[[belimo.clients]]\nid = ''", 2, "belimo.clients[0].id", "not empty"),
+    (f"{APP}\n{APP}", 6, 'enos.apps[1].key is "app-key-1" again', "once"),
+    ("[[enos.apps]]\nkey = 'a,b'\nsecret = 's'\naccount = 'a'", 2, 'enos.apps[0].key is "a,b"', "like"),
+    (
+        "[[enos.apps]]\nkey = 'app-key-1'\nsecret = 'hush hush'\naccount = 'a'",
+        3,
+        "a value that is not shown",
+        "at least 16",
+    ),
+    ("[enos]\nclock_s = 0", 2, "enos.clock_s is 0", "at least 1"),
+    ("[enos]\nunverified_poseidon = 'yes'", 2, "enos.unverified_poseidon", "loopback"),
     ("[mirror]\nsinks = 3", 2, "mirror.sinks is 3", "[[mirror.sinks]]"),
     (
         "[[mirror.sinks]]\nname = 'a'\nurl = 'http://h/'\n\n[[mirror.sinks]]\nname = 'a'\nurl = 'http://h/'",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bridge.cloud import current
 from bridge.cloud.cloud import Cloud
-from bridge.cloud.enos import Expression, Query
+from bridge.cloud.enos import Expression, Query, Shape
 from bridge.cloud.power import electric_power
 from bridge.cloud.zones import instant, zone
 from bridge.store.series import Batch
@@ -127,7 +127,7 @@ async def by_query(cloud: Cloud, point: str) -> list[tuple[str, str, float]]:
     """Today's sums as the EnOS query gives them."""
     asked = Query(
         [asset.name for asset in cloud.assets()], [Expression("v", "sum", point)], 1440, LONG_DAY,
-        LONG_DAY + timedelta(days=1), 10, accurate=True,
+        LONG_DAY + timedelta(days=1), 10, Shape(accurate=True),
     )  # fmt: skip
     items = json.loads((await electric_power(cloud, asked, None))[0])["data"]["items"]
     return [(item["assetId"], point, item["v"]) for item in items]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from datetime import datetime
 from typing import Any
 
@@ -338,6 +339,20 @@ async def test_a_huge_body_is_refused_also_before_it_is_known_who_asks(
     served: Served, size: int, headers: dict[str, str]
 ) -> None:
     async with served.http.post(served.url + PATH, data=io.BytesIO(b"a" * size), headers=headers) as response:
+        assert response.status == 413
+
+
+@pytest.mark.parametrize("part", [b"--b\r\n\r\nx\r\n", b"--b\r\nContent-Type: multipart/x; boundary=c\r\n\r\n"])
+async def test_a_body_of_many_parts_costs_nothing(served: Served, part: bytes) -> None:
+    body = (part * 10_000)[: 60 << 10] + b"--b--"
+    begun = time.process_time()
+    for _ in range(20):
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        async with served.http.post(served.url + PATH, data=body, headers=headers) as response:
+            assert (await response.json())["submsg"] == "more than 100 parts"
+    assert time.process_time() - begun < 2
+    known = {"Content-Type": "multipart/form-data; boundary=b", "X-API-Key": "all"}
+    async with served.http.post(served.url + PATH, data=body * 2, headers=known) as response:
         assert response.status == 413
 
 

@@ -334,7 +334,7 @@ def test_openapi_is_valid_and_has_every_route() -> None:
         assert named == set(re.findall(r"\{(\w+)\}", route.path))
         assert ("requestBody" in operation) == (route.body is not None)
         assert (operation.get("security") == []) == route.open
-        assert route.open or "429" in operation["responses"]
+        assert route.open or route.tag == "enos" or "429" in operation["responses"]
         for answer in operation["responses"].values():
             assert answer["content"]
     ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
