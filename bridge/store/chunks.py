@@ -1,4 +1,4 @@
-"""Statements on the chunks of `series.db`, and the step that folds rows of `samples` into them.
+"""Statements on the chunks of the time series, and the step that folds rows of `samples` into them.
 
 A fold reads rows of one asset and UTC day, merges them into the day's chunks and deletes them, in one transaction: at any instant
 a reading is in a row or in a chunk, or in both with the row counting, never in neither.
@@ -6,7 +6,6 @@ a reading is in a row or in a chunk, or in both with the row counting, never in 
 
 from __future__ import annotations
 
-import sqlite3
 from array import array
 from collections.abc import Collection, Iterable
 
@@ -14,6 +13,7 @@ import msgspec
 import numpy as np
 
 from bridge.store.columns import EMPTY, Column, decode, encode, merged, whole
+from bridge.store.dialect import Connection
 
 DAY_MS = 86_400_000
 DAY_BITS = 22
@@ -35,7 +35,7 @@ _COLUMN = "INSERT INTO columns (asset, point) VALUES (?, ?) RETURNING number"
 _CHUNK = "SELECT body FROM chunks WHERE id = ?"
 _PUT = "INSERT INTO chunks (id, body) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body"
 _NEXT = "SELECT ts FROM samples WHERE asset = ? AND ts >= ? ORDER BY ts LIMIT 1"
-_COUNT = "SELECT count(*) FROM (SELECT 1 FROM samples WHERE asset = ? AND ts >= ? AND ts < ? LIMIT ?)"
+_COUNT = "SELECT count(*) FROM (SELECT 1 FROM samples WHERE asset = ? AND ts >= ? AND ts < ? LIMIT ?) AS some"
 
 values_of = msgspec.json.Decoder(dict[str, float]).decode
 
@@ -45,7 +45,7 @@ def chunk_id(column: int, day: int) -> int:
     return column << DAY_BITS | max(0, min(day, DAYS - 1))
 
 
-def waiting(connection: sqlite3.Connection, asset: int, limit: int) -> list[tuple[int, int]]:
+def waiting(connection: Connection, asset: int, limit: int) -> list[tuple[int, int]]:
     """(day, number of rows but at most `limit`) of each day of an asset that has rows."""
     found: list[tuple[int, int]] = []
     at = 0
@@ -58,7 +58,7 @@ def waiting(connection: sqlite3.Connection, asset: int, limit: int) -> list[tupl
     return found
 
 
-def fold(connection: sqlite3.Connection, asset: int, day: int) -> int:
+def fold(connection: Connection, asset: int, day: int) -> int:
     """Move some of the rows of an asset and day into its chunks; gives how many rows. To be run in a transaction."""
     low, high = day * DAY_MS, (day + 1) * DAY_MS
     numbers: dict[str, int] = dict(connection.execute(_COLUMNS, (asset,)))
@@ -75,7 +75,7 @@ def fold(connection: sqlite3.Connection, asset: int, day: int) -> int:
     return len(rows)
 
 
-def put(connection: sqlite3.Connection, key: int, column: Column) -> None:
+def put(connection: Connection, key: int, column: Column) -> None:
     """Merge readings into a chunk; they count more than what is there."""
     row = connection.execute(_CHUNK, (key,)).fetchone()
     old = EMPTY if row is None else decode(row[0])
@@ -93,7 +93,7 @@ def part_name(point: str, part: str) -> str:
     return f"{point},{part}"
 
 
-def column_number(connection: sqlite3.Connection, asset: int, point: str) -> int:
+def column_number(connection: Connection, asset: int, point: str) -> int:
     """The number of a column, which is made where it is not there."""
     row = connection.execute("SELECT number FROM columns WHERE asset = ? AND point = ?", (asset, point)).fetchone()
     if row is None:
@@ -101,7 +101,7 @@ def column_number(connection: sqlite3.Connection, asset: int, point: str) -> int
     return int(row[0])
 
 
-def merge_old(connection: sqlite3.Connection, key: int, column: Column) -> None:
+def merge_old(connection: Connection, key: int, column: Column) -> None:
     """Merge readings into a chunk; what is there counts more."""
     row = connection.execute(_CHUNK, (key,)).fetchone()
     found = column if row is None else merged(column, decode(row[0]))

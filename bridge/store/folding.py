@@ -1,4 +1,4 @@
-"""Which rows of `series.db` are ripe for their chunks, and folding them in small steps beside everything else.
+"""Which rows of the time series are ripe for their chunks, and folding them in small steps beside everything else.
 
 A day's rows are folded when it is over, or when they are many. So late readings of an old day are found and folded soon, and
 rewriting a chunk of a minute's readings over and over is avoided. After a start every asset is looked at once.
@@ -13,7 +13,7 @@ from time import perf_counter
 
 from bridge.errors import StoreError
 from bridge.store.chunks import DAY_MS, fold, waiting
-from bridge.store.database import Database
+from bridge.store.dialect import Store
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ Pause = Callable[[float], Awaitable[object]]
 class Folding:
     """Knows the assets that have new rows since they were last looked at."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Store) -> None:
         self._database = database
         self._touched: dict[int, list[int]] = {}
         """Asset -> [rows since the last look, when that was, ms]."""
@@ -65,7 +65,7 @@ class Folding:
         return count
 
     async def _fold(self, assets: list[int], now: int, pause: Pause | None) -> int:
-        found = await self._database.read(
+        found = await self._database.snapshot(
             lambda connection: [(asset, waiting(connection, asset, MANY_ROWS)) for asset in assets]
         )
         total = 0

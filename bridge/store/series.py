@@ -1,12 +1,11 @@
-"""`series.db`: assets, their points, and samples (one row an asset and instant, all points in it), which age into chunks.
+"""Time series, in `series.db` or PostgreSQL: assets, their points, and samples (one row an asset and instant, all points in it), which age into chunks.
 
 Samples are upserted: the same again changes nothing, another value of a point replaces it, other points are added. Late and
-out-of-order rows are as good as any. The catalogue of assets and points is held in memory; one process writes the file.
+out-of-order rows are as good as any. The catalogue of assets and points is held in memory; one process writes.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,10 +14,13 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import msgspec
 
+from bridge.errors import StoreError
 from bridge.store.database import Database
+from bridge.store.dialect import Connection, Dialect, Postgres, Store
 from bridge.store.folding import Folding, Pause
 from bridge.store.retention import Roll, retire
 from bridge.store.scan import Scan
+from bridge.store.series_sqlite import SQLITE
 
 __all__ = ["COUNTER", "GAUGE", "Answer", "Asset", "Batch", "Points", "Scan", "Series"]
 
@@ -29,28 +31,10 @@ KEEP_ANSWERS_MS = 24 * 3_600_000
 """Storing is idempotent by itself; a remembered answer only has to outlive a sender's retries."""
 FORGET_EVERY_MS = 3_600_000
 
-_ASSETS = """
-INSERT INTO assets (name, device, timezone, first_at, last_at)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) WHERE true
-ON CONFLICT (name) DO UPDATE SET timezone = coalesce(excluded.timezone, timezone),
-  first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)
-RETURNING name, id
-"""
-_POINTS = """
-INSERT INTO points (asset, name, unit, kind)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE true
-ON CONFLICT (asset, name) DO UPDATE SET unit = excluded.unit, kind = excluded.kind
-"""
-_SAMPLES = """
-INSERT INTO samples (asset, ts, body)
-SELECT value ->> 0, value ->> 1, CAST(substr(?2, 1 + (value ->> 2), value ->> 3) AS TEXT) FROM json_each(?1) WHERE true
-ON CONFLICT (asset, ts) DO UPDATE SET body = json_patch(body, excluded.body) WHERE body IS NOT excluded.body
-"""
 _ANSWER = (
     "INSERT INTO answers (scope, key, digest, at, status, answer) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 _CATALOGUE = "SELECT name, id, device, timezone, first_at, last_at FROM assets"
-_ASSET_POINTS = "SELECT asset, json_group_object(name, json_array(unit, kind)) FROM points GROUP BY asset"
 _point_table = msgspec.json.Decoder(dict[str, tuple[str, str]]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -98,25 +82,54 @@ class Batch:
         self.samples.setdefault((asset, at), {}).update(values)
 
 
-class Series:
-    """An open `series.db`. `describe(point)` gives unit and kind of a point that no sender described."""
+class Catalogue(NamedTuple):
+    """Rows of assets, and of each the JSON of its points."""
 
-    def __init__(self, database: Database, describe: Callable[[str], tuple[str, str]]) -> None:
+    assets: list[tuple[Any, ...]]
+    tables: list[tuple[int, str]]
+
+
+class Series:
+    """An open store. `describe(point)` gives unit and kind of a point that no sender described."""
+
+    def __init__(self, database: Store, dialect: Dialect, describe: Callable[[str], tuple[str, str]]) -> None:
         self.database = database
-        self.assets: dict[str, Asset] = {}
+        self._dialect = dialect
+        self._assets: dict[str, Asset] | None = None
         self._describe = describe
         self._shared: dict[str, Points] = {}
         self._forgotten_at = 0
         self._folding = Folding(database)
         self.stored: list[Callable[[Batch], None]] = []
         """Whom to tell of each batch after its COMMIT."""
+        self.reloaded: list[Callable[[], None]] = []
+        """Whom to tell that the store was out of sight: what was read before may be old."""
+        self.trouble: Callable[[], str | None] = lambda: None
+        """Why the store cannot be used at the moment, or None."""
 
     @classmethod
-    async def open(cls, path: Path, describe: Callable[[str], tuple[str, str]]) -> Self:
-        """Open or make the file and load the catalogue. Raises StoreError."""
-        series = cls(await Database.open(path, "series"), describe)
-        await series._load()
+    async def open(cls, where: Path | Postgres, describe: Callable[[str], tuple[str, str]]) -> Self:
+        """Open or make the store and load the catalogue. A PostgreSQL that does not answer is waited for meanwhile. Raises
+        StoreError."""
+        if isinstance(where, Path):
+            series = cls(await Database.open(where, "series"), SQLITE, describe)
+            series._take(await series.database.snapshot(_catalogue(SQLITE)))
+            return series
+        from bridge.store.postgres import PostgresDatabase  # nobody else has to wait for the library
+        from bridge.store.series_postgres import POSTGRES
+
+        database = PostgresDatabase(where, "series_postgres")
+        series = cls(database, POSTGRES, describe)
+        series.trouble = lambda: database.trouble
+        await database.open(_catalogue(POSTGRES), series._take)
         return series
+
+    @property
+    def assets(self) -> dict[str, Asset]:
+        """The catalogue. Raises StoreError as long as it was never read."""
+        if self._assets is None:
+            raise StoreError(self.trouble() or "the time series are not open yet")
+        return self._assets
 
     async def close(self) -> None:
         """Finish what is queued and close."""
@@ -125,10 +138,11 @@ class Series:
     async def store(self, batch: Batch, answer: Answer | None = None) -> None:
         """Commit a batch, and the answer it gets, in one transaction. Raises StoreError; then nothing of it is kept."""
         spans, points = self._news(batch)
+        dialect = self._dialect
         now = int(time() * 1000)
         forget = now - KEEP_ANSWERS_MS if now - self._forgotten_at > FORGET_EVERY_MS else None
 
-        def write(connection: sqlite3.Connection) -> dict[str, int]:
+        def write(connection: Connection) -> dict[str, int]:
             if forget is not None:
                 connection.execute("DELETE FROM answers WHERE at < ?", (forget,))
             if answer is not None:
@@ -136,13 +150,13 @@ class Series:
             if not batch.samples:
                 return {}
             heads = [(asset, device, batch.zones.get(asset), *spans[asset]) for asset, device in batch.devices.items()]
-            numbers: dict[str, int] = dict(connection.execute(_ASSETS, (_text(heads),)).fetchall())
-            connection.execute(_SAMPLES, _rows(batch, numbers))
+            numbers: dict[str, int] = dict(connection.execute(dialect.assets, (_text(heads),)).fetchall())
+            connection.execute(dialect.samples, dialect.pack(_rows(batch, numbers)))
             if points:
                 told = [
                     (numbers[asset], name, *both) for asset, table in points.items() for name, both in table.items()
                 ]
-                connection.execute(_POINTS, (_text(told),))
+                connection.execute(dialect.points, (_text(told),))
             return numbers
 
         numbers = await self.database.write(write)
@@ -172,15 +186,7 @@ class Series:
 
     async def read(self, fn: Callable[[Scan], T]) -> T:
         """Run `fn` with a Scan in a reader's thread. It sees one state of the store, whatever is folded meanwhile."""
-
-        def run(connection: sqlite3.Connection) -> T:
-            connection.execute("BEGIN")
-            try:
-                return fn(Scan(connection))
-            finally:
-                connection.execute("ROLLBACK")
-
-        return await self.database.read(run)
+        return await self.database.snapshot(lambda connection: fn(Scan(connection, self._dialect)))
 
     async def fold(self, now: int, pause: Pause | None = None) -> int:
         """Move rows that are ripe at `now` (ms) into chunks; see Folding.run."""
@@ -190,13 +196,18 @@ class Series:
         self, roll: Roll, raw: int | None, rolled: int | None, pause: Pause | None = None
     ) -> tuple[int, int]:
         """Let go of old readings; see retention.retire."""
-        return await retire(self.database, roll, raw, rolled, pause)
+        return await retire(self.database, self._dialect, roll, raw, rolled, pause)
 
-    async def _load(self) -> None:
-        tables = {asset: self._share(text) for asset, text in await self.database.rows(_ASSET_POINTS)}
-        for name, number, device, timezone, first, last in await self.database.rows(_CATALOGUE):
-            self.assets[name] = Asset(name, number, device, timezone, first, last, tables.get(number, {}))
-        self._folding.unknown(asset.number for asset in self.assets.values())
+    def _take(self, catalogue: Catalogue) -> None:
+        """The catalogue was read, for the first time or anew."""
+        tables = {asset: self._share(text) for asset, text in catalogue.tables}
+        self._assets = {
+            name: Asset(name, number, device, timezone, first, last, tables.get(number, {}))
+            for name, number, device, timezone, first, last in catalogue.assets
+        }
+        self._folding.unknown(asset.number for asset in self._assets.values())
+        for tell in self.reloaded:
+            tell()
 
     def _news(self, batch: Batch) -> tuple[dict[str, tuple[int, int]], dict[str, dict[str, tuple[str, str]]]]:
         """Oldest and newest instant of each asset in the batch; its points that the catalogue lacks or describes otherwise."""
@@ -239,17 +250,17 @@ class Series:
         return self._shared.setdefault(_text(table), table)
 
 
-def _rows(batch: Batch, numbers: dict[str, int]) -> tuple[str, bytes]:
-    """[asset, ms, where its values begin, their size] of each sample, in the order of the table, and all values: nothing of them
-    is parsed on its way."""
-    lines, bodies, at = [], [], 0
-    for (asset, moment), values in batch.samples.items():
-        body = _encode(values)
-        lines.append((numbers[asset], moment, at, len(body)))
-        bodies.append(body)
-        at += len(body)
-    lines.sort()
-    return _text(lines), b"".join(bodies)
+def _catalogue(dialect: Dialect) -> Callable[[Connection], Catalogue]:
+    return lambda connection: Catalogue(
+        connection.execute(_CATALOGUE).fetchall(), connection.execute(dialect.point_tables).fetchall()
+    )
+
+
+def _rows(batch: Batch, numbers: dict[str, int]) -> list[tuple[int, int, bytes]]:
+    """(asset, ms, JSON) of each sample, in the order of the table."""
+    rows = [(numbers[asset], moment, _encode(values)) for (asset, moment), values in batch.samples.items()]
+    rows.sort()
+    return rows
 
 
 def _text(value: Any) -> str:

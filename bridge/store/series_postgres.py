@@ -1,0 +1,56 @@
+"""The time series store's statements that only PostgreSQL understands."""
+
+from __future__ import annotations
+
+from bridge.store.dialect import Dialect
+
+
+def _pack(samples: list[tuple[int, int, bytes]]) -> tuple[list[int], list[int], list[str]]:
+    assets, moments, bodies = [], [], []
+    for asset, moment, body in samples:
+        assets.append(asset)
+        moments.append(moment)
+        bodies.append(body.decode())
+    return assets, moments, bodies
+
+
+POSTGRES = Dialect(
+    # An upsert would take a new number for each asset that is known already.
+    assets="""
+WITH given AS (
+  SELECT value ->> 0 AS name, value ->> 1 AS device, value ->> 2 AS timezone, (value ->> 3)::bigint AS first_at,
+    (value ->> 4)::bigint AS last_at, number FROM json_array_elements(?1::json) WITH ORDINALITY AS told (value, number)
+), known AS (
+  UPDATE assets AS a SET timezone = coalesce(g.timezone, a.timezone), first_at = least(a.first_at, g.first_at),
+    last_at = greatest(a.last_at, g.last_at) FROM given AS g WHERE a.name = g.name RETURNING a.name, a.id
+), made AS (
+  INSERT INTO assets (name, device, timezone, first_at, last_at)
+  SELECT name, device, timezone, first_at, last_at FROM given
+  WHERE NOT EXISTS (SELECT 1 FROM assets AS a WHERE a.name = given.name) ORDER BY number
+  RETURNING name, id
+) SELECT name, id FROM known UNION ALL SELECT name, id FROM made
+""",
+    points="""
+INSERT INTO points (asset, name, unit, kind)
+SELECT (value ->> 0)::bigint, value ->> 1, value ->> 2, value ->> 3 FROM json_array_elements(?1::json) AS told (value)
+ON CONFLICT (asset, name) DO UPDATE SET unit = excluded.unit, kind = excluded.kind
+""",
+    # The type json keeps numbers as they are spelt, jsonb does not (-0.0).
+    samples="""
+INSERT INTO samples (asset, ts, body) SELECT * FROM unnest(?1::bigint[], ?2::bigint[], ?3::text[])
+ON CONFLICT (asset, ts) DO UPDATE SET body = (
+  SELECT json_object_agg(key, value)::text FROM (
+    SELECT DISTINCT ON (key) key, value FROM (
+      SELECT key, value, 0 AS newer FROM json_each(samples.body::json)
+      UNION ALL SELECT key, value, 1 FROM json_each(excluded.body::json)
+    ) AS either ORDER BY key, newer DESC
+  ) AS merged
+) WHERE samples.body <> excluded.body
+""",
+    pack=_pack,
+    point_tables="SELECT asset, json_object_agg(name, json_build_array(unit, kind))::text FROM points GROUP BY asset",
+    last_row="""
+SELECT ts, (body::json ->> ?4::text)::double precision FROM samples
+WHERE asset = ?1 AND ts >= ?3 AND ts < ?2 AND body::json ->> ?4::text IS NOT NULL ORDER BY ts DESC LIMIT 1
+""",
+)
