@@ -131,7 +131,7 @@ class House:
         self.writer.after_failure = self.hub.discard
         self.writer.pressure = self.hub.pressure
         await self._carrier.restore(self.database)
-        self.cloud = await open_cloud(config, self.directory / "series.db", self.registry, counts, self.attempts)
+        self.cloud = await open_cloud(config, self.directory, self.registry, counts, self.attempts)
         self.belimo = await open_belimo(config, self.database, self.registry, self.cloud)
         self.statistics = statistics(config, self.database, self.cloud)
         await self._compose_mirror()
@@ -356,4 +356,5 @@ class House:
             "store": lambda: self.writer.failing or None,
             "outbox": lambda: self.outbox.alarm or self.webhook_outbox.alarm or None,
             "broker": lambda: self._carrier.trouble,
+            "time series": lambda: self.cloud.series.trouble(),
         }

@@ -50,7 +50,7 @@ async def _serve(
     await registry.refresh()
     counts = Counts()
     attempts = Attempts(attempt_limits(config))
-    series = await open_cloud(config, directory / "series.db", registry, counts, attempts)
+    series = await open_cloud(config, directory, registry, counts, attempts)
     receiving = Receiving(
         registry=registry,
         cloud=series,
@@ -58,7 +58,7 @@ async def _serve(
         statistics=statistics(config, database, series),
         counts=counts,
         attempts=attempts,
-        ready={},
+        ready={"time series": series.series.trouble},
         allow_anonymous=config.broker.allow_anonymous,
         limits=http_limits(config),
     )

@@ -33,6 +33,7 @@ from bridge.http.services import Limits as HttpLimits
 from bridge.mirror.courier import SinkConfig
 from bridge.mirror.rows import Row
 from bridge.store.database import Database
+from bridge.store.dialect import Postgres
 from bridge.store.equipment import Equipment
 from schemas.topics import CustomPrefix
 
@@ -162,7 +163,7 @@ async def open_belimo(config: Config, database: Database, registry: Registry, cl
     return await Belimo.open(settings, database, registry, cloud)
 
 
-async def open_cloud(config: Config, path: Path, registry: Registry, counts: Counts, attempts: Attempts) -> Cloud:
+async def open_cloud(config: Config, directory: Path, registry: Registry, counts: Counts, attempts: Attempts) -> Cloud:
     """[cloud], with the registry's keys, owners and time zones."""
 
     def timezone_of(uid: str) -> str | None:
@@ -178,13 +179,19 @@ async def open_cloud(config: Config, path: Path, registry: Registry, counts: Cou
         rollup_days=config.cloud.rollup_days,
     )
     return await Cloud.open(
-        path,
+        time_series(config, directory),
         settings,
         counts=counts,
         authorize=authoriser(registry, config.broker.allow_anonymous, attempts, counts),
         may_read=lambda principal, uid: may_read(registry, principal, uid),
         timezone_of=timezone_of,
     )
+
+
+def time_series(config: Config, directory: Path) -> Path | Postgres:
+    """Where the time series lie."""
+    section, path = config.cloud, directory / "series.db"
+    return Postgres(section.database, section.database_schema) if section.database else path
 
 
 def statistics(config: Config, database: Database, cloud: Cloud) -> Statistics:

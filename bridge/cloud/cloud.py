@@ -21,6 +21,7 @@ from bridge.cloud.zones import Style, zone
 from bridge.counts import Counts
 from bridge.errors import StoreError
 from bridge.store.chunks import DAY_MS
+from bridge.store.dialect import Postgres
 from bridge.store.folding import Pause
 from bridge.store.series import GAUGE, Asset, Scan, Series
 from schemas.points import POINTS
@@ -103,12 +104,12 @@ class Cloud:
         counts.describe("ems_bridge_ingest_requests", "Ingestion requests, by status")
         counts.describe("ems_bridge_series_folded", "Rows of the time series that were moved into chunks")
         counts.describe("ems_bridge_series_retired", "Chunks of the time series that grew too old, by what was in them")
-        counts.gauge("ems_bridge_assets", lambda: len(series.assets), text="Assets in the time series store")
+        counts.gauge("ems_bridge_assets", self._count_assets, text="Assets in the time series store")
 
     @classmethod
     async def open(
         cls,
-        path: Path,
+        where: Path | Postgres,
         settings: Settings | None = None,
         *,
         counts: Counts | None = None,
@@ -118,13 +119,16 @@ class Cloud:
         timezone_of: Callable[[str], str | None] = lambda _device: None,
         clock: Callable[[], int] = lambda: int(time() * 1000),
     ) -> Self:
-        """Open or make the store at `path`. `may_write` defaults to `may_read`; `timezone_of(device)` gives the IANA zone of a
+        """Open or make the store. `may_write` defaults to `may_read`; `timezone_of(device)` gives the IANA zone of a
         device; `clock` the time in ms. Raises StoreError, ValueError for an unknown time zone."""
         settings = settings or Settings()
         zone(settings.timezone)
-        series = await Series.open(path, describe)
+        series = await Series.open(where, describe)
         counts = Counts() if counts is None else counts
         return cls(series, settings, counts, authorize, may_read, may_write or may_read, timezone_of, clock)
+
+    def _count_assets(self) -> int:
+        return 0 if self.series.trouble() else len(self.series.assets)
 
     async def close(self) -> None:
         """Finish what is queued and close the store."""

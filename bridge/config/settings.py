@@ -270,6 +270,17 @@ class Cloud(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rollup_days: Annotated[
         int, Meta(ge=0, le=36_500, description="quarter-hours that replaced readings are kept this long; 0: for ever")
     ] = 0
+    database: Annotated[
+        str,
+        Meta(
+            description="PostgreSQL for the time series, postgresql://user@host/name; empty: series.db. The password is better "
+            "in the environment (PGPASSWORD) or in PGPASSFILE",
+            extra={"secret": True},
+        ),
+    ] = ""
+    database_schema: Annotated[
+        str, Meta(pattern="^(?!pg_)[a-z_][a-z0-9_]{0,62}$", description="the schema in it; one for each bridge")
+    ] = "ems_bridge"
 
 
 class OAuthClient(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

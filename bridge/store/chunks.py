@@ -35,7 +35,7 @@ _COLUMN = "INSERT INTO columns (asset, point) VALUES (?, ?) RETURNING number"
 _CHUNK = "SELECT body FROM chunks WHERE id = ?"
 _PUT = "INSERT INTO chunks (id, body) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body"
 _NEXT = "SELECT ts FROM samples WHERE asset = ? AND ts >= ? ORDER BY ts LIMIT 1"
-_COUNT = "SELECT count(*) FROM (SELECT 1 FROM samples WHERE asset = ? AND ts >= ? AND ts < ? LIMIT ?) AS some"
+_COUNT = "SELECT count(*) FROM (SELECT 1 FROM samples WHERE asset = ? AND ts >= ? AND ts < ? LIMIT ?) AS few"
 
 values_of = msgspec.json.Decoder(dict[str, float]).decode
 

@@ -228,4 +228,7 @@ def pending(done: set[int], name: str) -> list[tuple[int, str, str]]:
     newer = done - files.keys()
     if newer:
         raise StoreError(f"written by a newer version (migration {max(newer)} is unknown here); install that version")
-    return [(number, files[number].name, files[number].read_text(encoding="utf-8")) for number in sorted(files.keys() - done)]
+    return [
+        (number, files[number].name, files[number].read_text(encoding="utf-8"))
+        for number in sorted(files.keys() - done)
+    ]

@@ -67,9 +67,9 @@ class Postgres(NamedTuple):
 class Dialect(NamedTuple):
     """The statements that differ.
 
-    `assets` takes a JSON array of [name, device, timezone, first_at, last_at] and gives (name, id) of each; `points` one of [asset,
-    name, unit, kind]; `samples` what `pack` makes of (asset, ms, JSON) in the order of the table; `point_tables` gives (asset, JSON
-    of {point: [unit, kind]}); `last_row` takes asset, end, start and point and gives the last (ms, value) of [start, end).
+    `assets` takes a JSON array of [name, device, timezone, first_at, last_at] and gives (name, id) of each; `points` takes one of
+    [asset, name, unit, kind], `samples` what `pack` makes of (asset, ms, JSON) in the order of the table. `point_tables` gives
+    (asset, JSON of {point: [unit, kind]}). `last_row` takes asset, end, start and point; it gives the last (ms, value) between.
     """
 
     assets: str

@@ -1,4 +1,5 @@
-"""Time series, in `series.db` or PostgreSQL: assets, their points, and samples (one row an asset and instant, all points in it), which age into chunks.
+"""Time series, in `series.db` or PostgreSQL: assets, their points, and samples (one row an asset and instant, all points in it),
+which age into chunks.
 
 Samples are upserted: the same again changes nothing, another value of a point replaces it, other points are added. Late and
 out-of-order rows are as good as any. The catalogue of assets and points is held in memory; one process writes.

@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterable
+
+import numpy as np
+
 from bridge.store.dialect import Dialect
 
+BIGINT, BIGINTS = 20, 1016
+TEXT, TEXTS = 25, 1009
+"""Types as PostgreSQL numbers them, and arrays of them."""
+_HEAD = struct.Struct(">iiIii")
+_SIZED = np.dtype([("size", ">i4"), ("value", ">i8")])
 
-def _pack(samples: list[tuple[int, int, bytes]]) -> tuple[list[int], list[int], list[str]]:
-    assets, moments, bodies = [], [], []
-    for asset, moment, body in samples:
-        assets.append(asset)
-        moments.append(moment)
-        bodies.append(body.decode())
-    return assets, moments, bodies
+
+class Integers(bytes):
+    """An array as PostgreSQL reads it in binary."""
+
+
+class Texts(bytes):
+    """The same of UTF-8."""
+
+
+def integers(values: Iterable[int]) -> Integers:
+    """An array of whole numbers."""
+    numbers = np.array(list(values), np.int64)
+    sized = np.empty(len(numbers), _SIZED)
+    sized["size"], sized["value"] = 8, numbers
+    return Integers(_HEAD.pack(1, 0, BIGINT, len(numbers), 1) + sized.tobytes())
+
+
+def texts(values: list[bytes]) -> Texts:
+    """An array of UTF-8, which nobody parses on its way."""
+    parts = [_HEAD.pack(1, 0, TEXT, len(values), 1)]
+    for value in values:
+        parts += len(value).to_bytes(4, "big"), value
+    return Texts(b"".join(parts))
+
+
+def _pack(samples: list[tuple[int, int, bytes]]) -> tuple[Integers, Integers, Texts]:
+    assets, moments, bodies = zip(*samples, strict=True)
+    return integers(assets), integers(moments), texts(list(bodies))
 
 
 POSTGRES = Dialect(
@@ -37,7 +68,7 @@ ON CONFLICT (asset, name) DO UPDATE SET unit = excluded.unit, kind = excluded.ki
 """,
     # The type json keeps numbers as they are spelt, jsonb does not (-0.0).
     samples="""
-INSERT INTO samples (asset, ts, body) SELECT * FROM unnest(?1::bigint[], ?2::bigint[], ?3::text[])
+INSERT INTO samples (asset, ts, body) SELECT * FROM unnest(?1, ?2, ?3)
 ON CONFLICT (asset, ts) DO UPDATE SET body = (
   SELECT json_object_agg(key, value)::text FROM (
     SELECT DISTINCT ON (key) key, value FROM (
