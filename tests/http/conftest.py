@@ -20,7 +20,6 @@ BOTH = {
     "test_http_readings",
     "test_http_belimo",
     "test_http_belimo_stream",
-    "test_http_statistics",
     "test_http_vendor_forecast",
 }
 """Modules whose tests run over SQLite and over PostgreSQL."""
