@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+import msgspec
+
 T = TypeVar("T")
 
 
@@ -64,17 +66,21 @@ class Postgres(NamedTuple):
         return f"Postgres(schema={self.schema!r})"
 
 
+Row = tuple[int, int, bytes | msgspec.Raw]
+"""(asset, ms, JSON) of a sample."""
+
+
 class Dialect(NamedTuple):
     """The statements that differ.
 
     `assets` takes a JSON array of [name, device, timezone, first_at, last_at] and gives (name, id) of each; `points` takes one of
-    [asset, name, unit, kind], `samples` what `pack` makes of (asset, ms, JSON) in the order of the table. `point_tables` gives
-    (asset, JSON of {point: [unit, kind]}). `last_row` takes asset, end, start and point; it gives the last (ms, value) between.
+    [asset, name, unit, kind], `days` one of what `days.rows` gives. `put_samples` upserts rows. `point_tables` gives (asset,
+    JSON of {point: [unit, kind]}). `last_row` takes asset, end, start and point; it gives the last (ms, value) between.
     """
 
     assets: str
     points: str
-    samples: str
-    pack: Callable[[list[tuple[int, int, bytes]]], Sequence[Any]]
+    days: str
+    put_samples: Callable[[Connection, list[Row]], object]
     point_tables: str
     last_row: str

@@ -10,6 +10,7 @@ import numpy as np
 
 from bridge.store.chunks import DAY_BITS, DAY_MS, DAYS, PARTS, USED, chunk_id, gathered, part_name, values_of
 from bridge.store.columns import EMPTY, Column, Times, between, decode, joined, merged
+from bridge.store.days import Held, held
 from bridge.store.dialect import Connection, Dialect
 
 BLOCK = 64
@@ -96,6 +97,10 @@ class Scan:
             self._dialect.last_row, (asset, at, since, point)
         ).fetchone()
         return old if row is None else (row[0], float(row[1]))
+
+    def held(self, asset: int, start: int, end: int) -> Held:
+        """In how many quarter-hours of [start, end) an asset told anything, and how many rows of its days came late."""
+        return held(self._connection, asset, start, end)
 
     def means(self, asset: int, start: int, end: int, point: str, step: int) -> dict[int, float]:
         """Number of a step (ms since 1970 / `step`) -> mean of the readings of `point` in it, over [start, end)."""

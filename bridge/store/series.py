@@ -16,8 +16,9 @@ from typing import Any, NamedTuple, Self, TypeVar
 import msgspec
 
 from bridge.errors import StoreError
+from bridge.store import days
 from bridge.store.database import Database
-from bridge.store.dialect import Connection, Dialect, Postgres, Store
+from bridge.store.dialect import Connection, Dialect, Postgres, Row, Store
 from bridge.store.folding import Folding, Pause
 from bridge.store.retention import Roll, retire
 from bridge.store.scan import Scan
@@ -66,21 +67,32 @@ class Answer(NamedTuple):
 
 
 class Batch:
-    """Samples to store together. `samples` maps (asset, ms) to {point: value}; `devices` has every asset in it; `zones` and
-    `stated` ({asset: {point: (unit, kind)}}, None where nothing was said) only what the sender told."""
+    """Samples to store together. `samples` maps (asset, ms) to {point: value}; `texts` has those that came as the very JSON to
+    store; `devices` has every asset in it; `zones` and `stated` ({asset: {point: (unit, kind)}}, None where nothing was said)
+    only what the sender told."""
 
-    __slots__ = ("devices", "samples", "stated", "zones")
+    __slots__ = ("devices", "samples", "stated", "texts", "zones")
 
     def __init__(self) -> None:
         self.samples: dict[tuple[str, int], dict[str, float]] = {}
+        self.texts: dict[tuple[str, int], msgspec.Raw] = {}
         self.devices: dict[str, str] = {}
         self.zones: dict[str, str] = {}
         self.stated: dict[str, dict[str, tuple[str | None, str | None]]] = {}
 
-    def add(self, asset: str, device: str, at: int, values: dict[str, float]) -> None:
-        """Take one sample; of two values of one point and instant the later one taken counts."""
+    def add(self, asset: str, device: str, at: int, values: dict[str, float], text: msgspec.Raw | None = None) -> None:
+        """Take one sample; of two values of one point and instant the later one taken counts. `text` is `values` as JSON, each
+        name once, without escapes, and of points that the asset is known to have."""
         self.devices[asset] = device
-        self.samples.setdefault((asset, at), {}).update(values)
+        key = asset, at
+        known = self.samples.get(key)
+        if known is not None:
+            known.update(values)
+            self.texts.pop(key, None)
+            return
+        self.samples[key] = values
+        if text is not None:
+            self.texts[key] = text
 
 
 class Catalogue(NamedTuple):
@@ -101,6 +113,7 @@ class Series:
         self._shared: dict[str, Points] = {}
         self._forgotten_at = 0
         self._folding = Folding(database)
+        self._days = days.Days()
         self.stored: list[Callable[[Batch], None]] = []
         """Whom to tell of each batch after its COMMIT."""
         self.reloaded: list[Callable[[], None]] = []
@@ -140,6 +153,7 @@ class Series:
         """Commit a batch, and the answer it gets, in one transaction. Raises StoreError; then nothing of it is kept."""
         spans, points = self._news(batch)
         dialect = self._dialect
+        told = self._days.news(batch.samples, self.assets)
         now = int(time() * 1000)
         forget = now - KEEP_ANSWERS_MS if now - self._forgotten_at > FORGET_EVERY_MS else None
 
@@ -152,17 +166,20 @@ class Series:
                 return {}
             heads = [(asset, device, batch.zones.get(asset), *spans[asset]) for asset, device in batch.devices.items()]
             numbers: dict[str, int] = dict(connection.execute(dialect.assets, (_text(heads),)).fetchall())
-            connection.execute(dialect.samples, dialect.pack(_rows(batch, numbers)))
+            dialect.put_samples(connection, _rows(batch, numbers))
+            if told:
+                connection.execute(dialect.days, (_text(days.rows(told, numbers)),))
             if points:
-                told = [
+                described = [
                     (numbers[asset], name, *both) for asset, table in points.items() for name, both in table.items()
                 ]
-                connection.execute(dialect.points, (_text(told),))
+                connection.execute(dialect.points, (_text(described),))
             return numbers
 
         numbers = await self.database.write(write)
         if forget is not None:
             self._forgotten_at = now
+        self._days.written(told)
         rows = Counter(asset for asset, _ in batch.samples)
         for asset, number in numbers.items():
             self._folding.touch(number, rows[asset], now)
@@ -206,6 +223,7 @@ class Series:
             name: Asset(name, number, device, timezone, first, last, tables.get(number, {}))
             for name, number, device, timezone, first, last in catalogue.assets
         }
+        self._days = days.Days()
         self._folding.unknown(asset.number for asset in self._assets.values())
         for tell in self.reloaded:
             tell()
@@ -214,9 +232,15 @@ class Series:
         """Oldest and newest instant of each asset in the batch; its points that the catalogue lacks or describes otherwise."""
         spans: dict[str, tuple[int, int]] = {}
         fresh: dict[str, dict[str, tuple[str, str]]] = {}
-        for (asset, at), values in batch.samples.items():
+        for key, values in batch.samples.items():
+            asset, at = key
             span = spans.get(asset)
-            spans[asset] = (at, at) if span is None else (min(span[0], at), max(span[1], at))
+            if span is None:
+                spans[asset] = (at, at)
+            elif not span[0] <= at <= span[1]:
+                spans[asset] = (min(span[0], at), max(span[1], at))
+            if key in batch.texts:
+                continue
             known = self._known_points(asset)
             if not values.keys() <= known.keys():
                 table = fresh.setdefault(asset, {})
@@ -257,9 +281,13 @@ def _catalogue(dialect: Dialect) -> Callable[[Connection], Catalogue]:
     )
 
 
-def _rows(batch: Batch, numbers: dict[str, int]) -> list[tuple[int, int, bytes]]:
-    """(asset, ms, JSON) of each sample, in the order of the table."""
-    rows = [(numbers[asset], moment, _encode(values)) for (asset, moment), values in batch.samples.items()]
+def _rows(batch: Batch, numbers: dict[str, int]) -> list[Row]:
+    """The samples in the order of the table."""
+    texts = batch.texts
+    rows: list[Row] = [
+        (numbers[key[0]], key[1], texts[key] if key in texts else _encode(values))
+        for key, values in batch.samples.items()
+    ]
     rows.sort()
     return rows
 

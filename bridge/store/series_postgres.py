@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import msgspec
 import numpy as np
 
-from bridge.store.dialect import Dialect
+from bridge.store.dialect import Connection, Dialect, Row
 
 BIGINT, BIGINTS = 20, 1016
 TEXT, TEXTS = 25, 1009
@@ -32,17 +33,32 @@ def integers(values: Iterable[int]) -> Integers:
     return Integers(_HEAD.pack(1, 0, BIGINT, len(numbers), 1) + sized.tobytes())
 
 
-def texts(values: list[bytes]) -> Texts:
+def texts(values: Sequence[bytes | msgspec.Raw]) -> Texts:
     """An array of UTF-8, which nobody parses on its way."""
     parts = [_HEAD.pack(1, 0, TEXT, len(values), 1)]
-    for value in values:
+    for each in values:
+        value = bytes(each)
         parts += len(value).to_bytes(4, "big"), value
     return Texts(b"".join(parts))
 
 
-def _pack(samples: list[tuple[int, int, bytes]]) -> tuple[Integers, Integers, Texts]:
-    assets, moments, bodies = zip(*samples, strict=True)
-    return integers(assets), integers(moments), texts(list(bodies))
+# The type json keeps numbers as they are spelt, jsonb does not (-0.0).
+_SAMPLES = """
+INSERT INTO samples (asset, ts, body) SELECT * FROM unnest(?1, ?2, ?3)
+ON CONFLICT (asset, ts) DO UPDATE SET body = (
+  SELECT json_object_agg(key, value)::text FROM (
+    SELECT DISTINCT ON (key) key, value FROM (
+      SELECT key, value, 0 AS newer FROM json_each(samples.body::json)
+      UNION ALL SELECT key, value, 1 FROM json_each(excluded.body::json)
+    ) AS either ORDER BY key, newer DESC
+  ) AS merged
+) WHERE samples.body <> excluded.body
+"""
+
+
+def _put_samples(connection: Connection, rows: list[Row]) -> None:
+    assets, moments, bodies = zip(*rows, strict=True)
+    connection.execute(_SAMPLES, (integers(assets), integers(moments), texts(bodies)))
 
 
 POSTGRES = Dialect(
@@ -66,19 +82,14 @@ INSERT INTO points (asset, name, unit, kind)
 SELECT (value ->> 0)::bigint, value ->> 1, value ->> 2, value ->> 3 FROM json_array_elements(?1::json) AS told (value)
 ON CONFLICT (asset, name) DO UPDATE SET unit = excluded.unit, kind = excluded.kind
 """,
-    # The type json keeps numbers as they are spelt, jsonb does not (-0.0).
-    samples="""
-INSERT INTO samples (asset, ts, body) SELECT * FROM unnest(?1, ?2, ?3)
-ON CONFLICT (asset, ts) DO UPDATE SET body = (
-  SELECT json_object_agg(key, value)::text FROM (
-    SELECT DISTINCT ON (key) key, value FROM (
-      SELECT key, value, 0 AS newer FROM json_each(samples.body::json)
-      UNION ALL SELECT key, value, 1 FROM json_each(excluded.body::json)
-    ) AS either ORDER BY key, newer DESC
-  ) AS merged
-) WHERE samples.body <> excluded.body
+    days="""
+INSERT INTO days (asset, day, first_half, second_half, late)
+SELECT (value ->> 0)::bigint, (value ->> 1)::bigint, (value ->> 2)::bigint, (value ->> 3)::bigint, (value ->> 4)::bigint
+FROM json_array_elements(?1::json) AS told (value)
+ON CONFLICT (asset, day) DO UPDATE SET first_half = days.first_half | excluded.first_half,
+  second_half = days.second_half | excluded.second_half, late = days.late + excluded.late
 """,
-    pack=_pack,
+    put_samples=_put_samples,
     point_tables="SELECT asset, json_object_agg(name, json_build_array(unit, kind))::text FROM points GROUP BY asset",
     last_row="""
 SELECT ts, (body::json ->> ?4::text)::double precision FROM samples

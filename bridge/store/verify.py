@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bridge.store.chunks import DAY_BITS, DAYS, is_whole, values_of
+from schemas.notices import OPEN
 
 SHOWN = 20
 """Problems of one sort that are listed; the rest are counted."""
-OPEN = "('accepted', 'sent', 'delivered')"
+_OPEN = str(OPEN)
 
 LEDGER: tuple[tuple[str, str], ...] = (
     (
@@ -27,7 +28,7 @@ LEDGER: tuple[tuple[str, str], ...] = (
     ),
     (
         "command {} had {} outcomes",
-        f"SELECT mid, count(*) FROM command_events WHERE state NOT IN {OPEN} AND state NOT LIKE 'late_%'"
+        f"SELECT mid, count(*) FROM command_events WHERE state NOT IN {_OPEN} AND state NOT LIKE 'late_%'"
         " GROUP BY mid HAVING count(*) > 1",
     ),
     (
@@ -36,7 +37,7 @@ LEDGER: tuple[tuple[str, str], ...] = (
     ),
     (
         "command {} is {} but has no time of its outcome, or has one too early",
-        f"SELECT mid, state FROM commands WHERE (state IN {OPEN}) <> (settled_at IS NULL)",
+        f"SELECT mid, state FROM commands WHERE (state IN {_OPEN}) <> (settled_at IS NULL)",
     ),
     (
         "the latest {} of device {} points to a stored message that is not there",
