@@ -356,5 +356,5 @@ class House:
             "store": lambda: self.writer.failing or None,
             "outbox": lambda: self.outbox.alarm or self.webhook_outbox.alarm or None,
             "broker": lambda: self._carrier.trouble,
-            "time series": lambda: self.cloud.series.trouble(),
+            "series": self.cloud.reachable,
         }

@@ -58,7 +58,7 @@ async def _serve(
         statistics=statistics(config, database, series),
         counts=counts,
         attempts=attempts,
-        ready={"time series": series.series.trouble},
+        ready={"series": series.reachable},
         allow_anonymous=config.broker.allow_anonymous,
         limits=http_limits(config),
     )

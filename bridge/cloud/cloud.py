@@ -127,6 +127,10 @@ class Cloud:
         counts = Counts() if counts is None else counts
         return cls(series, settings, counts, authorize, may_read, may_write or may_read, timezone_of, clock)
 
+    def reachable(self) -> str | None:
+        """None, or that the store cannot be used: for everybody's eyes, so without what the log tells of it."""
+        return "PostgreSQL cannot be used at the moment, see the log" if self.series.trouble() else None
+
     def _count_assets(self) -> int:
         return 0 if self.series.trouble() else len(self.series.assets)
 
