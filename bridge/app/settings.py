@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,8 @@ from schemas.topics import CustomPrefix
 if TYPE_CHECKING:
     from bridge.broker.access_gate import TopicGate
     from bridge.broker.access_plugins import PluginThread
+
+log = logging.getLogger(__name__)
 
 LOCAL_SINK = "local"
 WEBHOOK_ROWS = 100
@@ -178,8 +181,11 @@ async def open_cloud(config: Config, directory: Path, registry: Registry, counts
         raw_days=config.cloud.raw_days,
         rollup_days=config.cloud.rollup_days,
     )
+    where = time_series(config, directory)
+    if isinstance(where, Postgres) and (directory / "series.db").is_file():
+        log.warning("%s is not read: the time series are in PostgreSQL", directory / "series.db")
     return await Cloud.open(
-        time_series(config, directory),
+        where,
         settings,
         counts=counts,
         authorize=authoriser(registry, config.broker.allow_anonymous, attempts, counts),

@@ -242,18 +242,18 @@ async def test_what_another_bridge_wrote_meanwhile_is_seen(
     cluster: Cluster, home: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection is cut, and another bridge is quicker: ours waits, and then knows nothing by heart."""
-    monkeypatch.setattr("bridge.store.postgres_session.LOCK_MS", 200)
     cloud = await Cloud.open(home)
     ours = cloud.series
     told = batch(("A", 0, {"p": 1.0}))
     try:
         await ours.store(told)
         assert [each.value for each in await cloud.newest(cloud.assets(), ["p"])] == [1.0]
-        monkeypatch.setattr("bridge.store.postgres.RETRY_S", 1.0)
         opening = asyncio.create_task(Series.open(home, describe))
-        await asyncio.sleep(0.05)  # it waits for the lock
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        await until(lambda: cluster.sql(waiting).strip() == "1")
         cut(cluster)
         other = await opening
+        monkeypatch.setattr("bridge.store.postgres_session.LOCK_MS", 100)
         with pytest.raises(StoreError):
             await ours.store(batch(("A", 5, {"p": 5.0})))
         again = batch(("A", 0, {"p": 2.0}), ("B", 0, {"p": 1.0}))

@@ -14,6 +14,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bridge.store.dialect import Postgres
 
 START_S = 30.0
@@ -117,10 +119,8 @@ class Cluster:
         self._send(self._server, sign)
 
     def _send(self, server: subprocess.Popen[bytes], sign: signal.Signals) -> None:
-        said = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(server.pid)], capture_output=True, text=True, check=False
-        )
+        children = psutil.Process(server.pid).children()
         server.send_signal(sign)
-        for pid in map(int, said.stdout.split()):
-            with suppress(ProcessLookupError):
-                os.kill(pid, sign)
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.send_signal(sign)
