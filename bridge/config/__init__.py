@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from bridge.config.cloud import Cloud
 from bridge.config.read import load, problems
 from bridge.config.settings import (
     Broker,
-    Cloud,
     Commands,
     Config,
     CustomTopics,
