@@ -16,7 +16,6 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import IsolationLevel
 
 from bridge.errors import StoreError
 from bridge.store.dialect import Connection, Postgres
@@ -33,8 +32,16 @@ PING_S = 5.0
 RETRY_S = 1.0
 CLOSE_S = 5.0
 """What was begun may take so long to end when the service stops."""
-PASSING = ("starting up", "shutting down", "recovery", "not yet accepting", "too many", "connection slots")
-"""Words of a server that refuses for now; libpq does not tell the code."""
+PASSING = (
+    "starting up",
+    "shutting down",
+    "recovery",
+    "accepting connections",
+    "cannot connect",
+    "too many",
+    "slots are",
+)
+"""Words of a server that refuses for now; libpq does not tell the code. One that speaks another language is waited for."""
 SLOW_S = 15.0
 """A statement that takes longer is trouble."""
 STUCK_S = 120.0
@@ -57,26 +64,35 @@ class _Line:
     async def run(self, fn: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, fn)
 
-    async def make(self, how: Callable[[], Session]) -> None:
+    async def make(self, where: Postgres, application: str, prepare: Callable[[Session], object]) -> None:
         """A new connection, if this one is lost, which may not be known yet."""
-        session = self.session
-        if session is None or not await self.run(session.answers):
-            await self.drop()
-            self.session = await self.run(how)
-
-    async def drop(self) -> None:
-        session, self.session = self.session, None
-        if session is not None:
-            await self.run(session.close)
+        await self.run(lambda: self._make(where, application, prepare))
 
     async def close(self) -> None:
-        session = self.session
-        dropping = asyncio.ensure_future(self.drop())
+        """Finish what is queued, but do not wait for a server that has stopped."""
+        dropping = asyncio.ensure_future(self.run(self._drop))
         done, _ = await asyncio.wait({dropping}, timeout=CLOSE_S)
+        session = self.session
         if not done and session is not None:
             session.cut()
         await dropping
         await asyncio.to_thread(self._thread.shutdown)
+
+    def _make(self, where: Postgres, application: str, prepare: Callable[[Session], object]) -> None:
+        if self.session is not None and self.session.answers():
+            return
+        self._drop()
+        self.session = connect(where, application)
+        try:
+            prepare(self.session)
+        except BaseException:
+            self._drop()
+            raise
+
+    def _drop(self) -> None:
+        session, self.session = self.session, None
+        if session is not None:
+            session.close()
 
 
 class PostgresDatabase:
@@ -94,6 +110,7 @@ class PostgresDatabase:
         self._alarm = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
         self._pings: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     @property
     def trouble(self) -> str | None:
@@ -115,7 +132,10 @@ class PostgresDatabase:
         self._watching = asyncio.create_task(self._watch(read, take), name="postgresql")
 
     async def close(self) -> None:
-        """Finish what is queued and close every connection."""
+        """Finish what is queued and close every connection. Closing again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         if self._watching is not None:
             self._watching.cancel()
             with suppress(asyncio.CancelledError):
@@ -171,7 +191,9 @@ class PostgresDatabase:
                 try:
                     await self._connect(read, take)
                     log.warning("%s: connected", self.name)
-                except StoreError as error:
+                except Exception as error:
+                    if not isinstance(error, StoreError):
+                        log.exception("%s", self.name)  # and yet nobody else would connect again
                     if self._down != str(error):
                         log.warning("%s; trying again", error)
                     self._down = str(error)
@@ -195,9 +217,9 @@ class PostgresDatabase:
     async def _connect(self, read: Callable[[Connection], C], take: Callable[[C], None]) -> None:
         """Make what connections are lost; what is known anew is told before anything else may be asked."""
         try:
-            await self._writer.make(self._made_writer)
+            await self._writer.make(self._where, _application(str(os.getpid())), self._prepare)
             for line in self._readers:
-                await line.make(self._made_reader)
+                await line.make(self._where, _application("reads"), Session.only_reads)
             writer = self._writer.session
             assert writer is not None  # noqa: S101 - it was made above
             found = await self._writer.run(lambda: writer.run(read, Session.rollback))
@@ -209,20 +231,14 @@ class PostgresDatabase:
         take(found)
         self._down = None
 
-    def _made_writer(self) -> Session:
-        session = connect(self._where, f"ems-bridge {socket.gethostname()} {os.getpid()}"[:63])
-        try:
-            hold(session, self._where.schema)
-            migrate(session, self._where.schema, self._migrations)
-        except BaseException:
-            session.close()
-            raise
-        return session
+    def _prepare(self, session: Session) -> None:
+        hold(session, self._where.schema)
+        migrate(session, self._where.schema, self._migrations)
 
-    def _made_reader(self) -> Session:
-        session = connect(self._where, f"ems-bridge {socket.gethostname()} reads"[:63])
-        session.only_reads(IsolationLevel.REPEATABLE_READ)
-        return session
+
+def _application(what: str) -> str:
+    """How the server's views name a connection."""
+    return f"ems-bridge {socket.gethostname()[:40]} {what}"
 
 
 def _final(error: psycopg.Error) -> bool:

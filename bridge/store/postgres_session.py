@@ -118,10 +118,10 @@ class Session:
         """End the transaction without a trace."""
         self._connection.rollback()
 
-    def only_reads(self, level: IsolationLevel) -> None:
-        """From the next transaction on."""
+    def only_reads(self) -> None:
+        """From the next transaction on, each on one state of the database."""
         self._connection.rollback()
-        self._connection.isolation_level = level
+        self._connection.isolation_level = IsolationLevel.REPEATABLE_READ
         self._connection.read_only = True
 
     def answers(self) -> bool:
@@ -217,7 +217,8 @@ def migrate(session: Session, schema: str, folder: str) -> None:
 def _holder(session: Session, key: int) -> str:
     """Who has the lock, as the server knows it."""
     row = session.execute(
-        "SELECT a.application_name, coalesce(host(a.client_addr), 'a local socket'), a.pid FROM pg_locks l"
+        "SELECT a.application_name, CASE WHEN a.client_port = -1 THEN 'a local socket'"
+        " ELSE coalesce(host(a.client_addr), 'an address that is not shown to us') END, a.pid FROM pg_locks l"
         " JOIN pg_stat_activity a ON a.pid = l.pid WHERE l.locktype = 'advisory' AND l.granted"
         " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         " AND (l.classid::bigint << 32 | l.objid::bigint) = ?",

@@ -219,10 +219,10 @@ class Series:
     def _take(self, catalogue: Catalogue) -> None:
         """The catalogue was read, for the first time or anew."""
         tables = {asset: self._share(text) for asset, text in catalogue.tables}
-        self._assets = {
-            name: Asset(name, number, device, timezone, first, last, tables.get(number, {}))
-            for name, number, device, timezone, first, last in catalogue.assets
-        }
+        known, self._assets = self._assets or {}, {}
+        for name, number, device, timezone, first, last in catalogue.assets:
+            asset = Asset(name, number, device, timezone, first, last, tables.get(number, {}))
+            self._assets[name] = _renewed(known[name], asset) if name in known else asset
         self._days = days.Days()
         self._folding.unknown(asset.number for asset in self._assets.values())
         for tell in self.reloaded:
@@ -279,6 +279,13 @@ def _catalogue(dialect: Dialect) -> Callable[[Connection], Catalogue]:
     return lambda connection: Catalogue(
         connection.execute(_CATALOGUE).fetchall(), connection.execute(dialect.point_tables).fetchall()
     )
+
+
+def _renewed(known: Asset, asset: Asset) -> Asset:
+    """Whoever holds it sees what is new."""
+    for field in asset.__struct_fields__:
+        setattr(known, field, getattr(asset, field))
+    return known
 
 
 def _rows(batch: Batch, numbers: dict[str, int]) -> list[Row]:

@@ -248,6 +248,7 @@ async def test_what_another_bridge_wrote_meanwhile_is_seen(
     try:
         await ours.store(told)
         assert [each.value for each in await cloud.newest(cloud.assets(), ["p"])] == [1.0]
+        held = ours.assets["A"]
         opening = asyncio.create_task(Series.open(home, describe))
         waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         await until(lambda: cluster.sql(waiting).strip() == "1")
@@ -262,7 +263,8 @@ async def test_what_another_bridge_wrote_meanwhile_is_seen(
         await until(lambda: "another bridge" in (ours.trouble() or ""))
         await other.close()
         await at_last(ours)
-        assert ours.assets["A"].points == {"p": ("kWh", "counter")}
+        assert ours.assets["A"] is held
+        assert held.points == {"p": ("kWh", "counter")}
         assert [each.value for each in await cloud.newest(cloud.assets(), ["p"])] == [2.0, 1.0]
         await ours.store(told)
         assert ours.assets["A"].points == {"p": ("kWh", "counter")}
