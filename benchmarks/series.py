@@ -312,8 +312,8 @@ async def fill(cloud: Cloud, columns: dict[int, Column]) -> None:
         def write(connection: Any, number: int = number, days: list[Column] = days) -> None:
             sql = "SELECT number FROM columns WHERE asset = ? AND point = 'p'"
             (key,) = connection.execute(sql, (number,)).fetchone()
-            for day in days:
-                put(connection, chunk_id(key, int(day.times[0]) // DAY_MS), day)
+            keyed = {chunk_id(key, int(day.times[0]) // DAY_MS): day for day in days}
+            put(connection, cloud.series.dialect, keyed)
 
         await cloud.series.database.write(write)
 

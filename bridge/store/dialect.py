@@ -75,7 +75,8 @@ class Dialect(NamedTuple):
 
     `assets` takes a JSON array of [name, device, timezone, first_at, last_at] and gives (name, id) of each; `points` takes one of
     [asset, name, unit, kind], `days` one of what `days.rows` gives. `put_samples` upserts rows. `point_tables` gives (asset,
-    JSON of {point: [unit, kind]}). `last_row` takes asset, end, start and point; it gives the last (ms, value) between.
+    JSON of {point: [unit, kind]}). `chunks` takes a JSON array of ids and gives (id, body). `last_row` takes asset, end, start
+    and point; it gives the last (ms, value) between.
     """
 
     assets: str
@@ -83,4 +84,5 @@ class Dialect(NamedTuple):
     days: str
     put_samples: Callable[[Connection, list[Row]], object]
     point_tables: str
+    chunks: str
     last_row: str

@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from bridge.errors import StoreError
-from bridge.store.chunks import DAY_BITS, DAY_MS, DAYS, chunk_id, column_number, merge_old, part_name
+from bridge.store.chunks import DAY_BITS, DAY_MS, DAYS, chunk_id, part_name, put_under
 from bridge.store.columns import Column, decode
 from bridge.store.dialect import Connection, Dialect, Store
 from bridge.store.folding import Pause
@@ -83,8 +83,8 @@ def _replace(chunks: list[tuple[Any, ...]], dialect: Dialect, roll: Roll, connec
             log.error("%s of asset number %d, day %d: %s", point, asset, day, error)  # noqa: TRY400 - the place matters
             damaged.add(number)
             continue
-        for part, column in parts.items():
-            merge_old(connection, chunk_id(column_number(connection, asset, part_name(point, part)), day), column)
+        columns = {part_name(point, part): column for part, column in parts.items()}
+        put_under(connection, dialect, asset, day, columns)
         connection.execute("DELETE FROM chunks WHERE id = ?", (key,))
     return damaged
 

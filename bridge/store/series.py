@@ -107,12 +107,12 @@ class Series:
 
     def __init__(self, database: Store, dialect: Dialect, describe: Callable[[str], tuple[str, str]]) -> None:
         self.database = database
-        self._dialect = dialect
+        self.dialect = dialect
         self._assets: dict[str, Asset] | None = None
         self._describe = describe
         self._shared: dict[str, Points] = {}
         self._forgotten_at = 0
-        self._folding = Folding(database)
+        self._folding = Folding(database, dialect)
         self._days = days.Days()
         self.stored: list[Callable[[Batch], None]] = []
         """Whom to tell of each batch after its COMMIT."""
@@ -152,7 +152,7 @@ class Series:
     async def store(self, batch: Batch, answer: Answer | None = None) -> None:
         """Commit a batch, and the answer it gets, in one transaction. Raises StoreError; then nothing of it is kept."""
         spans, points = self._news(batch)
-        dialect = self._dialect
+        dialect = self.dialect
         told = self._days.news(batch.samples, self.assets)
         now = int(time() * 1000)
         forget = now - KEEP_ANSWERS_MS if now - self._forgotten_at > FORGET_EVERY_MS else None
@@ -204,7 +204,7 @@ class Series:
 
     async def read(self, fn: Callable[[Scan], T]) -> T:
         """Run `fn` with a Scan in a reader's thread. It sees one state of the store, whatever is folded meanwhile."""
-        return await self.database.snapshot(lambda connection: fn(Scan(connection, self._dialect)))
+        return await self.database.snapshot(lambda connection: fn(Scan(connection, self.dialect)))
 
     async def fold(self, now: int, pause: Pause | None = None) -> int:
         """Move rows that are ripe at `now` (ms) into chunks; see Folding.run."""
@@ -214,7 +214,7 @@ class Series:
         self, roll: Roll, raw: int | None, rolled: int | None, pause: Pause | None = None
     ) -> tuple[int, int]:
         """Let go of old readings; see retention.retire."""
-        return await retire(self.database, self._dialect, roll, raw, rolled, pause)
+        return await retire(self.database, self.dialect, roll, raw, rolled, pause)
 
     def _take(self, catalogue: Catalogue) -> None:
         """The catalogue was read, for the first time or anew."""

@@ -91,6 +91,7 @@ ON CONFLICT (asset, day) DO UPDATE SET first_half = days.first_half | excluded.f
 """,
     put_samples=_put_samples,
     point_tables="SELECT asset, json_object_agg(name, json_build_array(unit, kind))::text FROM points GROUP BY asset",
+    chunks="SELECT id, body FROM chunks WHERE id = ANY (ARRAY(SELECT json_array_elements_text(?1::json)::bigint))",
     last_row="""
 SELECT ts, (body::json ->> ?4::text)::double precision FROM samples
 WHERE asset = ?1 AND ts >= ?3 AND ts < ?2 AND body::json ->> ?4::text IS NOT NULL ORDER BY ts DESC LIMIT 1

@@ -44,6 +44,7 @@ ON CONFLICT (asset, day) DO UPDATE SET first_half = first_half | excluded.first_
 """,
     put_samples=_put_samples,
     point_tables="SELECT asset, json_group_object(name, json_array(unit, kind)) FROM points GROUP BY asset",
+    chunks="SELECT id, body FROM chunks WHERE id IN (SELECT value FROM json_each(?))",
     last_row="""
 SELECT ts, value FROM (SELECT ts, json_extract(body, '$."' || ?4 || '"') AS value FROM samples
 WHERE asset = ?1 AND ts >= ?3 AND ts < ?2 ORDER BY ts DESC) WHERE value IS NOT NULL LIMIT 1
