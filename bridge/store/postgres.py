@@ -46,6 +46,8 @@ SLOW_S = 15.0
 """A statement that takes longer is trouble."""
 STUCK_S = 120.0
 """And so long only a server that has stopped takes: the connection is given up."""
+FINAL = ("FATAL:", "no password supplied", "does not support SSL", "certificate")
+"""Words of one that refuses for good."""
 READ_ONLY = "25006"
 """The server has become a standby; another one writes now."""
 
@@ -128,6 +130,7 @@ class PostgresDatabase:
             raise
         except StoreError as error:
             log.warning("%s; trying again until it can be had", error)
+            self._down = str(error)
             self._alarm.set()
         self._watching = asyncio.create_task(self._watch(read, take), name="postgresql")
 
@@ -246,7 +249,7 @@ def _final(error: psycopg.Error) -> bool:
     if error.sqlstate is not None:
         return error.sqlstate[:2] not in ("57", "53", "08")
     said = str(error)
-    return "FATAL:" in said and not any(words in said for words in PASSING)
+    return any(words in said for words in FINAL) and not any(words in said for words in PASSING)
 
 
 def _first_line(error: Exception) -> str:

@@ -158,10 +158,8 @@ def native(text: str) -> bytes:
 def label(where: Postgres) -> str:
     """Which database, without how to get in. Raises StoreError where the URL cannot be read."""
     told = _parameters(where)
-    place = ",".join(str(told.get(name) or "") for name in ("host", "port"))
-    return (
-        f"PostgreSQL {place.strip(',') or 'here'}/{told.get('dbname') or told.get('user') or ''} schema {where.schema}"
-    )
+    place = ":".join(str(told[name]) for name in ("host", "port") if told.get(name)) or "here"
+    return f"PostgreSQL {place}/{told.get('dbname') or told.get('user') or ''} schema {where.schema}"
 
 
 def connect(where: Postgres, application: str) -> Session:

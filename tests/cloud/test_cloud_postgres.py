@@ -82,7 +82,7 @@ def test_parameters_become_those_of_the_server() -> None:
 
 def test_a_label_has_no_secret() -> None:
     where = Postgres("postgresql://me:hush@db.example:5433/readings?sslmode=require", "s")
-    assert label(where) == "PostgreSQL db.example,5433/readings schema s"
+    assert label(where) == "PostgreSQL db.example:5433/readings schema s"
     assert "hush" not in repr(where)
     with pytest.raises(StoreError, match="cannot be read") as raised:
         label(Postgres("postgresql://me:hush@h:x:y?nonsense=1"))
