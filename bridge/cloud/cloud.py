@@ -132,7 +132,10 @@ class Cloud:
         return "PostgreSQL cannot be used at the moment, see the log" if self.series.trouble() else None
 
     def _count_assets(self) -> int:
-        return 0 if self.series.trouble() else len(self.series.assets)
+        try:
+            return len(self.series.assets)
+        except StoreError:  # never read yet
+            return 0
 
     async def close(self) -> None:
         """Finish what is queued and close the store."""
