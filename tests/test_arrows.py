@@ -21,7 +21,12 @@ CONFIG = frozenset({"schemas"})
 
 EVERYTHING = frozenset({"everything"})
 
-OWNERS = {"aiohttp": {"http", "cloud", "mirror", "client"}, "aiosqlite": {"store"}, "amqtt": {"broker"}}
+OWNERS = {
+    "aiohttp": {"http", "cloud", "mirror", "client"},
+    "aiosqlite": {"store"},
+    "psycopg": {"store"},
+    "amqtt": {"broker"},
+}
 """Libraries that only some rooms may know; the composers (app, cli) may know all."""
 
 PURE = {"mqtt": frozenset[str](), "schemas": frozenset({"msgspec"})}

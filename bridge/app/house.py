@@ -135,8 +135,7 @@ class House:
         self.writer.pressure = self.hub.pressure
         await self._carrier.restore(self.database)
         self.enos = enos(config, self.registry, counts, self.attempts)
-        series = self.directory / "series.db"
-        self.cloud = await open_cloud(config, series, self.registry, counts, self.attempts, self.enos.principal)
+        self.cloud = await open_cloud(config, self.directory, self.registry, counts, self.attempts, self.enos.principal)
         self.belimo = await open_belimo(config, self.database, self.registry, self.cloud)
         self.statistics = statistics(config, self.database, self.cloud)
         await self._compose_mirror()
@@ -364,4 +363,5 @@ class House:
             "store": lambda: self.writer.failing or None,
             "outbox": lambda: self.outbox.alarm or self.webhook_outbox.alarm or None,
             "broker": lambda: self._carrier.trouble,
+            "series": self.cloud.reachable,
         }

@@ -39,6 +39,7 @@ from bridge.http.services import Limits as HttpLimits
 from bridge.mirror.rows import Row
 from bridge.mirror.sink import SinkConfig
 from bridge.store.database import Database
+from bridge.store.dialect import Postgres
 from bridge.store.equipment import Equipment
 from schemas.topics import CustomPrefix
 
@@ -47,6 +48,8 @@ log = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from bridge.broker.access_gate import TopicGate
     from bridge.broker.access_plugins import PluginThread
+
+log = logging.getLogger(__name__)
 
 LOCAL_SINK = "local"
 WEBHOOK_ROWS = 100
@@ -183,7 +186,7 @@ def enos(config: Config, registry: Registry, counts: Counts, attempts: Attempts)
 
 
 async def open_cloud(
-    config: Config, path: Path, registry: Registry, counts: Counts, attempts: Attempts, signed: Signed
+    config: Config, directory: Path, registry: Registry, counts: Counts, attempts: Attempts, signed: Signed
 ) -> Cloud:
     """[cloud], with the registry's keys, owners and time zones; `signed` knows applications of EnOS."""
 
@@ -199,8 +202,11 @@ async def open_cloud(
         raw_days=config.cloud.raw_days,
         rollup_days=config.cloud.rollup_days,
     )
+    where = time_series(config, directory)
+    if isinstance(where, Postgres) and (directory / "series.db").is_file():
+        log.warning("%s is not read: the time series are in PostgreSQL", directory / "series.db")
     return await Cloud.open(
-        path,
+        where,
         settings,
         counts=counts,
         authorize=authoriser(registry, config.broker.allow_anonymous, attempts, counts),
@@ -208,6 +214,12 @@ async def open_cloud(
         timezone_of=timezone_of,
         signed=signed,
     )
+
+
+def time_series(config: Config, directory: Path) -> Path | Postgres:
+    """Where the time series lie."""
+    section, path = config.cloud, directory / "series.db"
+    return Postgres(section.database, section.database_schema) if section.database else path
 
 
 def statistics(config: Config, database: Database, cloud: Cloud) -> Statistics:

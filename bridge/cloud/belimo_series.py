@@ -51,6 +51,7 @@ class Latest:
         self._reading: dict[str, int] = {}
         self._missed: set[str] = set()
         cloud.series.stored.append(self._follow)
+        cloud.series.reloaded.append(self._forget)
 
     async def of(self, assets: Sequence[Asset]) -> dict[str, Values]:
         """Asset -> its newest values."""
@@ -87,6 +88,10 @@ class Latest:
         if not self._reading[name]:
             del self._reading[name]
             self._missed.discard(name)
+
+    def _forget(self) -> None:
+        self._missed |= self._reading.keys()
+        self._kept.clear()
 
     def _follow(self, batch: Batch) -> None:
         for (asset, at), told in batch.samples.items():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from bridge.config.cloud import Cloud
 from bridge.config.mirror import Mirror, Sink
 from bridge.config.read import load, problems
 from bridge.config.settings import (
     Broker,
-    Cloud,
     Commands,
     Config,
     CustomTopics,

@@ -27,6 +27,7 @@ def check(config: Config, report: Report) -> None:
     _devices(config, report)
     check_sinks(config.mirror.sinks, report)
     _webhooks(config, report)
+    _cloud(config, report)
     _belimo(config, report)
     _enos(config, report)
     _statistics(config, report)
@@ -199,6 +200,16 @@ def _webhooks(config: Config, report: Report) -> None:
             report((*at, "url"), what, "http:// or https:// with a host; the secret goes to secret")
         if not webhook.events:
             report((*at, "events"), f"webhooks[{index}].events is empty", "one event or more, or no such key for all")
+
+
+def _cloud(config: Config, report: Report) -> None:
+    url = config.cloud.database
+    if url and not url.startswith(("postgresql://", "postgres://")):
+        report(
+            ("cloud", "database"),
+            "cloud.database is no PostgreSQL URL",
+            "postgresql://user@host/name, or postgresql:///name?host=/run/postgresql for a socket",
+        )
 
 
 def _belimo(config: Config, report: Report) -> None:

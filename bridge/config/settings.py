@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 from bridge.config.belimo import Belimo
+from bridge.config.cloud import Cloud
 from bridge.config.enos import Enos
 from bridge.config.mirror import GIB, KIB, MIB, Mirror
 from bridge.config.statistics import Statistics
@@ -247,28 +248,6 @@ class Devices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         dict[str, Literal[1, -1]],
         Meta(description="sign by part family (`meter`, `pcs`, `battery`, …) that makes import and charging positive"),
     ] = field(default_factory=dict)
-
-
-class Cloud(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The receiving side."""
-
-    localtime_style: Annotated[
-        Literal["seed", "plain"],
-        Meta(description="EnOS local time: `seed` is 6/11/2019 6:35:00 PM, `plain` is 2019-06-11 18:35:00"),
-    ] = "seed"
-    lenient_interval: Annotated[
-        bool,
-        Meta(description="without its mandatory interval an EnOS query means 0 for bare points and 1440 for functions"),
-    ] = False
-    max_body_bytes: Annotated[
-        int, Meta(ge=1 * KIB, le=256 * MIB, description="largest ingestion body, as received and after gunzip")
-    ] = 8 * MIB
-    raw_days: Annotated[
-        int, Meta(ge=0, le=36_500, description="readings are kept this long, then their quarter-hours; 0: for ever")
-    ] = 0
-    rollup_days: Annotated[
-        int, Meta(ge=0, le=36_500, description="quarter-hours that replaced readings are kept this long; 0: for ever")
-    ] = 0
 
 
 class Webhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
