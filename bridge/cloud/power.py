@@ -116,7 +116,7 @@ class _Job(NamedTuple):
         if "sum" in functions:
             before = scan.before(self.number, up(self.start), point)
             increments = Increments(before and before[1])
-        return _Counter(buckets, asked.page, up(self.start), up(self.end), functions, increments)
+        return Counter(buckets, asked.page, up(self.start), up(self.end), functions, increments)
 
     def _items(self, expression: Expression, values: Pairs) -> bytes:
         """The JSON of each value, put together from its parts: only numbers and times differ."""
@@ -196,7 +196,7 @@ class Line:
         self._raw += zip(column.times[:count].tolist(), column.values[:count].tolist(), strict=True)
 
 
-class _Counter(Line):
+class Counter(Line):
     """A register: by the minute, with its increments beside it where they are asked for."""
 
     def __init__(

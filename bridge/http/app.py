@@ -28,6 +28,8 @@ from bridge.http import (
     events,
     health,
     messages,
+    pages,
+    plots,
     readings,
     statistics,
     statistics_events,
@@ -63,6 +65,8 @@ ROUTES: tuple[Route, ...] = (
     *devices.ROUTES,
     *commands.ROUTES,
     *readings.ROUTES,
+    *plots.ROUTES,
+    *plots.ALARM_ROUTES,
     *messages.ROUTES,
     *dead.ROUTES,
     *events.ROUTES,
@@ -80,16 +84,19 @@ ROUTES: tuple[Route, ...] = (
     *_BELIMO,
     *belimo_jobs.ROUTES,
     *described.ROUTES,
+    *pages.ROUTES,
 )
 """Every route, one row each."""
 RECEIVING_ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
     *readings.ROUTES,
+    *plots.ROUTES,
     *statistics.ROUTES,
     *statistics_events.ROUTES,
     contracts.OPENAPI,
     *_BELIMO,
     *described.ROUTES,
+    *pages.ROUTES,
 )
 """Those of the receiving side alone."""
 
@@ -136,6 +143,7 @@ def _application(routes: tuple[Route, ...], receiving: Receiving) -> web.Applica
     add_routes(app, receiving.cloud)
     belimo_oauth.add_routes(app)
     statistics.add_routes(app)
+    pages.add_routes(app, whole=routes is ROUTES)
     app.on_shutdown.append(_close)
     return app
 
