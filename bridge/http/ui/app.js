@@ -98,7 +98,7 @@ function route() {
   shut();
   const main = document.querySelector("main");
   main.replaceChildren(el("h1", {}, t(name)));
-  say("fine");
+  say("none");
   view = { name, made: VIEWS[name](main, { say, params, whole, go }) };
 }
 
@@ -113,11 +113,11 @@ function go(changes) {
   location.hash = `#/plots?${params}`;
 }
 
-// What goes on: "live", "reconnecting" and "failure" with what failed, "fine".
+// What goes on: "live", "reconnecting" and "failure" with what failed, "fine" after a failure, "none".
 function say(word, failure = null) {
   const line = document.querySelector("#say");
   if (!line || (word === "fine" && line.dataset.word !== "failure")) return;
-  const words = { live: t("live"), reconnecting: failure?.words ?? t("reconnecting"), failure: failure?.words ?? String(failure), fine: "" }[word];
+  const words = { live: t("live"), reconnecting: failure?.words ?? t("reconnecting"), failure: failure?.words ?? String(failure) }[word] ?? "";
   line.dataset.word = word;
   line.className = word;
   if (line.textContent !== words) line.textContent = words;

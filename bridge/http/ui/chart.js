@@ -74,6 +74,7 @@ function draw(host, { from, to, zone, unit, onzoom, oncursor, tables, shown, ban
     axes: [
       {
         ...axis,
+        size: 32,
         splits: (u, _axis, min, max) => ticks(min, max, zone, Math.floor(u.width / MARK_WIDTH)),
         values: (_u, times) => times.map((at) => tickText(at, zone, to - from)),
       },

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { button, el, labelled, note } from "./dom.js";
 import { moved, RANGES, rangeAt, zoomed, bounded } from "./ranges.js";
 import { t } from "./words.js";
-import { fromInput, inputText } from "./zones.js";
+import { fromInput, inputText, timeText } from "./zones.js";
 
 const PAGE = 1_000;
 const PAGES = 5;
@@ -15,7 +15,8 @@ export function controls(host, { names, range, zone, move, say, most }) {
   const mark = JSON.stringify([names, range, zone]);
   if (host.dataset.mark === mark) return;
   const focused = host.contains(document.activeElement) ? document.activeElement.dataset.name : null;
-  const open = host.querySelector("details")?.open ? host.querySelector("details") : null;
+  const before = host.querySelector(".picker");
+  const open = before?.open ? before : null;
   const assets = open && host.dataset.names === names.join() ? open : picker(names, most, move, say, Boolean(open));
   host.dataset.mark = mark;
   host.dataset.names = names.join();
@@ -52,8 +53,10 @@ function between({ kind, from, to }, zone, move) {
     trouble.textContent = end > start ? "" : t("bad_range");
     if (end > start) move({ r: "custom", ...bounded(start, end) });
   };
-  return el("form", { class: kind === "custom" ? "bar chosen" : "bar", onsubmit, "aria-label": t("custom") },
+  const form = el("form", { class: "bar", onsubmit, "aria-label": t("custom") },
     labelled(t("from"), low), labelled(t("to"), high), el("button", {}, t("show")), trouble);
+  const dates = `${timeText(from, zone)} – ${timeText(to, zone)}`;
+  return el("details", { class: "between" }, el("summary", { "data-name": "custom" }, kind === "custom" ? `${t("custom")}: ` : "", dates), form);
 }
 
 function picker(names, most, move, say, open) {

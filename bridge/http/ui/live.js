@@ -20,7 +20,8 @@ export function live(host, { say }, list) {
   let timer = null;
   let question = 0; // one with another filter makes answers to the one before worthless
 
-  const heads = [...list.heads, "details"].map((each) => el("th", { scope: "col" }, t(each)));
+  const heads = list.heads.map((each) => el("th", { scope: "col" }, t(each)));
+  heads.push(el("th", { scope: "col" }, el("span", { class: "unseen" }, t("details"))));
   host.append(
     el("div", { class: "bar" }, list.controls ?? [], note(t("your_zone", { zone: here() }))),
     el("table", { class: "cards" }, el("caption", { class: "unseen" }, t(list.items === "commands" ? "commands" : "dead")), el("thead", {}, el("tr", {}, heads)), body),
@@ -86,11 +87,11 @@ export function live(host, { say }, list) {
 
   function pair(entry) {
     const id = list.id(entry.item);
-    const open = button(entry.open ? "▾" : "▸", () => toggle(entry), {
-      "aria-expanded": String(Boolean(entry.open)), "aria-label": t("details"), "data-id": id, class: "plain",
+    const open = button(`${t("details")} ${entry.open ? "▾" : "▸"}`, () => toggle(entry), {
+      "aria-expanded": String(Boolean(entry.open)), "data-id": id, class: "plain",
     });
     const cells = list.cells(entry.item).map((each, i) => el("td", { "data-label": t(list.heads[i]) }, el("div", {}, each)));
-    const row = el("tr", {}, cells, el("td", { "data-label": t("details") }, open));
+    const row = el("tr", {}, cells, el("td", {}, open));
     return entry.open ? [row, el("tr", { class: "opened" }, el("td", { colspan: list.heads.length + 1 }, entry.open))] : [row];
   }
 

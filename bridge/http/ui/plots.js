@@ -56,7 +56,7 @@ export function plots(host, { say, params, go, whole }) {
 
   // Not while somebody reads the table or the page lies behind another.
   function again() {
-    if (document.hidden || host.querySelector("details[open]")) timer = setTimeout(again, AGAIN_MS);
+    if (document.hidden || host.querySelector("section details[open]")) timer = setTimeout(again, AGAIN_MS);
     else update(state);
   }
 
@@ -120,7 +120,7 @@ export function plots(host, { say, params, go, whole }) {
     if (!series.some((each) => each.times.length)) return empty(power, t("no_readings"), assets, zone, move);
     const line = limit?.months ? steps(limit.months, from, to, zone) : null;
     put(power, lines, { from, to, zone, series, limit: line, unit: point.unit, move });
-    const words = { head: stepText(told.series), missing: told.missing, limit: limit?.months ? limit : null, total: false };
+    const words = { head: stepText(told.series), missing: told.missing, limit: line && { ...limit, values: line.values }, total: false };
     below(power, series, zone, point.unit, words);
   }
 

@@ -6,14 +6,14 @@ import { t } from "./words.js";
 import { exactText, numberText } from "./zones.js";
 
 const ROWS = 500;
-const UNITS = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000], ["s", 1_000]];
+const UNITS = [["days", 86_400_000], ["hours", 3_600_000], ["minutes", 60_000], ["seconds", 1_000]];
 
 export function stepText(series, summed = false) {
   const steps = [...new Set(series.map((each) => each.step_ms))];
   const words = steps.map((step) => {
     if (!step) return t("as_read");
     const [unit, length] = UNITS.find(([, each]) => step % each === 0);
-    return t(summed ? "sums" : "by", { step: `${step / length} ${unit}` });
+    return t(summed ? "sums" : "by", { step: `${step / length} ${t(unit)}` });
   });
   return words.join(", ");
 }
@@ -23,13 +23,18 @@ export function legend(series, zone, unit, { limit, total }) {
   const time = el("span", { class: "soft" });
   const cells = series.map(() => el("b", {}));
   const items = series.map((each, i) => el("li", {}, swatch(each.index), each.name, " ", cells[i]));
-  if (limit) items.push(el("li", {}, swatch("limit"), t("limit"), " ", el("span", { class: "soft" }, limit.words)));
+  if (limit) items.push(el("li", {}, swatch("limit"), t("limit"), " ", el("b", {}, between(limit.values)), " ", el("span", { class: "soft" }, limit.words)));
   const at = (when) => {
     time.textContent = when === null ? (total ? t("total") : "") : exactText(Math.round(when / 1000) * 1000, zone);
     series.forEach((each, i) => { cells[i].textContent = when === null ? rest(each, unit, total) : here(each, when, unit); });
   };
   at(null);
   return { list: el("ul", { class: "legend" }, items, el("li", {}, time)), at };
+}
+
+function between(values) {
+  const [low, high] = [least(values), most(values)];
+  return low === high ? `${numberText(low)} kW` : `${numberText(low)} … ${numberText(high)} kW`;
 }
 
 function rest({ values }, unit, total) {
