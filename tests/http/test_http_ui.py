@@ -260,6 +260,17 @@ async def test_a_wrong_key_and_a_good_one(pages: Pages) -> None:
     pages.check()
 
 
+async def test_a_key_that_no_header_can_carry(pages: Pages) -> None:
+    page = await pages.browser.page(language="zh")
+    await page.go(f"{pages.window.url}/ui/")
+    await page.until("Boolean(document.querySelector('input[name=key]'))")
+    await page.run("document.querySelector('input[name=key]').value = '密钥\\n'")
+    await page.run("document.querySelector('form').requestSubmit()")
+    await page.sees("密钥无效。")
+    pages.open.append(page)
+    pages.check()
+
+
 async def test_a_key_that_is_taken_away(pages: Pages) -> None:
     key = await pages.window.house.registry.add_account("short", None)
     page = await pages.page("commands", key=key)
@@ -415,6 +426,38 @@ async def test_gaps_empty_ranges_and_the_way_back(pages: Pages) -> None:
     await page.until("document.querySelectorAll('canvas').length === 2")
     assert f"from={START}" in await page.run("location.hash")
     page.trouble = [each for each in page.trouble if "getImageData" not in each]  # Chromium's word on this test
+    pages.check()
+
+
+async def test_names_of_assets_are_anybodys(pages: Pages) -> None:
+    name = "D1.<svg&lt;>&a=b%41#?+;"
+    await fill(pages.window, readings(range(90), name))
+    page = await pages.page(f"plots?{DAY_OF_READINGS}")
+    await page.until("document.querySelectorAll('canvas').length === 2")
+    await page.sees(f"{name}: lowest 50, highest 109")
+    await page.run("document.querySelector('.picker').open = true")
+    await page.until("document.querySelectorAll('.picker input[type=checkbox]:checked').length === 1")
+    assert await page.run("document.querySelectorAll('svg').length") == 0
+    pages.check()
+
+
+async def test_what_is_typed_stays_and_what_is_told_again_is_not_drawn_again(pages: Pages) -> None:
+    await fill(pages.window, readings(range(90)))
+    page = await pages.page(f"plots?a=D1.meter.7&{DAY_OF_READINGS}")
+    await page.until("document.querySelectorAll('canvas').length === 2")
+    await page.run("Object.assign(document.querySelector('input[type=number]'), {value: '12'}).focus()")
+    await page.run("dispatchEvent(new Event('hashchange'))")
+    await page.until(
+        "performance.getEntriesByType('resource').filter((each) => each.name.includes('/plot?')).length >= 4"
+    )
+    assert await page.run("document.activeElement.value") == "12"
+    await page.click("Fleet")
+    await page.sees("2 of 2 devices")
+    await page.run("window.row = document.querySelector('tbody tr')")
+    await page.run("document.querySelector('input[type=search]').dispatchEvent(new Event('input'))")
+    async with await pages.window.connect("D2"):
+        await page.until("document.querySelectorAll('.dot.on').length === 1")
+    assert await page.run("document.contains(window.row)")
     pages.check()
 
 

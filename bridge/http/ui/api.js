@@ -78,9 +78,11 @@ export function listen(types, told, state) {
   return { close: () => closing.abort() };
 }
 
+// A browser has six connections to a server for all its tabs: one that nobody looks at holds none of them.
 async function follow(types, told, state, closing) {
   let pause = RETRY_MS;
   while (!closing.aborted) {
+    if (document.hidden) await shown(closing);
     let failure = null;
     try {
       await stream(types, told, () => { pause = RETRY_MS; state("live"); }, closing);
@@ -88,6 +90,7 @@ async function follow(types, told, state, closing) {
       failure = error instanceof Failure ? error : null;
     }
     if (closing.aborted) return;
+    if (document.hidden) continue;
     state("reconnecting", failure);
     if (failure && !failure.passing && failure.status !== 429) return;
     await wait(pause, closing);
@@ -98,7 +101,9 @@ async function follow(types, told, state, closing) {
 async function stream(types, told, opened, closing) {
   const ending = new AbortController();
   const end = () => ending.abort();
+  const hidden = () => document.hidden && end();
   closing.addEventListener("abort", end);
+  document.addEventListener("visibilitychange", hidden);
   let timer = setTimeout(end, SILENT_MS);
   try {
     const answer = await ask("/api/v1/events", { types: types.join(",") }, ending.signal);
@@ -117,6 +122,7 @@ async function stream(types, told, opened, closing) {
   } finally {
     clearTimeout(timer);
     closing.removeEventListener("abort", end);
+    document.removeEventListener("visibilitychange", hidden);
     ending.abort();
   }
 }
@@ -129,6 +135,18 @@ function deliver(block, told) {
     else if (line.startsWith("data: ")) data.push(line.slice(6));
   }
   if (type && data.length) told(type, JSON.parse(data.join("\n")));
+}
+
+function shown(signal) {
+  return new Promise((resolve) => {
+    const finish = () => {
+      if (document.hidden && !signal.aborted) return;
+      document.removeEventListener("visibilitychange", finish);
+      resolve();
+    };
+    document.addEventListener("visibilitychange", finish);
+    signal.addEventListener("abort", finish, { once: true });
+  });
 }
 
 function wait(ms, signal) {

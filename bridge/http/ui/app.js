@@ -52,8 +52,9 @@ function ask(trouble) {
   const input = el("input", { type: "password", name: "key", autocomplete: "off", spellcheck: "false", required: true, "aria-describedby": "key-help" });
   const onsubmit = (event) => {
     event.preventDefault();
+    if (!/^[!-~]+$/.test(input.value.trim())) return ask("wrong_key");
     useKey(input.value.trim());
-    enter();
+    return enter();
   };
   const form = el("form", { onsubmit }, labelled(t("key"), input), el("button", {}, t("enter")), note(t("key_help"), { id: "key-help" }));
   const alarm = el("p", { role: "alert", class: "alarm" }, trouble ? t(trouble) : "");

@@ -30,6 +30,16 @@ export function select(options, value, onchange, attributes = {}) {
   return made;
 }
 
+// What `host` has below it becomes `nodes`; what is there already stays, with the reader's place in it.
+export function settle(host, nodes) {
+  nodes.forEach((node, i) => {
+    const there = host.children[i];
+    if (!there) host.append(node);
+    else if (!there.isEqualNode(node)) there.replaceWith(node);
+  });
+  while (host.children.length > nodes.length) host.lastElementChild.remove();
+}
+
 export function note(text, attributes = {}) {
   return el("p", { class: "note", ...attributes }, text);
 }

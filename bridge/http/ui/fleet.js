@@ -1,7 +1,7 @@
 // The fleet: who is there, what it draws, what it complains of.
 
 import { get, listen } from "./api.js";
-import { el, note } from "./dom.js";
+import { el, note, settle } from "./dom.js";
 import { t } from "./words.js";
 import { exactText, known, numberText, timeText } from "./zones.js";
 
@@ -10,7 +10,8 @@ const PAGE = 1_000;
 const PAGES = 5;
 const ROWS = 200; // shown at once; the search finds the others
 const LIVE = 200; // devices whose readings are followed one by one; more are asked for again
-const AGAIN_MS = 30_000;
+const AGAIN_MS = 30_000; // and of a larger fleet
+const SELDOM_MS = 120_000;
 const DRAW_MS = 1_000;
 const LINES = 3;
 
@@ -40,7 +41,7 @@ export function fleet(host, { say }) {
       });
       host.querySelector("#waiting")?.remove();
       draw();
-      again = setInterval(() => !document.hidden && reread(), AGAIN_MS);
+      again = setInterval(() => !document.hidden && reread(), devices.size <= LIVE ? AGAIN_MS : SELDOM_MS);
     } catch (error) {
       if (error.name === "AbortError") return;
       say("failure", error);
@@ -126,7 +127,7 @@ export function fleet(host, { say }) {
     const found = [...devices.values()].filter((each) => `${each.uid} ${each.name}`.toLowerCase().includes(wanted));
     const shown = found.slice(0, ROWS);
     const focused = body.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-    body.replaceChildren(...shown.map(row));
+    settle(body, shown.map(row));
     if (focused) [...body.querySelectorAll("a")].find((each) => each.getAttribute("href") === focused)?.focus();
     const words = devices.size === 0 ? t("no_devices") : found.length === 0 ? t("nothing_found") : t("shown", { shown: shown.length, count: devices.size });
     const told = cut ? `${words} (${t("at_least", { count: devices.size })})` : words;

@@ -1,7 +1,7 @@
 // A list that is told of news: commands, dead letters. Newest first; older ones page by page.
 
 import { get, listen } from "./api.js";
-import { button, el, note } from "./dom.js";
+import { button, el, note, settle } from "./dom.js";
 import { t } from "./words.js";
 import { here } from "./zones.js";
 
@@ -57,13 +57,14 @@ export function live(host, { say }, list) {
   // The newest page; what lies behind it stays, unless something may be missing in between.
   function merge(page) {
     const met = page[list.items].some((each) => rows.has(list.id(each))) || page.next === null;
-    if (page.next === null || !met) rows.clear();
+    if (!met) rows.clear();
     page[list.items].forEach(put);
   }
 
   function put(item) {
     const id = list.id(item);
-    rows.set(id, { ...rows.get(id), item });
+    if (rows.has(id)) rows.get(id).item = item;
+    else rows.set(id, { item, open: null });
   }
 
   function told(type, data) {
@@ -78,7 +79,7 @@ export function live(host, { say }, list) {
   function draw() {
     const all = [...rows.values()].sort((a, b) => list.order(b.item) - list.order(a.item)).slice(0, MOST);
     const focused = body.contains(document.activeElement) ? document.activeElement.dataset.id : null;
-    body.replaceChildren(...all.flatMap(pair));
+    settle(body, all.flatMap(pair));
     if (focused) [...body.querySelectorAll("button")].find((each) => each.dataset.id === focused)?.focus();
     state.textContent = all.length ? "" : t(list.empty);
     state.hidden = all.length > 0;
@@ -87,7 +88,7 @@ export function live(host, { say }, list) {
 
   function pair(entry) {
     const id = list.id(entry.item);
-    const open = button(`${t("details")} ${entry.open ? "▾" : "▸"}`, () => toggle(entry), {
+    const open = button(`${t("details")} ${entry.open ? "▾" : "▸"}`, () => toggle(id), {
       "aria-expanded": String(Boolean(entry.open)), "data-id": id, class: "plain",
     });
     const cells = list.cells(entry.item).map((each, i) => el("td", { "data-label": t(list.heads[i]) }, el("div", {}, each)));
@@ -95,7 +96,9 @@ export function live(host, { say }, list) {
     return entry.open ? [row, el("tr", { class: "opened" }, el("td", { colspan: list.heads.length + 1 }, entry.open))] : [row];
   }
 
-  async function toggle(entry) {
+  async function toggle(id) {
+    const entry = rows.get(id);
+    if (!entry) return;
     if (entry.open) entry.open = null;
     else {
       try {
@@ -105,7 +108,6 @@ export function live(host, { say }, list) {
         entry.open = note(error.words ?? String(error), { role: "alert" });
       }
     }
-    rows.set(list.id(entry.item), entry);
     draw();
   }
 

@@ -25,6 +25,8 @@ export function plots(host, { say, params, go, whole }) {
   let asking = new AbortController();
   let state = params;
   let timer = null;
+  let held = false; // somebody drags
+  host.addEventListener("pointerdown", () => { held = true; addEventListener("pointerup", () => { held = false; }, { once: true }); });
   host.append(above, power.whole, energy.whole, zones);
   update(params);
   return { close, update };
@@ -54,9 +56,9 @@ export function plots(host, { say, params, go, whole }) {
     }
   }
 
-  // Not while somebody reads the table or the page lies behind another.
+  // Not while somebody drags or reads the table, or the page lies behind another.
   function again() {
-    if (document.hidden || host.querySelector("section details[open]")) timer = setTimeout(again, AGAIN_MS);
+    if (held || document.hidden || host.querySelector("section details[open]")) timer = setTimeout(again, AGAIN_MS);
     else update(state);
   }
 
@@ -115,7 +117,10 @@ export function plots(host, { say, params, go, whole }) {
     const told = await plotOf(assets, point.point, from, to, 2_000, signal);
     const limit = point.unit === "kW" ? await demand(assets, zone, signal) : null;
     const byHand = state.get("l") ?? "";
-    power.head.replaceChildren(choice(choices, point, (value) => move({ p: value })), ...(point.unit === "kW" ? [limitInput(byHand, limit, move)] : []));
+    heading(power, [choices, point, byHand, limit], () => [
+      choice(choices, point, (value) => move({ p: value })),
+      ...(point.unit === "kW" ? [limitInput(byHand, limit, move)] : []),
+    ]);
     const series = drawn(told, assets);
     if (!series.some((each) => each.times.length)) return empty(power, t("no_readings"), assets, zone, move);
     const line = limit?.months ? steps(limit.months, from, to, zone) : null;
@@ -129,13 +134,23 @@ export function plots(host, { say, params, go, whole }) {
     const point = pick(choices, state.get("e"), ENERGIES, "kWh");
     if (!point) return empty(energy, t("no_energy"));
     const told = await plotOf(assets, point.point, from, to, hoursOrDays(from, to), signal);
-    energy.head.replaceChildren(choice(choices, point, (value) => move({ e: value })));
+    heading(energy, [choices, point], () => [choice(choices, point, (value) => move({ e: value }))]);
     const months = to - from > MONTHS_FROM;
     const series = drawn(told, assets).map((each) => (months ? monthly(each, zone) : each));
     if (!series.some((each) => each.times.length)) return empty(energy, t("no_readings"), assets, zone, move);
     put(energy, bars, { from, to, zone, series, unit: point.unit, move });
     const head = months ? t("sums", { step: t("month_step") }) : stepText(told.series, true);
     below(energy, series, zone, point.unit, { head, missing: told.missing, limit: null, total: true });
+  }
+
+  // What is chosen above a plot, drawn anew only when it has changed: who types is not disturbed.
+  function heading(place, given, make) {
+    const mark = JSON.stringify([given, state.get("a")]);
+    if (place.head.dataset.mark === mark) return;
+    const focused = place.head.contains(document.activeElement) ? document.activeElement.tagName : null;
+    place.head.dataset.mark = mark;
+    place.head.replaceChildren(...make());
+    if (focused) place.head.querySelector(focused)?.focus();
   }
 
   function plotOf(assets, point, from, to, values, signal) {
@@ -206,7 +221,7 @@ export function plots(host, { say, params, go, whole }) {
       : null;
     place.canvas.replaceChildren(el("div", { class: "empty" }, el("p", {}, words), ...(way ? [way] : [])));
     place.under.replaceChildren();
-    if (!assets.length) place.head.replaceChildren();
+    if (!assets.length) heading(place, [], () => []);
   }
 
   function close() {
