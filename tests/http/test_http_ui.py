@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
 import pytest
+from aiohttp import ClientSession
 from harness import messages
-from harness.process import ROOT
+from harness.process import ROOT, Bridge
 from http_ui_chromium import NEEDS, Browser, Page, chromium, command
 
+from bridge.app import cloud
+from bridge.config import load
 from bridge.http.pages import FOLDER, LANGUAGES, TYPES, language_of
 
 if TYPE_CHECKING:
@@ -402,9 +405,44 @@ async def test_power_energy_and_the_demand_limit(pages: Pages) -> None:
     pages.check()
 
 
+async def test_which_demand_limit_holds(pages: Pages) -> None:
+    """As reported; as sent after that, whatever the device says then; as reported again when it was removed; switched off."""
+    window = pages.window
+    await fill(window, readings(range(90)))
+
+    async def told(status: int, limit: int) -> None:
+        item = {**LIMIT, "id": 1, "over_demand_status": status, "over_demand_condition": [limit] * 12}
+        body = {"mid": str(uuid.uuid4()), "type": "streaming_overdemand_list", "device_uid": "D1", "data": [item]}
+        body["timestamp"] = messages.now_ms()
+        await device.stored(messages.topic("D1", "streaming_overdemand/list/post"), messages.dump(body))
+
+    async def sent(action: str, data: Any) -> None:
+        body = {"feature": "streaming_overdemand", "action": action, "data": data, "hold_s": 60}
+        assert (await window.call("POST", "/api/v1/devices/D1/commands", body))[0] == 202
+
+    async def looks(text: str) -> None:
+        await page.run("dispatchEvent(new Event('hashchange'))")
+        await page.sees(text)
+
+    async with await window.connect("D1") as device:
+        page = await pages.page(f"plots?a=D1.meter.7&{DAY_OF_READINGS}")
+        await page.sees("none known")
+        await told(1, 70)
+        await looks("Demand limit 70 kW as reported by the device, meter 7")
+        await sent("create", LIMIT)
+        await looks("Demand limit 80 kW sent")
+        await sent("delete", {"id": 1})
+        await looks("Demand limit 70 kW as reported by the device, meter 7")
+        await told(2, 70)
+        await looks("switched off (as reported by the device, meter 7)")
+    pages.check()
+
+
 async def test_gaps_empty_ranges_and_the_way_back(pages: Pages) -> None:
+    """What another asset tells meanwhile closes no gap."""
     await fill(pages.window, [*readings(range(300)), *readings(range(900, 1440))])
-    page = await pages.page(f"plots?a=D1.meter.7&{DAY_OF_READINGS}")
+    await fill(pages.window, readings(range(0, 1440, 7), "D1.meter.8", 300.0))
+    page = await pages.page(f"plots?a=D1.meter.7,D1.meter.8&{DAY_OF_READINGS}")
     await page.until("document.querySelectorAll('canvas').length === 2")
     # the canvas has no line where there are no readings: look at the columns of its pixels
     columns = """(() => {
@@ -459,6 +497,44 @@ async def test_what_is_typed_stays_and_what_is_told_again_is_not_drawn_again(pag
         await page.until("document.querySelectorAll('.dot.on').length === 1")
     assert await page.run("document.contains(window.row)")
     pages.check()
+
+
+async def test_the_receiving_side_alone_has_plots(tmp_path: Path) -> None:
+    if command() is None:
+        pytest.skip(NEEDS)
+    directory = Bridge(tmp_path)
+    _, key = directory.account("mirror", "--all")
+    config = load(None, {"http.listen": "127.0.0.1:0", "store.data": str(directory.data)}, environ={})
+    ready, stop = asyncio.get_running_loop().create_future(), asyncio.Event()
+    async with asyncio.TaskGroup() as group, chromium(tmp_path / "profile") as browser:
+        group.create_task(cloud(config, lambda addresses: ready.set_result(addresses.http), stop))
+        url = f"http://{await ready}"
+        async with ClientSession() as session:
+            rows, headers = readings(range(90)), {"X-API-Key": key}
+            async with session.post(f"{url}/ingest/v1/power", json=rows, headers=headers) as answer:
+                assert answer.status == 200
+        page = await browser.page()
+        await page.go(f"{url}/ui/#/plots?{DAY_OF_READINGS}")
+        await page.until("Boolean(document.querySelector('input[name=key]'))")
+        await page.run(f"document.querySelector('input[name=key]').value = {key!r}")
+        await page.run("document.querySelector('form').requestSubmit()")
+        await page.until("document.querySelectorAll('canvas').length === 2")
+        assert await page.run("document.querySelector('nav').innerText") == "Plots"
+        assert page.trouble == []
+        stop.set()
+
+
+class TestWithoutKeys:
+    @pytest.fixture
+    def config_of(self) -> dict[str, object]:
+        return {"broker.allow_anonymous": True}
+
+    async def test_nothing_is_asked_where_nobody_needs_a_key(self, pages: Pages) -> None:
+        page = await pages.browser.page()
+        await page.go(f"{pages.window.url}/ui/")
+        await page.sees("2 of 2 devices")
+        pages.open.append(page)
+        pages.check()
 
 
 async def test_nothing_to_show_is_said(pages: Pages) -> None:

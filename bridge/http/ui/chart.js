@@ -7,6 +7,7 @@ import { numberText } from "./zones.js";
 
 const MARK_WIDTH = 62;
 const GAP = 3; // readings so many times further apart than they mostly are have a gap between them
+const GAPS_REACH = 2; // of uPlot.join: a null goes on to the series' own next value, whatever times others have in between
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 5], [12, 4, 4, 4]];
 export const COLOURS = DASHES.length;
 
@@ -62,7 +63,7 @@ function draw(host, { from, to, zone, unit, onzoom, oncursor, tables, shown, ban
   const ink = style("--ink-soft");
   const grid = { stroke: style("--grid"), width: 1 };
   const axis = { stroke: ink, grid, ticks: grid, font: "12px system-ui, sans-serif" };
-  const joined = uPlot.join(tables, tables.map((table) => table.map(() => 1)));
+  const joined = uPlot.join(tables, tables.map((table) => table.map(() => GAPS_REACH)));
   const options = {
     ...size(host),
     ms: 1,

@@ -82,13 +82,14 @@ export function plots(host, { say, params, go, whole }) {
     zones.textContent = [t("zone", { zone }), others.length ? t("own_zones", { names: others.join(", ") }) : ""].join(" ");
   }
 
-  // Those of the address; one of its device; else the first that has power at all.
+  // Those of the address; a meter of its device, for meters have power and energy, or what it has; else the first with power.
   async function chosen(signal) {
     const named = (state.get("a") ?? "").split(",").filter(Boolean).slice(0, COLOURS);
     if (named.length) return named;
     const device = state.get("d");
     const { readings } = await get("/api/v1/latest", { point: POWERS.join(","), device, limit: device ? 1_000 : 1 }, signal);
-    const first = readings.find((each) => each.asset === device) ?? readings[0];
+    const meter = readings.find((each) => each.point === POWERS[0] && METER.test(each.asset));
+    const first = meter ?? readings.find((each) => each.asset === device) ?? readings[0];
     if (first) return [first.asset];
     const { assets } = await get("/api/v1/assets", { device, limit: 1 }, signal);
     return assets.map((each) => each.asset);

@@ -2,6 +2,7 @@
 
 import { clockText, dateText, instant, wall } from "./zones.js";
 
+const SECONDS = [5, 10, 30].map((each) => each * 1_000);
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
@@ -12,6 +13,8 @@ const MONTHS = [1, 2, 3, 6, 12, 24, 60, 120];
 // Instants in [from, to], `most` of them or a few more.
 export function ticks(from, to, zone, most) {
   const room = (to - from) / Math.max(2, most);
+  const shorter = SECONDS.find((step) => step >= room);
+  if (shorter) return even(from, to, shorter);
   const short = WITHIN_DAY.find((step) => step >= room);
   if (short) return within(from, to, zone, short);
   const days = DAYS.find((each) => each * DAY >= room);
@@ -20,11 +23,17 @@ export function ticks(from, to, zone, most) {
 }
 
 export function tickText(at, zone, span) {
-  const { month, day, hour, minute } = wall(at, zone);
-  if (hour || minute) return clockText(at, zone);
+  const { month, day, hour, minute, second } = wall(at, zone);
+  if (hour || minute || second) return clockText(at, zone, second !== 0);
   const date = dateText(at, zone);
   if (span > 60 * DAY) return month === 1 && day === 1 ? date.slice(0, -6) : date.slice(0, -3);
   return date.slice(-5);
+}
+
+// Zones differ by whole minutes.
+function even(from, to, step) {
+  const first = Math.ceil(from / step) * step;
+  return Array.from({ length: Math.max(0, Math.floor((to - first) / step) + 1) }, (_, i) => first + i * step);
 }
 
 function within(from, to, zone, step) {
