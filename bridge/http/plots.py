@@ -24,6 +24,8 @@ from schemas.kinds import KINDS
 
 MOST_NAMES = 16
 """Assets of a plot, points of the newest readings."""
+MOST_DEVICES = 200
+"""Whose newest readings are asked for at a time."""
 ALARMS = tuple(kind.suffix for kind in KINDS if kind.event == "alarm")
 
 
@@ -58,12 +60,14 @@ async def latest(call: Call) -> Answer:
     """GET /api/v1/latest"""
     query = call.query(LatestQuery)
     points = _names(query.point, "?point")
+    devices = None if query.device is None else frozenset(_names(query.device, "?device", MOST_DEVICES))
     cloud = call.receiving.cloud
-    found = cloud.assets(device=query.device, principal=call.principal)
     rest = [
         asset
-        for asset in found
-        if (query.after is None or asset.name > query.after) and not asset.points.keys().isdisjoint(points)
+        for asset in cloud.assets(principal=call.principal)
+        if (devices is None or asset.device in devices)
+        and (query.after is None or asset.name > query.after)
+        and not asset.points.keys().isdisjoint(points)
     ]
     page = rest[: query.limit]
     units = {asset.name: asset.points for asset in page}
@@ -89,10 +93,10 @@ async def alarms(call: Call) -> Answer:
     return AlarmList(found, page[-1] if len(rest) > len(page) else None)
 
 
-def _names(text: str, path: str) -> list[str]:
+def _names(text: str, path: str, most: int = MOST_NAMES) -> list[str]:
     names = list(dict.fromkeys(filter(None, text.split(","))))
-    if not 0 < len(names) <= MOST_NAMES:
-        raise Unprocessable("invalid", f"between 1 and {MOST_NAMES} names, parted by commas", path)
+    if not 0 < len(names) <= most:
+        raise Unprocessable("invalid", f"between 1 and {most} names, parted by commas", path)
     return names
 
 

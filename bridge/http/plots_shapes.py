@@ -51,7 +51,7 @@ class LatestQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Of which points, whose."""
 
     point: Annotated[Name, Meta(description="up to 16 points, parted by commas")]
-    device: str | None = None
+    device: Annotated[str | None, Meta(description="up to 200 devices, parted by commas; all when not given")] = None
     after: Annotated[str | None, Meta(description="asset that the page begins behind")] = None
     limit: Limit = 100
 

@@ -236,8 +236,12 @@ async def test_the_newest_readings_page_by_page(window: Window) -> None:
             break
         after = f"&after={page['next']}"
     assert seen == [(name, START + 5, n + 5.0, "kW") for n, name in enumerate(names)]
-    one = await window.get("/api/v1/latest?point=total_active_power&device=D2")
-    assert [each["asset"] for each in one["readings"]] == ["D2"]
+    for devices, there in (("D2", ["D2"]), ("D2,none,D1", names), ("none", [])):
+        some = await window.get(f"/api/v1/latest?point=total_active_power&device={devices}")
+        assert [each["asset"] for each in some["readings"]] == there
+    for many in (",", ",".join(map(str, range(201)))):
+        status, body, _ = await window.call("GET", f"/api/v1/latest?point=p&device={many}")
+        assert (status, body["error"]["path"]) == (422, "?device")
 
 
 async def test_the_newest_alarm_of_each_device(window: Window) -> None:

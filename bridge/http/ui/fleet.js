@@ -19,6 +19,7 @@ export function fleet(host, { say }) {
   const devices = new Map();
   const powers = new Map(); // device -> asset -> {value, unit, at}
   const alarms = new Map(); // device -> {at, data}
+  const asked = new Set(); // devices whose powers have been asked for
   const ending = new AbortController();
   const count = el("p", { class: "note", role: "status" });
   const search = el("input", { type: "search", "aria-label": t("search"), placeholder: t("search"), oninput: () => soon() });
@@ -54,21 +55,32 @@ export function fleet(host, { say }) {
   }
 
   async function read() {
-    const [found, newest, told] = await Promise.all([
-      pages("/api/v1/devices", {}, "devices"),
-      pages("/api/v1/latest", { point: POWERS.join(",") }, "readings"),
-      pages("/api/v1/alarms", {}, "alarms"),
-    ]);
+    const [found, told] = await Promise.all([pages("/api/v1/devices", {}, "devices"), pages("/api/v1/alarms", {}, "alarms")]);
     cut = found.cut;
     devices.clear();
     for (const each of found.items) devices.set(each.uid, each);
-    for (const each of newest.items.reverse()) power(deviceOf(each.asset), each.asset, each.point, each.value, each.unit, each.timestamp);
     for (const each of told.items) alarms.set(each.device, { at: each.received_at, data: each.body.data });
+    asked.clear();
+    await readPowers();
   }
 
-  async function reread() {
+  // Of the devices that are shown: a large fleet has more than a phone should be sent.
+  async function readPowers() {
+    const missing = wanted().slice(0, ROWS).map((each) => each.uid).filter((each) => !asked.has(each));
+    if (!missing.length) return;
+    missing.forEach((each) => asked.add(each));
+    const newest = await pages("/api/v1/latest", { point: POWERS.join(","), device: missing.join(",") }, "readings");
+    for (const each of newest.items) power(deviceOf(each.asset), each.asset, each.point, each.value, each.unit, each.timestamp);
+  }
+
+  function wanted() {
+    const text = search.value.trim().toLowerCase();
+    return [...devices.values()].filter((each) => `${each.uid} ${each.name}`.toLowerCase().includes(text));
+  }
+
+  async function reread(what = read) {
     try {
-      await read();
+      await what();
       soon();
       say("fine");
     } catch (error) {
@@ -123,11 +135,11 @@ export function fleet(host, { say }) {
   }
 
   function draw() {
-    const wanted = search.value.trim().toLowerCase();
-    const found = [...devices.values()].filter((each) => `${each.uid} ${each.name}`.toLowerCase().includes(wanted));
+    const found = wanted();
     const shown = found.slice(0, ROWS);
     const focused = body.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
     settle(body, shown.map(row));
+    if (shown.some((each) => !asked.has(each.uid))) reread(readPowers);
     if (focused) [...body.querySelectorAll("a")].find((each) => each.getAttribute("href") === focused)?.focus();
     const words = devices.size === 0 ? t("no_devices") : found.length === 0 ? t("nothing_found") : t("shown", { shown: shown.length, count: devices.size });
     const told = cut ? `${words} (${t("at_least", { count: devices.size })})` : words;
