@@ -275,7 +275,7 @@ async def mean_quarters(cloud: Cloud, start: int, end: int) -> bytes:
             "orgId": "o", "assetIds": ",".join(f"A{asset}" for asset in range(ASKED)), "measurepointsWithLogic": "avg(p)",
             "interval": "15", "startTime": first, "endTime": last, "pageSize": "6000",
         }  # fmt: skip
-        body = await electric_power(cloud, query({name: [value] for name, value in asked.items()}), None)
+        body, _ = await electric_power(cloud, query({name: [value] for name, value in asked.items()}), None)
         assert body.count(b"assetId") == ASKED * (until - start) // QUARTER, body[:500]
         parts.append(body)
         start = until

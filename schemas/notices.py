@@ -5,10 +5,26 @@ These are the shapes of the documents; the core writes them (docs/commands.md).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
+State = Literal[
+    "accepted",
+    "sent",
+    "delivered",
+    "succeeded",
+    "rejected",
+    "timed_out",
+    "late_succeeded",
+    "late_rejected",
+    "expired",
+    "undeliverable",
+    "cancelled",
+]
+"""How a command stands (PRODUCT.md §4.3; bridge/core/states.py has the moves)."""
+OPEN: Final[tuple[State, ...]] = ("accepted", "sent", "delivered")
+"""It has no outcome yet."""
 At = Annotated[int, Meta(description="epoch milliseconds", extra_json_schema={"x-unit": "ms"})]
 
 
@@ -16,19 +32,7 @@ class CommandStatus(Struct, forbid_unknown_fields=True):
     """A command has come into a state."""
 
     mid: Annotated[str, Meta(description="the command's")]
-    state: Literal[
-        "accepted",
-        "sent",
-        "delivered",
-        "succeeded",
-        "rejected",
-        "timed_out",
-        "late_succeeded",
-        "late_rejected",
-        "expired",
-        "undeliverable",
-        "cancelled",
-    ]
+    state: State
     code: Annotated[int, Meta(description="the device's code; 200 is success")] | None
     msg: str
     at: At

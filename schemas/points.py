@@ -15,6 +15,17 @@ FAMILIES = (
 )
 """What the parts of a device are called (schemas/readings.py); `ems` is the device itself."""
 
+DRAWN = (
+    "pcs_ac_charge_accumulated_energy",
+    "charge_accumulated_energy",
+    "battery_charge_total_energy",
+    "pcs_dc_charge_accumulated_energy",
+    "total_electric_energy",
+    "total_forward_active_energy",
+    "total_active_energy",
+)
+"""Registers of what a device draws, the most telling first."""
+
 
 class Point(NamedTuple):
     """`kind`: a counter only grows (until it is reset or rolls over), a gauge is what it is now. A daily energy is a gauge: it

@@ -210,6 +210,13 @@ def test_the_page_from_device_to_backend_runs(terminal: Terminal) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.timeout(300)
+def test_the_page_on_pandas_runs(terminal: Terminal) -> None:
+    walk(terminal, ROOT / "docs" / "pandas.md", clients=False)
+    assert (terminal.home / "power.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.system
 def test_make_demo_runs_and_ends(tmp_path: Path) -> None:
     """`make demo` prints what the README says, and Ctrl-C ends it with nothing left behind."""
     if not (ROOT / ".venv" / ".installed").exists():

@@ -14,23 +14,21 @@ import ssl
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from bridge.core.record import Done
 from bridge.mqtt import framing, packets, packets5, properties
 from bridge.mqtt.errors import Malformed
 from bridge.mqtt.fields import packet, string
 from bridge.mqtt.flow import Message, Outbound
-from bridge.mqtt.framing import Frame, Framing
+from bridge.mqtt.framing import Frame
 from bridge.mqtt.packets import Connect
 from bridge.mqtt.properties import Properties
 from bridge.mqtt.topics import TopicNames
+from bridge.outgoing import KEEP_ALIVE_S, Outgoing, refused
 
 log = logging.getLogger(__name__)
 
-ANSWER_S: Final = 20.0
-"""Time that the broker has for CONNACK, SUBACK or PINGRESP."""
-KEEP_ALIVE_S: Final = 30
 BACKOFF_FIRST_S: Final = 0.5
 BACKOFF_LAST_S: Final = 30.0
 STEADY_S: Final = 10.0
@@ -66,7 +64,7 @@ class Arrival(NamedTuple):
     done: Done
 
 
-class Line(asyncio.Protocol):
+class Line(Outgoing):
     """`filters` are subscribed to, `left` are given up if the session has them. `arrived` gets every message, `turned` is called
     when the subscriptions stand and when they are gone; `ready` says which."""
 
@@ -79,23 +77,15 @@ class Line(asyncio.Protocol):
         arrived: Callable[[Arrival], None],
         turned: Callable[[], None],
     ) -> None:
+        super().__init__(names, remote.max_packet_bytes)
         self.remote = remote
-        self.ready = False
-        self.trouble = "not connected yet"
-        """Why it is not ready."""
         self._filters = filters
         self._left = left
-        self._names = names
         self._arrived = arrived
         self._turned = turned
         self._out = Outbound(1, remote.queue_messages, remote.queue_bytes)
-        self._transport: asyncio.Transport | None = None
-        self._framing = Framing(remote.max_packet_bytes, names, 5)
-        self._gone = asyncio.Event()
         self._epoch = 0
-        self._blocked = self._paused = False
-        self._waiting_since = self._last_sent = 0.0
-        """When an answer began to be due (0: none is), and when a packet went out last."""
+        self._paused = False
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
@@ -122,7 +112,7 @@ class Line(asyncio.Protocol):
         if delivery is None:
             return False
         self._out.ready(delivery)
-        self._feed()
+        self._pump()
         return True
 
     def pause(self, on: bool) -> None:
@@ -131,14 +121,11 @@ class Line(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             (self._transport.pause_reading if on else self._transport.resume_reading)()
 
-    def tick(self) -> None:
-        """About once a second: keep alive, and end what hangs."""
-        now = monotonic()
-        if self._waiting_since and now - self._waiting_since > ANSWER_S:
-            self._lost("no answer in time")
-        elif self.ready and now - self._last_sent > KEEP_ALIVE_S * 0.75:
-            self._write(packets.PINGREQ_BYTES)
-            self._waiting_since = self._waiting_since or now
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is open; nothing is read from it while the writer is behind."""
+        super().connection_made(transport)
+        if self._paused:
+            self.pause(True)
 
     def close(self) -> None:
         """Say goodbye; the session stays."""
@@ -146,84 +133,40 @@ class Line(asyncio.Protocol):
             self._transport.write(packets.DISCONNECT_BYTES)
             self._transport.close()
 
-    # What asyncio calls.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is open."""
-        self._transport = cast(asyncio.Transport, transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is gone."""
-        self._lost(str(exc) if exc else "the broker closed the connection")
-
-    def pause_writing(self) -> None:
-        """The broker does not keep up."""
-        self._blocked = True
-
-    def resume_writing(self) -> None:
-        """It has caught up."""
-        self._blocked = False
-        self._feed()
-
-    def data_received(self, data: bytes) -> None:
-        """Every whole packet of the chunk."""
-        try:
-            for frame in self._framing.feed(data):
-                if self._transport is not None:
-                    self._take(frame)
-            if self._framing.error is not None:
-                raise self._framing.error
-        except Malformed as error:
-            self._lost(f"it sends no MQTT: {error}")
-
     # Packets.
 
     async def _connect(self) -> None:
         remote = self.remote
-        self._gone.clear()
-        self._framing = Framing(remote.max_packet_bytes, self._names, 5)
         self._epoch += 1
-        async with asyncio.timeout(ANSWER_S):
-            await asyncio.get_running_loop().create_connection(
-                lambda: self, remote.host, remote.port, ssl=remote.tls,
-                server_hostname=remote.host if remote.tls is not None else None,
-            )  # fmt: skip
         found: Properties = {
             properties.SESSION_EXPIRY: SESSION_S,
             properties.RECEIVE_MAXIMUM: remote.receive_maximum,
             properties.MAXIMUM_PACKET_SIZE: remote.max_packet_bytes,
         }
-        connect = Connect(
+        hello = Connect(
             remote.client_id, False, KEEP_ALIVE_S, remote.username, remote.password, None, packets.V5, found
         )
-        self._waiting_since = monotonic()
-        self._write(packets.encode_connect(connect))
+        await self._dial(remote.host, remote.port, remote.tls, hello)
 
-    def _take(self, frame: Frame) -> None:
+    def _take(self, frame: Frame) -> bool:
         first, topic, packet_id, body = frame
         if first & 0xF0 == framing.PUBLISH:
             self._receive(first, topic, packet_id, body)
         elif first == framing.PUBACK:
             self._out.acknowledge(packet_id)
-            self._feed()
+            self._pump()
         elif first == framing.CONNACK:
             self._accepted(body)
         elif first == framing.SUBACK:
             self._subscribed(body)
-        elif first == framing.UNSUBACK:
-            pass  # one way or the other
-        elif first == framing.PINGRESP:
-            self._waiting_since = 0.0
-        elif first == framing.DISCONNECT:
-            code, found = packets5.decode_disconnect(body)
-            self._lost(f"DISCONNECT 0x{code:02x} {found.get(properties.REASON_STRING, '')}".rstrip())
         else:
-            raise Malformed(f"a server may not send 0x{first:02x} here")
+            return False
+        return True
 
     def _accepted(self, body: bytes) -> None:
         present, code, found = packets5.decode_connack(body)
         if code:
-            self._lost(f"CONNACK 0x{code:02x} {found.get(properties.REASON_STRING, '')}".rstrip())
+            self._lost(refused(code, found))
             return
         self._out.window = min(found.get(properties.RECEIVE_MAXIMUM, 65_535), 1_000)
         self._out.resume()
@@ -236,15 +179,15 @@ class Line(asyncio.Protocol):
 
     def _subscribed(self, body: bytes) -> None:
         codes, _ = packets5.decode_codes(body)
-        refused = [name for name, code in zip(self._filters, codes, strict=False) if code != 1]
-        if refused:
-            self._lost(f"it refuses the subscription to {refused[0]}")
+        failed = [name for name, code in zip(self._filters, codes, strict=False) if code != 1]
+        if failed:
+            self._lost(f"it refuses the subscription to {failed[0]}")
             return
         self._waiting_since = 0.0
         self.ready, self.trouble = True, ""
         log.info("%s:%d: connected as %s", self.remote.host, self.remote.port, self.remote.client_id)
         self._turned()
-        self._feed()
+        self._pump()
 
     def _receive(self, first: int, topic: str, packet_id: int, body: bytes) -> None:
         if not topic:
@@ -262,8 +205,7 @@ class Line(asyncio.Protocol):
         else:
             self._lost("a commit failed")
 
-    def _feed(self) -> None:
-        """Publish what waits, as far as the broker takes it."""
+    def _pump(self) -> None:
         while self.ready and not self._blocked:
             delivery = self._out.take()
             if delivery is None:
@@ -276,22 +218,8 @@ class Line(asyncio.Protocol):
             body = string(message.topic) + delivery.packet_id.to_bytes(2, "big") + message.properties + message.payload
             self._write(packet(head, body))
 
-    def _write(self, data: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._last_sent = monotonic()
-            self._transport.write(data)
-
-    def _lost(self, why: str) -> None:
-        if self._transport is None:
-            return
-        transport, self._transport = self._transport, None
-        transport.abort()
-        was, self.ready = self.ready, False
-        self.trouble = why
-        self._blocked = False
-        self._waiting_since = 0.0
-        self._gone.set()
-        if was:
+    def _fell(self, was_ready: bool) -> None:
+        if was_ready:
             self._turned()
 
 

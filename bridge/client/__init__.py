@@ -7,8 +7,9 @@ from bridge.client.command import Options
 from bridge.client.features import Device
 from bridge.client.http import HttpClient
 from bridge.client.mqtt import MqttClient, Received
-from bridge.client.outcome import OPEN, Outcome
+from bridge.client.outcome import Outcome
 from bridge.client.shapes import Command, DeviceDetail, DeviceInfo, Event, Reading, Readings, Stored
+from schemas.notices import OPEN
 
 __all__ = [
     "OPEN",

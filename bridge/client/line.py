@@ -14,19 +14,17 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from bridge.errors import Denied, Exhausted, NotFound, Refused, Unprocessable, Unreachable
 from bridge.mqtt import framing, packets, packets5, properties, reasons
 from bridge.mqtt.errors import Malformed
-from bridge.mqtt.framing import Frame, Framing
+from bridge.mqtt.framing import Frame
 from bridge.mqtt.topics import TopicNames
+from bridge.outgoing import KEEP_ALIVE_S, Outgoing, refused
 
 log = logging.getLogger(__name__)
 
-ANSWER_S: Final = 20.0
-"""Time that the bridge has for CONNACK, SUBACK or PINGRESP."""
-KEEP_ALIVE_S: Final = 30
 BACKOFF_FIRST_S: Final = 0.2
 BACKOFF_LAST_S: Final = 5.0
 STEADY_S: Final = 5.0
@@ -64,7 +62,7 @@ class _Sent(NamedTuple):
     acked: asyncio.Future[None]
 
 
-class Line(asyncio.Protocol):
+class Line(Outgoing):
     """`heard(topic, payload)` gets every message; `back(resumed)` is called after each further connection, with False where the
     session had ended and messages are missing; `away(error)` when nobody answered for `patience_s`."""
 
@@ -75,14 +73,11 @@ class Line(asyncio.Protocol):
         back: Callable[[bool], None],
         away: Callable[[Exception], None],
     ) -> None:
+        super().__init__(TopicNames(), PACKET_LIMIT)
         self._remote = remote
         self._heard = heard
         self._back = back
         self._away = away
-        self._names = TopicNames()
-        self._framing = Framing(PACKET_LIMIT, self._names, 5)
-        self._transport: asyncio.Transport | None = None
-        self._gone = asyncio.Event()
         self._filters: dict[str, None] = {}
         self._asked: dict[int, tuple[list[str], asyncio.Future[None]]] = {}
         self._sent: dict[int, _Sent] = {}
@@ -90,14 +85,11 @@ class Line(asyncio.Protocol):
         self._next_id = 0
         self._window = WINDOW
         self._largest = PACKET_LIMIT
-        self._keep_alive_s = float(KEEP_ALIVE_S)
         self._refused: Denied | None = None
         self._ended: Exception | None = None
-        self._ready = self._blocked = self._known = False
-        """Whether CONNACK came; whether the socket is full; whether the bridge knows our session."""
-        self._waiting_since = self._last_sent = 0.0
+        self._known = False
+        """Whether the bridge knows our session."""
         self._up_at = monotonic()
-        self._trouble = "not connected yet"
 
     # What the client calls.
 
@@ -112,12 +104,12 @@ class Line(asyncio.Protocol):
                 await self._watch()
             except (OSError, TimeoutError) as error:
                 self._lost("")
-                self._trouble = str(error) or "no answer in time"
+                self.trouble = str(error) or "no answer in time"
             if self._up_at > began + STEADY_S:
                 delay = BACKOFF_FIRST_S
             if monotonic() - self._up_at > self._remote.patience_s:
                 self._give_up()
-            log.info("%s:%d: %s; again in %.1f s", self._remote.host, self._remote.port, self._trouble, delay)
+            log.info("%s:%d: %s; again in %.1f s", self._remote.host, self._remote.port, self.trouble, delay)
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             delay = min(delay * 2, BACKOFF_LAST_S)
 
@@ -148,7 +140,7 @@ class Line(asyncio.Protocol):
             done.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             packet_id = self._fresh_id()
             self._asked[packet_id] = (wanted, done)
-            if self._ready:
+            if self.ready:
                 self._subscribe(packet_id)
         for pending in [done for names, done in self._asked.values() if not filters.isdisjoint(names)]:
             await asyncio.shield(pending)
@@ -156,7 +148,7 @@ class Line(asyncio.Protocol):
     def unsubscribe(self, filters: Iterable[str]) -> None:
         """No longer. Nobody waits for the answer."""
         left = [each for each in filters if self._filters.pop(each, "") is None]
-        if left and self._ready:
+        if left and self.ready:
             self._write(packets5.encode_unsubscribe(self._fresh_id(), left))
 
     def close(self) -> None:
@@ -166,55 +158,16 @@ class Line(asyncio.Protocol):
             self._transport.close()
         self.fail(self._ended or Unreachable("the client was closed"), for_good=True)
 
-    # What asyncio calls.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is open."""
-        self._transport = cast(asyncio.Transport, transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is gone."""
-        self._lost(str(exc) if exc else "the bridge closed the connection")
-
-    def pause_writing(self) -> None:
-        """The bridge does not keep up."""
-        self._blocked = True
-
-    def resume_writing(self) -> None:
-        """It has caught up."""
-        self._blocked = False
-        self._pump()
-
-    def data_received(self, data: bytes) -> None:
-        """Every whole packet of the chunk."""
-        try:
-            for frame in self._framing.feed(data):
-                if self._transport is None:
-                    return
-                self._take(frame)
-            if self._framing.error is not None:
-                raise self._framing.error
-        except Malformed as error:
-            self._lost(f"it sends no MQTT: {error}")
-
     # The connection.
 
     async def _connect(self) -> None:
         remote = self._remote
-        self._gone.clear()
-        self._framing = Framing(PACKET_LIMIT, self._names, 5)
-        async with asyncio.timeout(ANSWER_S):
-            await asyncio.get_running_loop().create_connection(
-                lambda: self, remote.host, remote.port, ssl=remote.tls,
-                server_hostname=remote.host if remote.tls is not None else None,
-            )  # fmt: skip
         found = {properties.SESSION_EXPIRY: SESSION_S, properties.MAXIMUM_PACKET_SIZE: PACKET_LIMIT}
         clean = not self._known
         hello = packets.Connect(
             remote.client_id, clean, KEEP_ALIVE_S, remote.username, remote.password, None, packets.V5, found
         )
-        self._waiting_since = monotonic()
-        self._write(packets.encode_connect(hello))
+        await self._dial(remote.host, remote.port, remote.tls, hello)
 
     async def _watch(self) -> None:
         """Keep the connection alive until it is gone; end one that hangs. Raises Denied."""
@@ -223,20 +176,17 @@ class Line(asyncio.Protocol):
                 async with asyncio.timeout(1.0):
                     await self._gone.wait()
             except TimeoutError:
-                self._tick(monotonic())
+                self.tick()
         if self._refused is not None:
             raise self._refused
 
-    def _tick(self, now: float) -> None:
-        if self._ready:
-            self._up_at = now
-        if self._waiting_since and now - self._waiting_since > ANSWER_S:
-            self._lost("no answer in time")
-        elif self._ready and now - self._last_sent > self._keep_alive_s * 0.75:
-            self._write(packets.PINGREQ_BYTES)
-            self._waiting_since = self._waiting_since or now
+    def tick(self) -> None:
+        """Also, since when the bridge is away."""
+        if self.ready:
+            self._up_at = monotonic()
+        super().tick()
 
-    def _take(self, frame: Frame) -> None:
+    def _take(self, frame: Frame) -> bool:
         first, topic, packet_id, body = frame
         if first & 0xF0 == framing.PUBLISH:
             self._receive(first, topic, packet_id, body)
@@ -246,17 +196,13 @@ class Line(asyncio.Protocol):
             self._greeted(body)
         elif first == framing.SUBACK:
             self._subscribed(packet_id, body)
-        elif first == framing.PINGRESP:
-            self._waiting_since = 0.0
-        elif first == framing.DISCONNECT:
-            code, found = packets5.decode_disconnect(body)
-            self._lost(f"DISCONNECT 0x{code:02x} {found.get(properties.REASON_STRING, '')}".rstrip())
-        elif first != framing.UNSUBACK:
-            raise Malformed(f"a server may not send 0x{first:02x} here")
+        else:
+            return False
+        return True
 
     def _greeted(self, body: bytes) -> None:
         present, code, found = packets5.decode_connack(body)
-        why = f"CONNACK 0x{code:02x} {found.get(properties.REASON_STRING, '')}".rstrip()
+        why = refused(code, found)
         if code:
             if code in FOREVER:
                 self._refused = Denied(reasons.WORDS.get(code, "refused"), f"the bridge refuses the login: {why}")
@@ -266,7 +212,7 @@ class Line(asyncio.Protocol):
         self._largest = found.get(properties.MAXIMUM_PACKET_SIZE, PACKET_LIMIT)
         self._keep_alive_s = float(found.get(properties.SERVER_KEEP_ALIVE, KEEP_ALIVE_S))
         self._waiting_since = 0.0
-        self._ready, self._trouble, self._up_at = True, "", monotonic()
+        self.ready, self.trouble, self._up_at = True, "", monotonic()
         again = list(self._sent.values())
         if present:
             for packet_id, sent in self._sent.items():
@@ -291,7 +237,7 @@ class Line(asyncio.Protocol):
     def _subscribe(self, packet_id: int) -> None:
         filters, _ = self._asked[packet_id]
         self._write(packets5.encode_subscribe(packet_id, [(each, 1) for each in filters]))
-        self._waiting_since = self._waiting_since or monotonic()
+        self._due(monotonic())
 
     def _subscribed(self, packet_id: int, body: bytes) -> None:
         self._waiting_since = 0.0
@@ -299,11 +245,11 @@ class Line(asyncio.Protocol):
         if packet_id not in self._asked:
             return
         filters, done = self._asked.pop(packet_id)
-        refused = [name for name, code in zip(filters, codes, strict=False) if code >= reasons.FAILED]
-        for name in refused:
+        failed = [name for name, code in zip(filters, codes, strict=False) if code >= reasons.FAILED]
+        for name in failed:
             self._filters.pop(name, None)
-        if refused:
-            done.set_exception(Denied("not_authorised", f"the bridge refuses the subscription to {refused[0]}"))
+        if failed:
+            done.set_exception(Denied("not_authorised", f"the bridge refuses the subscription to {failed[0]}"))
         else:
             done.set_result(None)
 
@@ -328,8 +274,7 @@ class Line(asyncio.Protocol):
         self._pump()
 
     def _pump(self) -> None:
-        """Publish what waits, as far as the bridge takes it."""
-        while self._ready and not self._blocked and self._queue and len(self._sent) < self._window:
+        while self.ready and not self._blocked and self._queue and len(self._sent) < self._window:
             sent = self._queue.popleft()
             if sent.acked.cancelled():
                 continue
@@ -342,11 +287,6 @@ class Line(asyncio.Protocol):
             self._sent[packet_id] = sent
             self._write(packet)
 
-    def _write(self, data: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._last_sent = monotonic()
-            self._transport.write(data)
-
     def _fresh_id(self) -> int:
         """A packet id that is not in use [MQTT-2.2.1-3]."""
         while True:
@@ -354,20 +294,12 @@ class Line(asyncio.Protocol):
             if self._next_id not in self._sent and self._next_id not in self._asked:
                 return self._next_id
 
-    def _lost(self, why: str) -> None:
-        if self._transport is None:
-            return
-        transport, self._transport = self._transport, None
-        transport.abort()
-        if self._ready:
+    def _fell(self, was_ready: bool) -> None:
+        if was_ready:
             self._up_at = monotonic()
-        self._ready = self._blocked = False
-        self._trouble = why
-        self._waiting_since = 0.0
-        self._gone.set()
 
     def _give_up(self) -> None:
-        error = Unreachable(f"no connection for {self._remote.patience_s:g} s: {self._trouble}")
+        error = Unreachable(f"no connection for {self._remote.patience_s:g} s: {self.trouble}")
         self.fail(error)
         self._away(error)
 

@@ -10,11 +10,10 @@ from msgspec import Struct
 from bridge.errors import Refused
 from schemas import kinds
 from schemas.kinds import Kind
+from schemas.notices import OPEN
 
 A = TypeVar("A")
 
-OPEN = frozenset({"accepted", "sent", "delivered"})
-"""States of a command that has no outcome yet."""
 ANSWERED = frozenset({"succeeded", "rejected", "late_succeeded", "late_rejected"})
 OK = frozenset({"succeeded", "late_succeeded"})
 

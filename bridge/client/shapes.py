@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bridge.client.outcome import OPEN
 from schemas import kinds
 from schemas.envelope import Message
 from schemas.kinds import Kind
+from schemas.notices import OPEN
 
 
 class Presence(Struct, frozen=True):

@@ -11,12 +11,12 @@ from typing import Any, Final
 import msgspec
 
 from bridge.client.command import Asked
-from bridge.client.outcome import OPEN
 from bridge.errors import Conflict, Denied, Exhausted, NotFound, Refused, Unprocessable, Unreachable
 from schemas import kinds
 from schemas.envelope import Message, canonical
 from schemas.explain import FAILURES
 from schemas.kinds import Kind
+from schemas.notices import OPEN
 
 LOOSE: Final = 16
 """Answers without a usable `reply` that are kept of one sort and device."""

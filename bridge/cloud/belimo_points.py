@@ -22,11 +22,6 @@ from schemas.readings import MEASURED
 VERSION: Final = "1.0"
 WHOLE: Final = "ems"
 """The part that is the device itself."""
-WRITABLE: Final = (
-    "pcs_control", "bms_control", "condition_control", "air_strategy", "reactive_power_control", "voltage_control",
-    "safety", "charge_percentage",
-)  # fmt: skip
-"""Features whose `set` command carries single values."""
 ASPECT: Final = "default"
 GUI: Final = "display"
 SI: Final = {
@@ -218,9 +213,10 @@ _WHOLE_NUMBERS = _numbers()
 
 def _settings() -> dict[str, Setting]:
     found = {}
-    for feature in WRITABLE:
-        kind = kinds.command(feature, "set")
-        assert kind is not None  # noqa: S101 - the table of kinds has them
+    for kind in kinds.KINDS:
+        if (kind.kind, kind.action) != ("command", "set"):
+            continue  # these carry single values
+        feature = kind.feature
         schema = msgspec.json.schema(kind.data)["$defs"][kind.data.__name__]["properties"]
         for info in msgspec.structs.fields(kind.data):
             said = schema[info.encode_name]

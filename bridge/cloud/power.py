@@ -16,6 +16,7 @@ import msgspec
 from bridge.cloud.buckets import MINUTE, Buckets, Folding, Wall, up
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.enos import BAD_REQUEST, TEXT_ALL_DENIED, TEXT_SOME_DENIED, EnosError, Expression, Query, envelope
+from bridge.cloud.quality import Span
 from bridge.cloud.registers import Increments, by_minute
 from bridge.cloud.rollups import ROLLED_MS
 from bridge.cloud.zones import Style, instant, write
@@ -32,8 +33,9 @@ Pairs = Sequence[tuple[int, float]]
 _encode = msgspec.json.Encoder().encode
 
 
-async def electric_power(cloud: Cloud, asked: Query, principal: Any) -> bytes:
-    """The answer's body. Raises EnosError when the principal may read none of the assets; unknown ones count as such."""
+async def electric_power(cloud: Cloud, asked: Query, principal: Any) -> tuple[bytes, list[Span]]:
+    """The answer's body, and whose readings it is made of. Raises EnosError when the principal may read none of the assets;
+    unknown ones count as such."""
     known = cloud.series.assets
     may: dict[str, bool] = {}
     allowed: list[Asset] = []
@@ -49,11 +51,13 @@ async def electric_power(cloud: Cloud, asked: Query, principal: Any) -> bytes:
     if not allowed:
         raise EnosError(BAD_REQUEST, TEXT_ALL_DENIED)
     parts: list[bytes] = []
+    spans: list[Span] = []
     for first in range(0, len(allowed), ASSETS_PER_READ):
         jobs = [_job(cloud, asked, asset) for asset in allowed[first : first + ASSETS_PER_READ]]
+        spans += [(asset, job.start, job.end) for asset, job in zip(allowed[first:], jobs, strict=False)]
         parts += await cloud.series.read(partial(_run, jobs))
     text = f"{TEXT_SOME_DENIED}: {', '.join(denied)}" if denied else None
-    return envelope(0, text, b"[" + b",".join(parts) + b"]")
+    return envelope(0, text, b"[" + b",".join(parts) + b"]"), spans
 
 
 def _run(jobs: Sequence[_Job], scan: Scan) -> list[bytes]:
@@ -123,19 +127,20 @@ class _Job(NamedTuple):
         if not values:
             return b""
         accurate, zone = self.asked.accurate, self.wall.zone if self.wall else None
-        labels = [at if accurate else at - at % 1000 for at, _ in values]
-        numbers = _encode([value for _, value in values])[1:-1].decode().split(",")
-        head = f'{{"assetId":{_encode(self.name).decode()},"timestamp":'
-        key = f",{_encode(expression.key).decode()}:"
+        if not accurate:
+            values = [(at - at % 1000, value) for at, value in values]
+        head = b'{"assetId":' + _encode(self.name) + b',"timestamp":'
+        key = b"," + _encode(expression.key) + b":"
+        pairs = _encode(values)[2:-2]  # 1,2.5],[3,4.5
         if zone is None:
-            tail = ',"localtime":null}'
-            return ",".join(
-                [f"{head}{at}{key}{value}{tail}" for at, value in zip(labels, numbers, strict=True)]
-            ).encode()
-        return ",".join(
-            f'{head}{at}{key}{value},"localtime":"{write(at, zone, self.style, accurate)}"}}'
-            for at, value in zip(labels, numbers, strict=True)
-        ).encode()
+            tail = b',"localtime":null}'
+            between_items = tail + b"," + head
+            return head + pairs.replace(b"],[", b"\n").replace(b",", key).replace(b"\n", between_items) + tail
+        items = zip(pairs.split(b"],["), values, strict=True)
+        return b",".join(
+            head + pair.replace(b",", key) + f',"localtime":"{write(at, zone, self.style, accurate)}"}}'.encode()
+            for pair, (at, _) in items
+        )
 
 
 def portions(start: int, end: int) -> Iterator[tuple[int, int]]:

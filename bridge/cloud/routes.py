@@ -17,6 +17,7 @@ from bridge.cloud.cloud import Cloud
 from bridge.cloud.enos import BAD_REQUEST, SERVICE, TEXT_KEY, EnosError, envelope, query
 from bridge.cloud.ingest import Ingest
 from bridge.cloud.power import electric_power
+from bridge.cloud.quality import quality
 from bridge.errors import Refused, StoreError
 
 __all__ = ["PATHS", "Cloud", "add_routes", "key_of"]
@@ -99,6 +100,7 @@ def _error(status: int, refused: Refused) -> web.Response:
 
 
 async def _electric_power(cloud: Cloud, request: web.Request) -> web.Response:
+    headers: dict[str, str] = {}
     try:
         params = await _parameters(request, min(QUERY_BYTES, cloud.settings.max_body_bytes))
         key = key_of(request) or next(iter(params.get("accessKey", ())), None) or None
@@ -106,7 +108,8 @@ async def _electric_power(cloud: Cloud, request: web.Request) -> web.Response:
         if principal is None:
             body = envelope(BAD_REQUEST, TEXT_KEY)
         else:
-            body = await electric_power(cloud, query(params, cloud.settings.lenient_interval), principal)
+            body, spans = await electric_power(cloud, query(params, cloud.settings.lenient_interval), principal)
+            headers = await quality(cloud, spans)
     except EnosError as error:
         body = envelope(error.status, error.text)
     except bodies.TooLarge as refused:
@@ -116,7 +119,7 @@ async def _electric_power(cloud: Cloud, request: web.Request) -> web.Response:
     except (StoreError, sqlite3.Error):
         log.exception("query failed")
         body = envelope(SERVICE, None)
-    return web.Response(body=body, content_type="application/json", charset="utf-8")
+    return web.Response(body=body, content_type="application/json", charset="utf-8", headers=headers)
 
 
 async def _parameters(request: web.Request, limit: int) -> Parameters:

@@ -27,6 +27,8 @@ MAX_ERRORS = 100
 """Errors that an answer lists; all are counted."""
 BREATH = 500
 """Rows between two turns of the event loop: about 2 ms."""
+PORTION = 64 << 10
+"""Bytes of plain rows between two turns."""
 FUTURE_MS = 86_400_000
 OLDEST_MS = 100_000_000_000
 """1973 in milliseconds, the year 5138 in seconds: what lies before it was meant in seconds. The bridge draws the same line."""
@@ -37,7 +39,7 @@ POINT = r"[^\s,\\\"'()\x00-\x1f\x7f]{1,128}"
 _ASSET = re.compile(ASSET)
 _POINT = re.compile(POINT)
 _AT = re.compile(r"(.*) - at `(.*)`", re.DOTALL)
-_JSON_LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
+JSON_LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 Sort = Literal["gauge", "counter"]
@@ -55,6 +57,15 @@ class _Row(msgspec.Struct):
     kinds: dict[str, Sort] | None = None
     device: str | None = None
     timezone: str | None = None
+
+
+class _Wide(msgspec.Struct, forbid_unknown_fields=True):
+    """Most rows of a bridge that mirrors: numbers, of points that the asset is known to have."""
+
+    asset: str
+    timestamp: int
+    values: Raw
+    device: str | None = None
 
 
 class _Readings(msgspec.Struct, forbid_unknown_fields=True):
@@ -85,13 +96,15 @@ class Parsed(NamedTuple):
 
 
 _row = msgspec.json.Decoder(_Row).decode
+_wide_lines = msgspec.json.Decoder(_Wide).decode_lines
+_numbers = msgspec.json.Decoder(dict[str, float]).decode
 _array = msgspec.json.Decoder(list[Raw]).decode
 _wrapped = msgspec.json.Decoder(_Readings).decode
 
 
 def split(body: bytes, content_type: str) -> list[Line]:
     """The rows of a body. Raises Refused: not_json when it is none of the forms, too_many_rows."""
-    rows = _lines(body) if content_type in _JSON_LINES else _whole(body)
+    rows = _lines(body) if content_type in JSON_LINES else _whole(body)
     if len(rows) > MAX_ROWS:
         raise Refused("too_many_rows", f"{len(rows)} rows; a body may have {MAX_ROWS}")
     return rows
@@ -116,6 +129,23 @@ async def parse(rows: list[Line], assets: dict[str, Asset], may_write: Callable[
     return Parsed(batch, len(rows) - rejected, rejected, errors)
 
 
+async def plain(body: bytes, assets: dict[str, Asset], may_write: Callable[[str], bool], now: int) -> Parsed | None:
+    """The rows of NDJSON that are _Wide, all of them, at half the price of `parse`; None where any row needs another look."""
+    batch = Batch()
+    reader = _Reader(batch, assets, may_write, now)
+    begin = 0
+    while begin < len(body):
+        end = body.find(b"\n", begin + PORTION) + 1 or len(body)
+        try:
+            reader.take_plain(_wide_lines(body[begin:end]))
+        except (*_MALFORMED, _Bad):
+            return None
+        begin = end
+        await asyncio.sleep(0)
+    count = reader.taken
+    return Parsed(batch, count, 0, []) if 0 < count <= MAX_ROWS else None
+
+
 class _Reader:
     def __init__(self, batch: Batch, assets: dict[str, Asset], may_write: Callable[[str], bool], now: int) -> None:
         self._batch = batch
@@ -124,6 +154,23 @@ class _Reader:
         self._now = now
         self._owners: dict[tuple[str, str | None], str] = {}
         self._zones: set[str] = set()
+        self.taken = 0
+
+    def take_plain(self, rows: list[_Wide]) -> None:
+        """Add rows to the batch, their JSON as it is: each name once, without escapes. Raises _Bad, ValidationError."""
+        newest, add = self._now + FUTURE_MS, self._batch.add
+        owners, assets = self._owners, self._assets
+        for row in rows:
+            asset, told = row.asset, row.values
+            known, values = assets.get(asset), _numbers(told)
+            if known is None or not values or not values.keys() <= known.points.keys():
+                raise _Bad("$.values", "unknown points")
+            text = bytes(told)
+            if text.count(b":") != len(values) or b"\\" in text or not OLDEST_MS <= row.timestamp <= newest:
+                raise _Bad("$", "not plain")
+            device = owners.get((asset, row.device)) or self._owner(asset, row.device)
+            add(asset, device, row.timestamp, values, told)
+        self.taken += len(rows)
 
     def take(self, body: bytes | Raw) -> None:
         """Check one row and add it to the batch. Raises _Bad."""

@@ -9,13 +9,18 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from bridge.cloud.cloud import Cloud
+from bridge.cloud.power import portions
+from bridge.cloud.quality import Span
+from bridge.cloud.rollups import ROLLED_MS
 from bridge.cloud.statistics import Run, Times, Window, intervals, times
 from bridge.cloud.statistics_asked import CHARGE, Asked
 from bridge.cloud.statistics_follow import FAULT, RUNNING, Follower
 from bridge.cloud.statistics_tariff import DAY, LONGEST, NANO, Period, Tariff, amounts, money, used
 from bridge.cloud.zones import zone
+from bridge.store.columns import Column, merged
 from bridge.store.equipment import Equipment, Look
 from bridge.store.series import COUNTER, Asset, Scan
+from schemas.points import DRAWN
 
 FIELDS: dict[str, tuple[str, ...]] = {
     CHARGE: ("charge_amount",),
@@ -28,16 +33,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
 """Resource -> its numbers, in the order of the answer."""
 WORDS = frozenset({CHARGE, "record", "sample"})
 """Resources whose numbers are strings in charts."""
-ENERGY = (
-    "pcs_ac_charge_accumulated_energy",
-    "charge_accumulated_energy",
-    "battery_charge_total_energy",
-    "pcs_dc_charge_accumulated_energy",
-    "total_electric_energy",
-    "total_forward_active_energy",
-    "total_active_energy",
-)
-"""What a device draws: the first of these registers that it has."""
 DEVICES_PER_READ = 8
 """Devices that one visit to a reader's thread answers, so that other questions come in between."""
 
@@ -53,15 +48,16 @@ class Rules(NamedTuple):
     timezone: str = ""
     price: float = 0.0
     periods: tuple[Period, ...] = ()
-    energy: tuple[str, ...] = ENERGY
+    energy: tuple[str, ...] = DRAWN
     hold_ms: int = 3_600_000
 
 
 class Told(NamedTuple):
-    """An answer; `behind` stored messages were not looked at yet."""
+    """An answer; `behind` stored messages were not looked at yet; `spans` are the assets and times whose readings it used."""
 
     body: dict[str, Any]
     behind: int
+    spans: list[Span]
 
 
 class Statistics:
@@ -87,10 +83,11 @@ class Statistics:
                 )
                 for device, resource, numbers in await self.equipment.read(look):
                     found[resource][device] = numbers
+        spans: list[Span] = []
         if CHARGE in found:
-            found[CHARGE] = await self._charges(windows)
+            found[CHARGE] = await self._charges(windows, spans)
         write = _charts if asked.unit else _dashboard
-        return Told({resource: write(resource, found[resource]) for resource in asked.resources}, behind)
+        return Told({resource: write(resource, found[resource]) for resource in asked.resources}, behind, spans)
 
     def _zone(self, device: str) -> ZoneInfo:
         if self._fixed is not None:
@@ -98,7 +95,8 @@ class Statistics:
         name = self._cloud.timezone_of(device)
         return zone(name) if name else self._cloud.zone
 
-    async def _charges(self, windows: Mapping[str, Window]) -> dict[str, Found]:
+    async def _charges(self, windows: Mapping[str, Window], spans: list[Span]) -> dict[str, Found]:
+        """Device -> label -> charge; tells `spans` what it read."""
         assets: defaultdict[str, list[Asset]] = defaultdict(list)
         for asset in self._cloud.series.assets.values():
             if asset.device in windows:
@@ -112,6 +110,7 @@ class Statistics:
             sums: defaultdict[str, int] = defaultdict(int)
             for asset in assets[device]:
                 if _counts(asset, point):
+                    spans += [(asset, *span) for span in window.ranges]
                     read = partial(_charge, asset, point, tariff, window)
                     for label, amount in (await self._cloud.series.read(read)).items():
                         sums[label] += amount
@@ -143,12 +142,21 @@ def _register(scan: Scan, number: int, point: str, low: int, high: int) -> Itera
     before = scan.before(number, begin, point)
     if before is not None:
         yield before
-    for at, values in scan.samples(number, begin, high + LONGEST + 1):
-        value = values.get(point)
-        if value is not None:
+    for start, end in portions(begin, high + LONGEST + 1):
+        for at, value in _portion(scan, number, point, start, end):
             yield at, value
             if at >= high:
                 return
+
+
+def _portion(scan: Scan, number: int, point: str, start: int, end: int) -> Iterator[tuple[int, float]]:
+    """Readings of whole days; where quarter-hours are kept instead, the last of each at its end."""
+    column = scan.column(number, start, end, point)
+    rolled = scan.rolled(number, start, end, point)
+    if rolled is not None:
+        times, values = rolled["last"]
+        column = merged(Column(times + (ROLLED_MS - 1), values), column)
+    return zip(column.times.tolist(), column.values.tolist(), strict=True)
 
 
 def _look(

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from bridge.cloud.registers import increment
 from bridge.cloud.statistics import EARLIEST, LATEST, Window
-from bridge.cloud.zones import EPOCH, local, wall_ms
+from bridge.cloud.zones import EPOCH, change, offset_at
 
 NANO = 1_000_000_000
 MINUTE = 60_000
@@ -93,28 +93,12 @@ class Tariff:
 
 def _steady(at: int, low: int, high: int, zone: ZoneInfo) -> tuple[int, int, int]:
     """(from, until, offset) of an instant: the part of [low, high) around it in which the zone's offset stays."""
-    offset = _offset(at, zone)
-    if _offset(low, zone) != offset:
-        low = _border(low, at, zone)
-    if _offset(high - 1, zone) != offset:
-        high = _border(at, high - 1, zone)
+    offset = offset_at(at, zone)
+    if offset_at(low, zone) != offset:
+        low = change(zone, low, at)
+    if offset_at(high - 1, zone) != offset:
+        high = change(zone, at, high - 1)
     return low, high, offset
-
-
-def _border(low: int, high: int, zone: ZoneInfo) -> int:
-    """The first instant in (low, high] with the offset at `high`."""
-    offset = _offset(high, zone)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _offset(middle, zone) == offset:
-            high = middle
-        else:
-            low = middle
-    return high
-
-
-def _offset(at: int, zone: ZoneInfo) -> int:
-    return wall_ms(local(at, zone)) - at
 
 
 class Used(NamedTuple):

@@ -57,7 +57,7 @@ def instant(wall: datetime, where: ZoneInfo) -> int:
     first = wall_ms(wall) - early
     if late <= early:  # ordinary, or twice: `early` is the offset of the first coming
         return first
-    return _change(where, wall_ms(wall) - late, first)
+    return change(where, wall_ms(wall) - late, first)
 
 
 def local(at: int, where: ZoneInfo) -> datetime:
@@ -77,6 +77,23 @@ def write(at: int, where: ZoneInfo, style: Style, milliseconds: bool) -> str:
     return f"{wall.month}/{wall.day}/{wall.year} {hour}:{wall:%M:%S}{fraction} {half}"
 
 
+def offset_at(at: int, where: ZoneInfo) -> int:
+    """What a zone's clock is ahead of UTC at an instant, ms."""
+    return wall_ms(local(at, where)) - at
+
+
+def change(where: ZoneInfo, low: int, high: int) -> int:
+    """The first instant in (low, high] whose offset is the one at `high`."""
+    offset = offset_at(high, where)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if offset_at(middle, where) == offset:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
 def _offset_ms(text: str) -> int:
     if text == "Z":
         return 0
@@ -90,19 +107,3 @@ def _offset_ms(text: str) -> int:
 def _offset_at_wall(wall: datetime, where: ZoneInfo, fold: int) -> int:
     found = wall.replace(tzinfo=where, fold=fold).utcoffset()
     return 0 if found is None else found // _MS
-
-
-def _offset_at(at: int, where: ZoneInfo) -> int:
-    return wall_ms(local(at, where)) - at
-
-
-def _change(where: ZoneInfo, low: int, high: int) -> int:
-    """The first instant in (low, high] whose offset is the one at `high`."""
-    offset = _offset_at(high, where)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _offset_at(middle, where) == offset:
-            high = middle
-        else:
-            low = middle
-    return high

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from schemas.points import DRAWN
+
 CLOCK = r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$"
 
 
@@ -41,15 +43,7 @@ class Statistics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     energy: Annotated[
         tuple[str, ...],
         Meta(description="cumulative registers that tell what a device draws: the first of them that it has"),
-    ] = (
-        "pcs_ac_charge_accumulated_energy",
-        "charge_accumulated_energy",
-        "battery_charge_total_energy",
-        "pcs_dc_charge_accumulated_energy",
-        "total_electric_energy",
-        "total_forward_active_energy",
-        "total_active_energy",
-    )
+    ] = DRAWN
     hold_s: Annotated[
         float,
         Meta(

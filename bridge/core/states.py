@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-OPEN = ("accepted", "sent", "delivered")
+from schemas.notices import OPEN
+
 MOVES: dict[str, tuple[str, ...]] = {
     # state: from where it may be reached
     "sent": ("accepted",),

@@ -189,6 +189,6 @@ def iso(at: int, exact: bool = False) -> str:
     return when.replace(tzinfo=None).isoformat(timespec="milliseconds" if exact else "seconds") + "Z"
 
 
-def reply(value: Any) -> web.Response:
+def reply(value: Any, headers: dict[str, str] | None = None) -> web.Response:
     """200 with JSON."""
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json", headers=headers)

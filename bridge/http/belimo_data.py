@@ -9,6 +9,7 @@ from aiohttp import web
 
 from bridge.cloud.belimo_points import Datapoint
 from bridge.cloud.belimo_series import MOST_BUCKETS, Row, buckets, raw, table, timeseries
+from bridge.cloud.quality import quality
 from bridge.core.principal import LOCAL, Principal
 from bridge.errors import NotFound, Unprocessable
 from bridge.http.belimo import BASE, DIALECT, MISSING, collection, get, iso, moment, reply, spend
@@ -57,7 +58,8 @@ async def resampled(call: Call) -> Answer:
                 }
                 for point in wanted
             ],
-        }
+        },
+        await _quality(call, wanted, span.start, span.end),
     )
 
 
@@ -75,7 +77,13 @@ async def history(call: Call) -> Answer:
     exact = any(at % 1000 for at, _ in page)
     items = [{"timestamp": iso(at, exact), "value": value} for at, value in page]
     only = {"from": iso(start), "to": iso(end), "datapointId": name}
-    return reply(collection(items, asked, "time", total, only))
+    return reply(collection(items, asked, "time", total, only), await _quality(call, [point], start, end))
+
+
+async def _quality(call: Call, points: Iterable[Datapoint], start: int, end: int) -> dict[str, str]:
+    cloud = call.receiving.cloud
+    assets = dict.fromkeys(point.asset for point in points)
+    return await quality(cloud, [(cloud.series.assets[asset], start, end) for asset in assets])
 
 
 async def download(call: Call) -> Answer:
@@ -168,11 +176,11 @@ ROUTES: Final = (
     get("/devices/{device}/data", data, "The newest values of a device, now or at a time", POINT_VALUES, At, MISSING),
     get(
         "/devices/{device}/data/history/timeseries", resampled, "Values in buckets of time", OBJECT, Resampled, MISSING
-    ),
+    )._replace(quality=True),
     get(
         "/devices/{device}/data/history/datapoints/{datapoint}", history, "Values of one datapoint as they came",
         COLLECTION, Raw, MISSING,
-    ),
+    )._replace(quality=True),
     get("/devices/{device}/data/download", download, "Values as a table", CSV, Span, MISSING),
     get(
         "/devices/{device}/data/requestDownload", request_download, "An address for the same that needs no token", OBJECT,

@@ -9,8 +9,9 @@ from aiohttp import web
 from bridge.core.command import Command
 from bridge.errors import NotFound, Unprocessable
 from bridge.http.devices import visible_device
-from bridge.http.shapes import OPEN_STATES, CommandBody, CommandList, CommandQuery, CommandRequest, CommandsQuery, Step
+from bridge.http.shapes import CommandBody, CommandList, CommandQuery, CommandRequest, CommandsQuery, Step
 from bridge.http.table import Answer, Call, Route, json
+from schemas.notices import OPEN
 
 
 async def ask(call: Call) -> Answer:
@@ -69,14 +70,14 @@ async def _settled(call: Call, command: Command, wait_s: float) -> Command:
     """The command after at most `wait_s` seconds, sooner when it has an outcome or the server stops."""
     services = call.services
     seconds = min(wait_s, services.limits.max_wait_s)
-    if seconds <= 0 or command.state not in OPEN_STATES or services.closing.is_set():
+    if seconds <= 0 or command.state not in OPEN or services.closing.is_set():
         return command
     return await services.commands.wait(command.mid, seconds)
 
 
 def _state(command: Command, ok: int | None = None) -> web.Response:
     """200 with the outcome, or 202 and where to ask again."""
-    status = ok or (202 if command.state in OPEN_STATES else 200)
+    status = ok or (202 if command.state in OPEN else 200)
     return json(_body(command), status, {"Location": f"/api/v1/commands/{command.mid}"} if status == 202 else None)
 
 

@@ -150,6 +150,7 @@ ROUTES = (
         {200: (ENOS, "EnOS's envelope"), **EVERYWHERE},
         ElectricPower,
         key_in_query="accessKey",
+        quality=True,
         tag="cloud",
     ),
     Route(
@@ -161,6 +162,7 @@ ROUTES = (
         body=_form(),
         optional_body=True,
         key_in_query="accessKey",
+        quality=True,
         tag="cloud",
     ),
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from bridge.cloud.quality import HEADER as QUALITY
 from bridge.http.errors import ErrorBody
 from bridge.http.shapes import CommandRequest
 from bridge.http.statistics_shapes import EVENT_ID
@@ -141,6 +142,8 @@ def _operation(row: Route) -> dict[str, Any]:
         operation["security"] = [{"bearer": []}, {"key": []}, {row.key_in_query: []}]
     for status, (shape, text) in sorted(_answers(row).items()):
         headers = {name: {"schema": schema} for name, schema in HEADERS.get(status, {}).items()}
+        if row.quality and status == 200:
+            headers[QUALITY] = {"schema": {"type": "string", "examples": ["coverage=0.998, lag=42, late=3"]}}
         operation["responses"][str(status)] = {
             "description": text,
             **({"headers": headers} if headers else {}),

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 from aiohttp import web
 
-from bridge.cloud.cloud import Reading
+from bridge.cloud.cloud import FOREVER, Reading
+from bridge.cloud.quality import quality
 from bridge.errors import NotFound, Unprocessable
 from bridge.http.errors import begin
 from bridge.http.shapes import (
@@ -21,7 +22,7 @@ from bridge.http.shapes import (
     ReadingList,
     ReadingsQuery,
 )
-from bridge.http.table import Answer, Call, Route
+from bridge.http.table import Answer, Call, Route, json
 from bridge.http.times import milliseconds
 from bridge.store.series import Asset
 
@@ -65,7 +66,11 @@ async def readings(call: Call) -> Answer:
     found = _only(pages, wanted) if len(wanted) > 1 else pages
     if _wants_csv(call.request, query.format):
         return await _csv(call.request, found, query.limit)
-    return await _json(found, DEFAULT_LIMIT if query.limit is None else query.limit)
+    answer = await _json(found, DEFAULT_LIMIT if query.limit is None else query.limit)
+    cloud = call.receiving.cloud
+    low, high = -FOREVER if start is None else start, FOREVER if end is None else end
+    asked = cloud.assets(query.asset, query.device, call.principal)
+    return json(answer, headers=await quality(cloud, [(each, low, high) for each in asked]))
 
 
 async def _only(pages: AsyncIterator[list[Reading]], points: frozenset[str]) -> AsyncIterator[list[Reading]]:
@@ -144,5 +149,6 @@ ROUTES = (
         {200: ((ReadingList, "text/csv"), "the readings of [start, end)")},
         ReadingsQuery,
         tag="readings",
+        quality=True,
     ),
 )

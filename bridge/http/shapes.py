@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from schemas.envelope import UUID
+from schemas.notices import State
 
 Ms = Annotated[int, Meta(description="epoch milliseconds")]
 Limit = Annotated[int, Meta(ge=1, le=1000, description="items at most")]
@@ -20,21 +21,6 @@ Time = Annotated[
         extra_json_schema={"minLength": 1},
     ),
 ]
-
-State = Literal[
-    "accepted",
-    "sent",
-    "delivered",
-    "succeeded",
-    "rejected",
-    "timed_out",
-    "late_succeeded",
-    "late_rejected",
-    "expired",
-    "undeliverable",
-    "cancelled",
-]
-OPEN_STATES = frozenset({"accepted", "sent", "delivered"})
 
 
 class Presence(Struct, frozen=True):

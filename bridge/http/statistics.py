@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from bridge.cloud.body import read
+from bridge.cloud.quality import quality
 from bridge.cloud.routes import key_of
 from bridge.cloud.statistics_asked import BODY_BYTES, CHARTS, DASHBOARD, Asked, asked, values
 from bridge.core.principal import Principal
@@ -80,7 +81,9 @@ async def _answer(request: web.Request, resources: tuple[str, ...], units: bool)
     if unknown is not None:
         return _error(404, UNKNOWN, f"there is no equipment {unknown[:128]!a}")
     told = await receiving.statistics.answer(question)
-    headers = {BEHIND: str(told.behind)} if told.behind else None
+    headers = await quality(receiving.cloud, told.spans)
+    if told.behind:
+        headers[BEHIND] = str(told.behind)
     return web.Response(body=msgspec.json.encode(told.body), content_type="application/json", headers=headers)
 
 
@@ -121,7 +124,7 @@ def _row(path: str, summary: str, answer: type[msgspec.Struct], query: type[msgs
         429: (SAID, f"{BUSY}: too many wrong keys came from this address"),
         503: (SAID, f"{BROKEN}: the store cannot be read at the moment"),
     }
-    return Route("GET", path, None, summary, answers, query, tag="statistics")
+    return Route("GET", path, None, summary, answers, query, tag="statistics", quality=True)
 
 
 ROUTES = (

@@ -99,6 +99,8 @@ class Route(NamedTuple):
     optional_body: bool = False
     open: bool = False
     """Whether it needs no key."""
+    quality: bool = False
+    """Whether an answer may say how good its data are (bridge/cloud/quality.py)."""
     tag: str = "bridge"
     dialect: Dialect | None = None
 

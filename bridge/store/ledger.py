@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bridge.store.database import Database
-from bridge.store.dead import DeadLetters, Wanted
+from bridge.store.dead import DeadLetters
 from bridge.store.statements import FIRST, INSERTS, ORDERED, Statement
 from bridge.store.together import Together
+from schemas.notices import OPEN
 
 _REPORT = """
 INSERT INTO reports (seq, received_at, device, topic, suffix, mid, timestamp, body)
@@ -77,10 +78,7 @@ WHERE mid = (
 """
 _FEW_COLUMNS = _COMMAND_COLUMNS.replace(" payload,", " '' AS payload,").replace(" answer,", " NULL AS answer,")
 _OPEN_COMMANDS = (
-    " UNION ALL ".join(
-        f"SELECT {_FEW_COLUMNS} FROM commands WHERE state = '{state}' AND number > ?1"
-        for state in ("accepted", "sent", "delivered")
-    )
+    " UNION ALL ".join(f"SELECT {_FEW_COLUMNS} FROM commands WHERE state = '{state}' AND number > ?1" for state in OPEN)
     + " ORDER BY number LIMIT ?2"
 )
 """Merged from the three parts of the index, whatever else there is."""
@@ -92,8 +90,8 @@ _HISTORIES = (
 )
 
 _TOLD = """
-UPDATE meta SET value = (SELECT coalesce(max(id), 0) FROM command_events)
-WHERE key = 'statuses_told' AND value <> (SELECT coalesce(max(id), 0) FROM command_events)
+UPDATE meta SET value = newest.id FROM (SELECT coalesce(max(id), 0) AS id FROM command_events) AS newest
+WHERE key = 'statuses_told' AND value <> newest.id
 """
 """What moved in the transaction before is told in this one, if not sooner."""
 _UNTOLD = """
@@ -293,10 +291,6 @@ class Ledger:
         )
         names = ("seq", "received_at", "device", "topic", "suffix", "mid", "timestamp", "body")
         return [_with_body(names, row) for row in await self.database.rows(sql, (*params, after, limit))]
-
-    async def dead_letters(self, devices: Iterable[str] | None, limit: int) -> list[dict[str, Any]]:
-        """Dead letters, newest first."""
-        return await self.dead.find(Wanted(devices), limit)
 
     # Bounds.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from bridge.store.chunks import DAY_BITS, DAY_MS, DAYS, PARTS, USED, chunk_id, gathered, part_name, values_of
 from bridge.store.columns import EMPTY, Column, Times, between, decode, joined, merged
+from bridge.store.days import Held, held
 
 BLOCK = 64
 """Samples of a day that are put together at once: of a day of a hundred assets a page wants few."""
@@ -96,6 +97,10 @@ class Scan:
             _LAST_ROW, (asset, at, since, f'$."{point}"')
         ).fetchone()
         return old if row is None else (row[0], float(row[1]))
+
+    def held(self, asset: int, start: int, end: int) -> Held:
+        """In how many quarter-hours of [start, end) an asset told anything, and how many rows of its days came late."""
+        return held(self._connection, asset, start, end)
 
     def means(self, asset: int, start: int, end: int, point: str, step: int) -> dict[int, float]:
         """Number of a step (ms since 1970 / `step`) -> mean of the readings of `point` in it, over [start, end)."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from time import time
 from typing import Any, NamedTuple, Self, TypeVar
 
 import msgspec
 
+from bridge.store import days
 from bridge.store.database import Database
 from bridge.store.folding import Folding, Pause
 from bridge.store.retention import Roll, retire
@@ -41,11 +43,14 @@ INSERT INTO points (asset, name, unit, kind)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE true
 ON CONFLICT (asset, name) DO UPDATE SET unit = excluded.unit, kind = excluded.kind
 """
-_SAMPLES = """
-INSERT INTO samples (asset, ts, body)
-SELECT value ->> 0, value ->> 1, CAST(substr(?2, 1 + (value ->> 2), value ->> 3) AS TEXT) FROM json_each(?1) WHERE true
+_SAMPLES = {
+    rows: f"""
+INSERT INTO samples (asset, ts, body) VALUES {", ".join(["(?, ?, ?)"] * rows)}
 ON CONFLICT (asset, ts) DO UPDATE SET body = json_patch(body, excluded.body) WHERE body IS NOT excluded.body
 """
+    for rows in (256, 64, 16, 4, 1)
+}
+"""Number of rows -> a statement for so many. Many at once leave Python's lock once, and cost three quarters of json_each."""
 _ANSWER = (
     "INSERT INTO answers (scope, key, digest, at, status, answer) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
@@ -81,21 +86,32 @@ class Answer(NamedTuple):
 
 
 class Batch:
-    """Samples to store together. `samples` maps (asset, ms) to {point: value}; `devices` has every asset in it; `zones` and
-    `stated` ({asset: {point: (unit, kind)}}, None where nothing was said) only what the sender told."""
+    """Samples to store together. `samples` maps (asset, ms) to {point: value}; `texts` has those that came as the very JSON to
+    store; `devices` has every asset in it; `zones` and `stated` ({asset: {point: (unit, kind)}}, None where nothing was said)
+    only what the sender told."""
 
-    __slots__ = ("devices", "samples", "stated", "zones")
+    __slots__ = ("devices", "samples", "stated", "texts", "zones")
 
     def __init__(self) -> None:
         self.samples: dict[tuple[str, int], dict[str, float]] = {}
+        self.texts: dict[tuple[str, int], msgspec.Raw] = {}
         self.devices: dict[str, str] = {}
         self.zones: dict[str, str] = {}
         self.stated: dict[str, dict[str, tuple[str | None, str | None]]] = {}
 
-    def add(self, asset: str, device: str, at: int, values: dict[str, float]) -> None:
-        """Take one sample; of two values of one point and instant the later one taken counts."""
+    def add(self, asset: str, device: str, at: int, values: dict[str, float], text: msgspec.Raw | None = None) -> None:
+        """Take one sample; of two values of one point and instant the later one taken counts. `text` is `values` as JSON, each
+        name once, without escapes, and of points that the asset is known to have."""
         self.devices[asset] = device
-        self.samples.setdefault((asset, at), {}).update(values)
+        key = asset, at
+        known = self.samples.get(key)
+        if known is not None:
+            known.update(values)
+            self.texts.pop(key, None)
+            return
+        self.samples[key] = values
+        if text is not None:
+            self.texts[key] = text
 
 
 class Series:
@@ -108,6 +124,7 @@ class Series:
         self._shared: dict[str, Points] = {}
         self._forgotten_at = 0
         self._folding = Folding(database)
+        self._days = days.Days()
         self.stored: list[Callable[[Batch], None]] = []
         """Whom to tell of each batch after its COMMIT."""
 
@@ -125,6 +142,7 @@ class Series:
     async def store(self, batch: Batch, answer: Answer | None = None) -> None:
         """Commit a batch, and the answer it gets, in one transaction. Raises StoreError; then nothing of it is kept."""
         spans, points = self._news(batch)
+        told = self._days.news(batch.samples, self.assets)
         now = int(time() * 1000)
         forget = now - KEEP_ANSWERS_MS if now - self._forgotten_at > FORGET_EVERY_MS else None
 
@@ -137,17 +155,20 @@ class Series:
                 return {}
             heads = [(asset, device, batch.zones.get(asset), *spans[asset]) for asset, device in batch.devices.items()]
             numbers: dict[str, int] = dict(connection.execute(_ASSETS, (_text(heads),)).fetchall())
-            connection.execute(_SAMPLES, _rows(batch, numbers))
+            _put(connection, _rows(batch, numbers))
+            if told:
+                days.put(connection, _text(days.rows(told, numbers)))
             if points:
-                told = [
+                described = [
                     (numbers[asset], name, *both) for asset, table in points.items() for name, both in table.items()
                 ]
-                connection.execute(_POINTS, (_text(told),))
+                connection.execute(_POINTS, (_text(described),))
             return numbers
 
         numbers = await self.database.write(write)
         if forget is not None:
             self._forgotten_at = now
+        self._days.written(told)
         rows = Counter(asset for asset, _ in batch.samples)
         for asset, number in numbers.items():
             self._folding.touch(number, rows[asset], now)
@@ -202,9 +223,15 @@ class Series:
         """Oldest and newest instant of each asset in the batch; its points that the catalogue lacks or describes otherwise."""
         spans: dict[str, tuple[int, int]] = {}
         fresh: dict[str, dict[str, tuple[str, str]]] = {}
-        for (asset, at), values in batch.samples.items():
+        for key, values in batch.samples.items():
+            asset, at = key
             span = spans.get(asset)
-            spans[asset] = (at, at) if span is None else (min(span[0], at), max(span[1], at))
+            if span is None:
+                spans[asset] = (at, at)
+            elif not span[0] <= at <= span[1]:
+                spans[asset] = (min(span[0], at), max(span[1], at))
+            if key in batch.texts:
+                continue
             known = self._known_points(asset)
             if not values.keys() <= known.keys():
                 table = fresh.setdefault(asset, {})
@@ -239,17 +266,23 @@ class Series:
         return self._shared.setdefault(_text(table), table)
 
 
-def _rows(batch: Batch, numbers: dict[str, int]) -> tuple[str, bytes]:
-    """[asset, ms, where its values begin, their size] of each sample, in the order of the table, and all values: nothing of them
-    is parsed on its way."""
-    lines, bodies, at = [], [], 0
-    for (asset, moment), values in batch.samples.items():
-        body = _encode(values)
-        lines.append((numbers[asset], moment, at, len(body)))
-        bodies.append(body)
-        at += len(body)
-    lines.sort()
-    return _text(lines), b"".join(bodies)
+def _rows(batch: Batch, numbers: dict[str, int]) -> list[tuple[int, int, str]]:
+    """(asset, ms, JSON) of each sample, in the order of the table."""
+    texts = batch.texts
+    rows = [
+        (numbers[key[0]], key[1], str(texts[key] if key in texts else _encode(values), "utf-8"))
+        for key, values in batch.samples.items()
+    ]
+    rows.sort()
+    return rows
+
+
+def _put(connection: sqlite3.Connection, rows: list[tuple[int, int, str]]) -> None:
+    at = 0
+    for size, sql in _SAMPLES.items():
+        while len(rows) - at >= size:
+            connection.execute(sql, list(chain.from_iterable(rows[at : at + size])))
+            at += size
 
 
 def _text(value: Any) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bridge.store.chunks import DAY_BITS, DAYS, is_whole
+from schemas.notices import OPEN
 
-OPEN = "('accepted', 'sent', 'delivered')"
+_OPEN = str(OPEN)
 
 CHECKS: dict[str, tuple[tuple[str, str], ...]] = {
     "bridge.db": (
@@ -23,7 +24,7 @@ CHECKS: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         (
             "command {} had {} outcomes",
-            f"SELECT mid, count(*) FROM command_events WHERE state NOT IN {OPEN} AND state NOT LIKE 'late_%'"
+            f"SELECT mid, count(*) FROM command_events WHERE state NOT IN {_OPEN} AND state NOT LIKE 'late_%'"
             " GROUP BY mid HAVING count(*) > 1",
         ),
         (
@@ -32,7 +33,7 @@ CHECKS: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         (
             "command {} is {} but has no time of its outcome, or has one too early",
-            f"SELECT mid, state FROM commands WHERE (state IN {OPEN}) <> (settled_at IS NULL)",
+            f"SELECT mid, state FROM commands WHERE (state IN {_OPEN}) <> (settled_at IS NULL)",
         ),
         (
             "the latest {} of device {} points to a stored message that is not there",

@@ -129,7 +129,7 @@ async def by_query(cloud: Cloud, point: str) -> list[tuple[str, str, float]]:
         [asset.name for asset in cloud.assets()], [Expression("v", "sum", point)], 1440, LONG_DAY,
         LONG_DAY + timedelta(days=1), 10, accurate=True,
     )  # fmt: skip
-    items = json.loads(await electric_power(cloud, asked, None))["data"]["items"]
+    items = json.loads((await electric_power(cloud, asked, None))[0])["data"]["items"]
     return [(item["assetId"], point, item["v"]) for item in items]
 
 

@@ -151,7 +151,9 @@ async def test_a_database_of_before_chunks_is_folded_by_and_by(tmp_path: Path) -
     await series.store(batch(rows))
     await series.close()
     with sqlite3.connect(path) as old:  # as the version before left it
-        old.executescript("DROP TABLE chunks; DROP TABLE columns; DELETE FROM migrations WHERE number > 1")
+        old.executescript(
+            "DROP TABLE days; DROP TABLE chunks; DROP TABLE columns; DELETE FROM migrations WHERE number > 1"
+        )
     old.close()
     series = await Series.open(path, describe)
     try:

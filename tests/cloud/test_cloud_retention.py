@@ -48,7 +48,7 @@ async def ask(cloud: Cloud, minutes: int, point: str, start: str = "2019-06-01T0
         "orgId": "o", "assetIds": "A", "interval": str(minutes), "startTime": start, "endTime": "2019-06-07T00:00:00Z",
         "measurepointsWithLogic": ",".join(f"{each}({point})" for each in FUNCTIONS), "pageSize": "9000", **more,
     }  # fmt: skip
-    body = await electric_power(cloud, query({name: [value] for name, value in asked.items()}), None)
+    body, _ = await electric_power(cloud, query({name: [value] for name, value in asked.items()}), None)
     found: list[Any] = json.loads(body)["data"]["items"]
     return found
 

@@ -14,6 +14,7 @@ from bridge.core.command import Command
 from bridge.core.flow import AT_ONCE, OPEN_KEPT
 from bridge.core.open_command import Open
 from bridge.errors import Conflict, Exhausted, NotFound, StoreError, Unprocessable
+from bridge.store.dead import Wanted
 
 CREATE = {
     "over_demand_status": 1,
@@ -229,7 +230,7 @@ async def test_the_same_mid_by_mqtt_on_either_scheme_and_with_another_payload(ho
     assert [each for each, _ in house.received] == [f"v1/user/T/D1/{topic}"]
     await house.publish(BACKEND, f"v1/user/T/D1/{topic}", {**body, "data": {"id": 2}})
     assert len(house.received) == 1
-    letters = await house.ledger.dead_letters(None, 10)
+    letters = await house.ledger.dead.find(Wanted(None), 10)
     assert [(letter["reason"], letter["path"]) for letter in letters] == [("conflict", "$.mid")]
     assert house.published[-1].topics == ("bridge/v1/PK/D1/error", "bridge/v1/T/D1/error")
     count = house.counts.value
@@ -241,7 +242,7 @@ async def test_the_same_mid_by_mqtt_on_either_scheme_and_with_another_payload(ho
     await house.settle()
     assert again.reject is not None
     assert again.reject.reason == "conflict"
-    (letter,) = await house.ledger.dead_letters(None, 10)
+    (letter,) = await house.ledger.dead.find(Wanted(None), 10)
     assert letter["replayed_at"] is None
 
 

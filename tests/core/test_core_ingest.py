@@ -11,6 +11,7 @@ import pytest
 from core_house import BACKEND, DEVICE, NOW, STRANGER, House
 
 from bridge.core.principal import ANONYMOUS, Principal
+from bridge.store.dead import Wanted
 from schemas.topics import CustomPrefix
 
 REPORT = "v2/user/T/D1/report/regular/post"
@@ -84,7 +85,7 @@ async def test_a_refused_message_is_kept_and_its_sender_told(
     if path:
         assert record.reject.path == path
     assert record.reject.detail
-    (letter,) = await house.ledger.dead_letters(None, 10)
+    (letter,) = await house.ledger.dead.find(Wanted(None), 10)
     assert letter["payload"] == (body if isinstance(body, bytes) else json.dumps(body).encode())
     assert (letter["topic"], letter["sender"], letter["reason"]) == (
         topic,
@@ -99,7 +100,7 @@ async def test_a_refused_message_is_kept_and_its_sender_told(
 
 async def test_a_dead_letter_is_replayed_after_a_fix(house: House) -> None:
     await house.publish(Principal("device", "D9"), "v1/user/T/D9/report/regular/post", meter())
-    (letter,) = await house.ledger.dead_letters(None, 10)
+    (letter,) = await house.ledger.dead.find(Wanted(None), 10)
     again = house.ingest.replay(Principal("device", "D9"), letter["id"], letter["topic"], letter["payload"], house.now)
     assert again.reject is not None
     assert again.rows == []
@@ -109,7 +110,7 @@ async def test_a_dead_letter_is_replayed_after_a_fix(house: House) -> None:
     house.submit(again)
     await house.settle()
     assert len(await house.ledger.messages(None, "D9", None, 0, 10)) == 1
-    (letter,) = await house.ledger.dead_letters(None, 10)
+    (letter,) = await house.ledger.dead.find(Wanted(None), 10)
     assert letter["replayed_at"] == house.now
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness import messages
+from harness.tasks import beside
 from openapi_spec_validator import validate
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -89,10 +90,8 @@ async def answering(window: Window, code: int = 200) -> AsyncIterator[Any]:
                 topic = got.topic.removesuffix("command") + "result"
                 await device.stored(topic, messages.answer(got.payload, "D1", code=code))
 
-        task = asyncio.create_task(answer())
-        yield device
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with beside(answer()):
+            yield device
 
 
 @pytest.mark.parametrize(("code", "state"), [(200, "succeeded"), (400, "rejected")])

@@ -15,6 +15,7 @@ from bridge.core.record import Record
 from bridge.counts import Counts
 from bridge.errors import StoreError
 from bridge.store.database import Database
+from bridge.store.dead import Wanted
 from bridge.store.ledger import STATEMENTS, TRIM_STEP, Ledger
 from bridge.store.writer import HIGH_WATER, HIGH_WATER_BYTES, Writer
 
@@ -230,7 +231,7 @@ async def test_dead_letters_are_bounded_by_age_and_number(tmp_path: Path) -> Non
     await writer.commit(record(*letters))
     assert (await ledger.trim(cutoff=0, max_bytes=1 << 40, dead_cutoff=6, dead_rows=100))["dead_letters"] == 5
     assert (await ledger.trim(cutoff=0, max_bytes=1 << 40, dead_cutoff=0, dead_rows=10))["dead_letters"] == 5
-    assert [letter["at"] for letter in await ledger.dead_letters(None, 100)] == list(range(20, 10, -1))
+    assert [letter["at"] for letter in await ledger.dead.find(Wanted(None), 100)] == list(range(20, 10, -1))
     writer.close()
     await running
     await database.close()
