@@ -6,7 +6,7 @@ A counter is always given by buckets: what it came to in each, as electric power
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Final, NamedTuple
@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from bridge.cloud.buckets import Buckets, Wall, up
 from bridge.cloud.cloud import Cloud
-from bridge.cloud.power import Counter, Line, Pairs, portions
+from bridge.cloud.power import Counter, Line, Pairs, held
 from bridge.cloud.registers import Increments
 from bridge.cloud.rollups import ROLLED_MS
 from bridge.cloud.zones import instant, local
@@ -105,7 +105,7 @@ def _counted(wanted: _Wanted, scan: Scan) -> Drawn:
 def _take(line: Line, wanted: _Wanted, scan: Scan, start: int, end: int) -> None:
     """Readings, and the quarter-hours that are kept instead of older ones."""
     number, point = wanted.asset.number, wanted.point
-    for low, high in _held(wanted.asset, start, end):
+    for low, high in held(wanted.asset, start, end):
         column = scan.column(number, low, high, point)
         rolled = scan.rolled(number, low, high, point)
         line.take(column if rolled is None else line.take_rolled(rolled, column))
@@ -117,7 +117,7 @@ def _readings(wanted: _Wanted, scan: Scan) -> tuple[Pairs | None, int]:
     them."""
     number, point = wanted.asset.number, wanted.point
     line = Line(None, wanted.most + 1, wanted.start, wanted.end, ())
-    for low, high in _held(wanted.asset, wanted.start, wanted.end):
+    for low, high in held(wanted.asset, wanted.start, wanted.end):
         if scan.rolled(number, low, high, point) is not None:
             return None, ROLLED_MS
         line.take(scan.column(number, low, high, point))
@@ -125,12 +125,6 @@ def _readings(wanted: _Wanted, scan: Scan) -> tuple[Pairs | None, int]:
             return None, 0
     readings = line.result(None)
     return readings, 0
-
-
-def _held(asset: Asset, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The parts of [start, end) in which an asset has readings at all."""
-    first = asset.first_at - asset.first_at % ROLLED_MS
-    return portions(max(start, first), min(end, asset.last_at + 1))
 
 
 def _buckets(wanted: _Wanted, step: int) -> tuple[int, Buckets]:

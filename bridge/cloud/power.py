@@ -152,6 +152,12 @@ def portions(start: int, end: int) -> Iterator[tuple[int, int]]:
         start, days = following, min(days * 2, MAX_DAYS)
 
 
+def held(asset: Asset, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The parts of [start, end) in which an asset has readings at all."""
+    first = asset.first_at - asset.first_at % ROLLED_MS
+    return portions(max(start, first), min(end, asset.last_at + 1))
+
+
 class Line:
     """One point on its way through the buckets; without buckets the values themselves."""
 

@@ -6,6 +6,7 @@ import msgspec
 
 from bridge.cloud.cloud import describe
 from bridge.cloud.plots import Drawn, plot
+from bridge.cloud.quality import quality
 from bridge.errors import Unprocessable
 from bridge.http.plots_shapes import (
     AlarmBody,
@@ -18,7 +19,7 @@ from bridge.http.plots_shapes import (
     PlotSeries,
 )
 from bridge.http.shapes import ReadingBody
-from bridge.http.table import Answer, Call, Route
+from bridge.http.table import Answer, Call, Route, json
 from bridge.http.times import milliseconds
 from schemas.kinds import KINDS
 
@@ -43,9 +44,9 @@ async def drawn(call: Call) -> Answer:
     allowed = [asset for asset in known if cloud.may_read(call.principal, asset.device)]
     found = await plot(cloud, allowed, query.point, start, end, query.values)
     told = {each.asset.name for each in found}
-    return PlotBody(
-        start, end, [_series(each, query.point) for each in found], [name for name in names if name not in told]
-    )
+    missing = [name for name in names if name not in told]
+    body = PlotBody(start, end, [_series(each, query.point) for each in found], missing)
+    return json(body, headers=await quality(cloud, [(each.asset, start, end) for each in found]))
 
 
 def _series(drawn: Drawn, point: str) -> PlotSeries:

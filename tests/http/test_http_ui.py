@@ -298,6 +298,9 @@ async def test_the_fleet_follows_what_happens(pages: Pages) -> None:
         await device.stored(messages.topic("D1", "alarm/details/post"), alarm(EVIL + "!"))
         await page.sees(EVIL + "!")
     await page.until("document.querySelectorAll('.dot.on').length === 0")
+    await window.device("D4")
+    async with await window.connect("D4"):
+        await page.sees("4 of 4 devices")
     assert await page.run("document.images.length") == 0
     assert await page.run("document.title") == "Fleet – EMS bridge"
     await page.run(
@@ -377,6 +380,7 @@ async def test_power_energy_and_the_demand_limit(pages: Pages) -> None:
         await page.sees("D1.meter.7: 359.75 kWh altogether")
         await page.sees("Demand limit 80 kW sent")
         await page.sees("meter 7")
+        await page.sees("every reading · readings in 100.0 % of the quarter-hours")
     # by hand
     await page.run(
         "Object.assign(document.querySelector('input[type=number]'), {value: '91.5'}).dispatchEvent(new Event('change'))"

@@ -43,9 +43,15 @@ export class Failure extends Error {
 
 // Raises Failure; AbortError when `signal` fired.
 export async function get(path, query = {}, signal = undefined) {
+  return (await getRated(path, query, signal)).body;
+}
+
+// {body, quality: {coverage, lag, late}}: of answers about readings, as far as the bridge says it.
+export async function getRated(path, query, signal) {
   const answer = await ask(path, query, signal);
+  const quality = Object.fromEntries((answer.headers.get("Data-Quality") ?? "").split(/, */).map((each) => each.split("=")));
   try {
-    return await answer.json();
+    return { body: await answer.json(), quality };
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Failure(0, "broken", "");

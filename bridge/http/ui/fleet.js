@@ -12,6 +12,7 @@ const ROWS = 200; // shown at once; the search finds the others
 const LIVE = 200; // devices whose readings are followed one by one; more are asked for again
 const AGAIN_MS = 30_000; // and of a larger fleet
 const SELDOM_MS = 120_000;
+const SOON_MS = 2_000;
 const DRAW_MS = 1_000;
 const LINES = 3;
 
@@ -20,6 +21,7 @@ export function fleet(host, { say }) {
   const powers = new Map(); // device -> asset -> {value, unit, at}
   const alarms = new Map(); // device -> {at, data}
   const asked = new Set(); // devices whose powers have been asked for
+  const meanwhile = new Set(); // for each reading under way, the events that its answers may not have
   const ending = new AbortController();
   const count = el("p", { class: "note", role: "status" });
   const search = el("input", { type: "search", "aria-label": t("search"), placeholder: t("search"), oninput: () => soon() });
@@ -27,6 +29,7 @@ export function fleet(host, { say }) {
   let stream = null;
   let timer = null;
   let again = null;
+  let rereading = null;
   let cut = false;
 
   host.append(el("div", { class: "bar" }, search, count), table(body), note(t("loading"), { id: "waiting" }));
@@ -55,11 +58,18 @@ export function fleet(host, { say }) {
   }
 
   async function read() {
-    const [found, told] = await Promise.all([pages("/api/v1/devices", {}, "devices"), pages("/api/v1/alarms", {}, "alarms")]);
-    cut = found.cut;
-    devices.clear();
-    for (const each of found.items) devices.set(each.uid, each);
-    for (const each of told.items) alarms.set(each.device, { at: each.received_at, data: each.body.data });
+    const events = [];
+    meanwhile.add(events);
+    try {
+      const [found, newest] = await Promise.all([pages("/api/v1/devices", {}, "devices"), pages("/api/v1/alarms", {}, "alarms")]);
+      cut = found.cut;
+      devices.clear();
+      for (const each of found.items) devices.set(each.uid, each);
+      for (const each of newest.items) alarms.set(each.device, { at: each.received_at, data: each.body.data });
+    } finally {
+      meanwhile.delete(events);
+    }
+    events.forEach(([type, data]) => follow(type, data));
     asked.clear();
     await readPowers();
   }
@@ -117,17 +127,25 @@ export function fleet(host, { say }) {
   }
 
   function told(type, data) {
-    if (type === "lost") return reread();
+    meanwhile.forEach((each) => each.push([type, data]));
+    if (type === "lost" || (type === "presence" && !devices.has(data.device) && !cut)) rereadSoon();
+    else follow(type, data);
+    soon();
+  }
+
+  function rereadSoon() {
+    rereading ??= setTimeout(() => { rereading = null; reread(); }, SOON_MS);
+  }
+
+  function follow(type, data) {
     if (type === "presence") {
       const device = devices.get(data.device);
-      if (!device) return reread();
-      device.presence = { ...device.presence, online: data.online, since: data.since };
+      if (device) device.presence = { ...device.presence, online: data.online, since: data.since };
     } else if (type === "alarm") {
       alarms.set(data.device, { at: data.received_at, data: data.body.data });
     } else if (type === "reading") {
       for (const point of POWERS) if (point in data.values) power(data.device, data.asset, point, data.values[point], null, data.timestamp);
     }
-    soon();
   }
 
   function soon() {
@@ -142,8 +160,8 @@ export function fleet(host, { say }) {
     if (shown.some((each) => !asked.has(each.uid))) reread(readPowers);
     if (focused) [...body.querySelectorAll("a")].find((each) => each.getAttribute("href") === focused)?.focus();
     const words = devices.size === 0 ? t("no_devices") : found.length === 0 ? t("nothing_found") : t("shown", { shown: shown.length, count: devices.size });
-    const told = cut ? `${words} (${t("at_least", { count: devices.size })})` : words;
-    if (count.textContent !== told) count.textContent = told;
+    const line = cut ? `${words} (${t("at_least", { count: devices.size })})` : words;
+    if (count.textContent !== line) count.textContent = line;
   }
 
   function row(device) {
@@ -190,6 +208,7 @@ export function fleet(host, { say }) {
     ending.abort();
     stream?.close();
     clearTimeout(timer);
+    clearTimeout(rereading);
     clearInterval(again);
     clearTimeout(again);
   }

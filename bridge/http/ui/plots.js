@@ -1,13 +1,13 @@
 // Power and energy of assets over time. What is shown stands in the address, so that it can be sent to somebody and gone back to.
 
-import { get } from "./api.js";
+import { get, getRated } from "./api.js";
 import { bars, COLOURS, lines } from "./chart.js";
 import { controls } from "./controls.js";
 import { limitOf, steps } from "./demand.js";
 import { el, labelled, note, select } from "./dom.js";
 import { POWERS } from "./fleet.js";
 import { bars as hoursOrDays, bounded, byMonth, RANGES, rangeAt, zoomed, moved } from "./ranges.js";
-import { legend, stepText, summaries, tableOf } from "./readout.js";
+import { legend, qualityText, stepText, summaries, tableOf } from "./readout.js";
 import { t } from "./words.js";
 import { exactText, known, timeText } from "./zones.js";
 
@@ -126,7 +126,7 @@ export function plots(host, { say, params, go, whole }) {
     if (!series.some((each) => each.times.length)) return empty(power, t("no_readings"), assets, zone, move);
     const line = limit?.months ? steps(limit.months, from, to, zone) : null;
     put(power, lines, { from, to, zone, series, limit: line, unit: point.unit, move });
-    const words = { head: stepText(told.series), missing: told.missing, limit: line && { ...limit, values: line.values }, total: false };
+    const words = { head: [stepText(told.series), qualityText(told.quality)].filter(Boolean).join(" · "), missing: told.missing, limit: line && { ...limit, values: line.values }, total: false };
     below(power, series, zone, point.unit, words);
   }
 
@@ -154,8 +154,9 @@ export function plots(host, { say, params, go, whole }) {
     if (focused) place.head.querySelector(focused)?.focus();
   }
 
-  function plotOf(assets, point, from, to, values, signal) {
-    return get("/api/v1/plot", { asset: assets.map((each) => each.asset).join(","), point, start: from, end: to, values }, signal);
+  async function plotOf(assets, point, from, to, values, signal) {
+    const { body, quality } = await getRated("/api/v1/plot", { asset: assets.map((each) => each.asset).join(","), point, start: from, end: to, values }, signal);
+    return { ...body, quality };
   }
 
   async function demand(assets, zone, signal) {

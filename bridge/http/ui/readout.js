@@ -18,6 +18,13 @@ export function stepText(series, summed = false) {
   return words.join(", ");
 }
 
+// What the bridge says of the readings behind a plot.
+export function qualityText({ coverage, late }) {
+  const words = coverage === undefined ? [] : [t("coverage", { share: (Number(coverage) * 100).toFixed(1) })];
+  if (Number(late) > 0) words.push(t("late", { count: numberText(Number(late)) }));
+  return words.join(" · ");
+}
+
 // {list, at(ms or null)}: at shows each series' value there, or its newest.
 export function legend(series, zone, unit, { limit, total }) {
   const time = el("span", { class: "soft" });

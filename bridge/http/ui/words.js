@@ -97,6 +97,8 @@ const TEXTS = {
   as_read: ["every reading", "原始读数"],
   by: ["by {step}: mean, lowest and highest", "每 {step}：平均、最低、最高"],
   sums: ["by {step}", "每 {step}"],
+  coverage: ["readings in {share} % of the quarter-hours", "{share} % 的刻钟有读数"],
+  late: ["{count} rows came late", "{count} 行迟到"],
   month_step: ["month", "月"],
   days: ["d", "天"],
   hours: ["h", "小时"],
