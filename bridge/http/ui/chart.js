@@ -27,7 +27,8 @@ export function lines(host, { from, to, zone, series, limit, unit, onzoom, oncur
     const stroke = colour(each.index);
     shown.push({ stroke, width: 1.5, dash: DASHES[each.index % COLOURS], points: { show: true, size: 4, fill: stroke, filter: alone } });
     if (columns.length > 1) {
-      shown.push({ stroke: "transparent", width: 0, points: { show: false } }, { stroke: "transparent", width: 0, points: { show: false } });
+      const edge = { stroke: faint(stroke, "66"), width: 1, points: { show: false } }; // a peak is thinner than a pixel
+      shown.push(edge, { ...edge });
       bands.push({ series: [place + 2, place + 1], fill: faint(stroke) });
     }
   }
@@ -148,6 +149,6 @@ function style(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-function faint(hex) {
-  return `${hex}33`;
+function faint(hex, much = "33") {
+  return hex + much;
 }
