@@ -30,6 +30,8 @@ from bridge.http import (
     events,
     health,
     messages,
+    pages,
+    plots,
     readings,
     sinks,
     statistics,
@@ -66,6 +68,8 @@ ROUTES: tuple[Route, ...] = (
     *devices.ROUTES,
     *commands.ROUTES,
     *readings.ROUTES,
+    *plots.ROUTES,
+    *plots.ALARM_ROUTES,
     *messages.ROUTES,
     *dead.ROUTES,
     *sinks.ROUTES,
@@ -86,11 +90,13 @@ ROUTES: tuple[Route, ...] = (
     *described.ROUTES,
     *enos_shapes.ROUTES,
     *enos.ROUTES,
+    *pages.ROUTES,
 )
 """Every route, one row each."""
 RECEIVING_ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
     *readings.ROUTES,
+    *plots.ROUTES,
     *statistics.ROUTES,
     *statistics_events.ROUTES,
     contracts.OPENAPI,
@@ -98,6 +104,7 @@ RECEIVING_ROUTES: tuple[Route, ...] = (
     *described.ROUTES,
     *enos_shapes.ROUTES,
     *enos.ROUTES,
+    *pages.ROUTES,
 )
 """Those of the receiving side alone."""
 
@@ -145,6 +152,7 @@ def _application(routes: tuple[Route, ...], receiving: Receiving) -> web.Applica
     belimo_oauth.add_routes(app)
     enos.add_routes(app)
     statistics.add_routes(app)
+    pages.add_routes(app, whole=routes is ROUTES)
     app.on_shutdown.append(_close)
     return app
 

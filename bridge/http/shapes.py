@@ -307,6 +307,7 @@ class Readiness(Struct, frozen=True):
 class AssetsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which assets."""
 
+    asset: Annotated[str | None, Meta(description="an asset with its parts")] = None
     device: str | None = None
     after: Annotated[str | None, Meta(description="asset that the page begins behind")] = None
     limit: Limit = 100

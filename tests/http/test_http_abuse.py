@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 COMMANDS = "/api/v1/devices/D1/commands"
 DELETE = {"feature": "streaming_overdemand", "action": "delete", "data": {"id": 1}, "hold_s": 600}
-OPEN = {"/healthz", "/readyz"}
+OPEN = {"/healthz", "/readyz", "/ui/"}
 
 
 def filled(path: str) -> str:
