@@ -51,7 +51,7 @@ async def _serve(
     counts = Counts()
     attempts = Attempts(attempt_limits(config))
     apps = enos(config, registry, counts, attempts)
-    series = await open_cloud(config, directory / "series.db", registry, counts, attempts, apps.principal)
+    series = await open_cloud(config, directory, registry, counts, attempts, apps.principal)
     receiving = Receiving(
         registry=registry,
         cloud=series,
@@ -60,7 +60,7 @@ async def _serve(
         statistics=statistics(config, database, series),
         counts=counts,
         attempts=attempts,
-        ready={},
+        ready={"series": series.reachable},
         allow_anonymous=config.broker.allow_anonymous,
         limits=http_limits(config),
     )

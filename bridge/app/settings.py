@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,9 +36,10 @@ from bridge.http.enos_apps import Settings as EnosSettings
 from bridge.http.enos_poseidon import load
 from bridge.http.enos_signing import App
 from bridge.http.services import Limits as HttpLimits
-from bridge.mirror.courier import SinkConfig
 from bridge.mirror.rows import Row
+from bridge.mirror.sink import SinkConfig
 from bridge.store.database import Database
+from bridge.store.dialect import Postgres
 from bridge.store.equipment import Equipment
 from schemas.topics import CustomPrefix
 
@@ -46,6 +48,8 @@ log = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from bridge.broker.access_gate import TopicGate
     from bridge.broker.access_plugins import PluginThread
+
+log = logging.getLogger(__name__)
 
 LOCAL_SINK = "local"
 WEBHOOK_ROWS = 100
@@ -182,7 +186,7 @@ def enos(config: Config, registry: Registry, counts: Counts, attempts: Attempts)
 
 
 async def open_cloud(
-    config: Config, path: Path, registry: Registry, counts: Counts, attempts: Attempts, signed: Signed
+    config: Config, directory: Path, registry: Registry, counts: Counts, attempts: Attempts, signed: Signed
 ) -> Cloud:
     """[cloud], with the registry's keys, owners and time zones; `signed` knows applications of EnOS."""
 
@@ -198,8 +202,11 @@ async def open_cloud(
         raw_days=config.cloud.raw_days,
         rollup_days=config.cloud.rollup_days,
     )
+    where = time_series(config, directory)
+    if isinstance(where, Postgres) and (directory / "series.db").is_file():
+        log.warning("%s is not read: the time series are in PostgreSQL", directory / "series.db")
     return await Cloud.open(
-        path,
+        where,
         settings,
         counts=counts,
         authorize=authoriser(registry, config.broker.allow_anonymous, attempts, counts),
@@ -207,6 +214,12 @@ async def open_cloud(
         timezone_of=timezone_of,
         signed=signed,
     )
+
+
+def time_series(config: Config, directory: Path) -> Path | Postgres:
+    """Where the time series lie."""
+    section, path = config.cloud, directory / "series.db"
+    return Postgres(section.database, section.database_schema) if section.database else path
 
 
 def statistics(config: Config, database: Database, cloud: Cloud) -> Statistics:
@@ -227,7 +240,7 @@ def _minutes(clock: str) -> int:
 
 def sinks(config: Config, local: str, token: str) -> list[SinkConfig]:
     """[mirror]: the configured sinks, and our own ingestion endpoint at `local` (HOST:PORT) with the operator's token."""
-    found = [SinkConfig(**msgspec.structs.asdict(sink)) for sink in config.mirror.sinks]
+    found = [msgspec.convert(sink, SinkConfig, from_attributes=True) for sink in config.mirror.sinks]
     if config.mirror.local:
         url = f"http://{local}/ingest/v1/power"
         found.append(
@@ -242,6 +255,17 @@ def sinks(config: Config, local: str, token: str) -> list[SinkConfig]:
             )
         )
     return found
+
+
+def sink_tls(config: Config) -> dict[str, ssl.SSLContext]:
+    """How https is spoken with the sinks that say so, by their names. Raises ConfigError for files that cannot be used."""
+    return {
+        sink.name: client_context(
+            ClientFiles(sink.tls.ca, sink.tls.certificate, sink.tls.key), f"mirror.sinks[{index}].tls"
+        )
+        for index, sink in enumerate(config.mirror.sinks)
+        if any((sink.tls.ca, sink.tls.certificate))
+    }
 
 
 def webhook_sink(webhook: Webhook) -> SinkConfig:

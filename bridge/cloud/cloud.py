@@ -21,6 +21,7 @@ from bridge.cloud.zones import Style, zone
 from bridge.counts import Counts
 from bridge.errors import StoreError
 from bridge.store.chunks import DAY_MS
+from bridge.store.dialect import Postgres
 from bridge.store.folding import Pause
 from bridge.store.series import GAUGE, Asset, Scan, Series
 from schemas.points import POINTS
@@ -112,12 +113,12 @@ class Cloud:
         counts.describe("ems_bridge_ingest_requests", "Ingestion requests, by status")
         counts.describe("ems_bridge_series_folded", "Rows of the time series that were moved into chunks")
         counts.describe("ems_bridge_series_retired", "Chunks of the time series that grew too old, by what was in them")
-        counts.gauge("ems_bridge_assets", lambda: len(series.assets), text="Assets in the time series store")
+        counts.gauge("ems_bridge_assets", self._count_assets, text="Assets in the time series store")
 
     @classmethod
     async def open(
         cls,
-        path: Path,
+        where: Path | Postgres,
         settings: Settings | None = None,
         *,
         counts: Counts | None = None,
@@ -128,14 +129,24 @@ class Cloud:
         clock: Callable[[], int] = lambda: int(time() * 1000),
         signed: Signed = _nobody,
     ) -> Self:
-        """Open or make the store at `path`. `may_write` defaults to `may_read`; `timezone_of(device)` gives the IANA zone of a
+        """Open or make the store. `may_write` defaults to `may_read`; `timezone_of(device)` gives the IANA zone of a
         device; `clock` the time in ms; `signed` knows applications of EnOS. Raises StoreError, ValueError for an unknown time
         zone."""
         settings = settings or Settings()
         zone(settings.timezone)
-        series = await Series.open(path, describe)
+        series = await Series.open(where, describe)
         counts = Counts() if counts is None else counts
         return cls(series, settings, counts, authorize, may_read, may_write or may_read, timezone_of, clock, signed)
+
+    def reachable(self) -> str | None:
+        """None, or that the store cannot be used: for everybody's eyes, so without what the log tells of it."""
+        return "PostgreSQL cannot be used at the moment, see the log" if self.series.trouble() else None
+
+    def _count_assets(self) -> int:
+        try:
+            return len(self.series.assets)
+        except StoreError:  # never read yet
+            return 0
 
     async def close(self) -> None:
         """Finish what is queued and close the store."""

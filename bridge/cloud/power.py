@@ -100,7 +100,7 @@ class _Job(NamedTuple):
         if "sum" in functions:
             before = scan.before(self.number, up(self.start), point)
             increments = Increments(before and before[1])
-        return _Counter(buckets, asked.page, up(self.start), up(self.end), functions, increments)
+        return Counter(buckets, asked.page, up(self.start), up(self.end), functions, increments)
 
 
 def portions(start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -110,6 +110,12 @@ def portions(start: int, end: int) -> Iterator[tuple[int, int]]:
         following = (start // DAY_MS + days) * DAY_MS
         yield start, min(following, end)
         start, days = following, min(days * 2, MAX_DAYS)
+
+
+def held(asset: Asset, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The parts of [start, end) in which an asset has readings at all."""
+    first = asset.first_at - asset.first_at % ROLLED_MS
+    return portions(max(start, first), min(end, asset.last_at + 1))
 
 
 class Line:
@@ -168,7 +174,7 @@ class _Minutes(Line):
         super()._fold(by_minute(column))
 
 
-class _Counter(Line):
+class Counter(Line):
     """A register: by the minute, with its increments beside it where they are asked for."""
 
     def __init__(

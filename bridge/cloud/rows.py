@@ -187,6 +187,7 @@ class _Reader:
                 if not _POINT.fullmatch(point):
                     path = "$.point" if row.values is UNSET else "$.values"
                     raise _Bad(path, f"{point[:128]!r} cannot name a point: no blanks, commas, quotes or parentheses")
+        _nul(row)
         if row.timezone is not None:
             self._zone(row.asset, row.timezone)
         self._batch.add(row.asset, device, at, values)
@@ -241,6 +242,14 @@ class _Reader:
             kind = row.kind if row.kinds is None else row.kinds.get(point, row.kind)
             if unit is not None or kind is not None:
                 stated[point] = (unit, kind)
+
+
+def _nul(row: _Row) -> None:
+    """Not every database can hold it. Raises _Bad."""
+    if row.unit is not None and "\0" in row.unit:
+        raise _Bad("$.unit", "a unit has no NUL in it")
+    if row.units and any("\0" in unit for unit in row.units.values()):
+        raise _Bad("$.units", "a unit has no NUL in it")
 
 
 def _instant(told: float | str, now: int) -> int:

@@ -8,12 +8,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 from bridge.config.belimo import Belimo
+from bridge.config.cloud import Cloud
 from bridge.config.enos import Enos
+from bridge.config.mirror import GIB, KIB, MIB, Mirror
 from bridge.config.statistics import Statistics
-
-KIB = 1024
-MIB = 1024 * KIB
-GIB = 1024 * MIB
 
 
 class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -250,65 +248,6 @@ class Devices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         dict[str, Literal[1, -1]],
         Meta(description="sign by part family (`meter`, `pcs`, `battery`, …) that makes import and charging positive"),
     ] = field(default_factory=dict)
-
-
-class Cloud(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The receiving side."""
-
-    localtime_style: Annotated[
-        Literal["seed", "plain"],
-        Meta(description="EnOS local time: `seed` is 6/11/2019 6:35:00 PM, `plain` is 2019-06-11 18:35:00"),
-    ] = "seed"
-    lenient_interval: Annotated[
-        bool,
-        Meta(description="without its mandatory interval an EnOS query means 0 for bare points and 1440 for functions"),
-    ] = False
-    max_body_bytes: Annotated[
-        int, Meta(ge=1 * KIB, le=256 * MIB, description="largest ingestion body, as received and after gunzip")
-    ] = 8 * MIB
-    raw_days: Annotated[
-        int, Meta(ge=0, le=36_500, description="readings are kept this long, then their quarter-hours; 0: for ever")
-    ] = 0
-    rollup_days: Annotated[
-        int, Meta(ge=0, le=36_500, description="quarter-hours that replaced readings are kept this long; 0: for ever")
-    ] = 0
-
-
-class Sink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One HTTP endpoint that readings are mirrored to. Each has its own cursor and its own failures."""
-
-    name: Annotated[
-        str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="its name in metrics and cursors; keep it for ever")
-    ]
-    url: Annotated[str, Meta(description="http:// or https:// address that batches are posted to")]
-    format: Annotated[
-        Literal["readings", "samples"],
-        Meta(description="`readings`: one line a value; `samples`: one line a timestamp (best for our own endpoint)"),
-    ] = "readings"
-    token: Annotated[str, Meta(description="bearer token; better from the environment", extra={"secret": True})] = ""
-    batch_rows: Annotated[int, Meta(ge=1, le=100_000, description="rows of one batch at most")] = 1_000
-    batch_bytes: Annotated[
-        int, Meta(ge=1 * KIB, le=64 * MIB, description="bytes of one batch at most, before gzip")
-    ] = 1 * MIB
-    batch_age_s: Annotated[
-        float, Meta(ge=0, le=3600, description="a batch that is not full is posted after this many seconds")
-    ] = 1.0
-    timeout_s: Annotated[float, Meta(gt=0, le=600, description="seconds until an attempt counts as failed")] = 30.0
-    gzip: Annotated[bool, Meta(description="compress batches")] = True
-
-
-class Mirror(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Readings to HTTP sinks."""
-
-    local: Annotated[bool, Meta(description="post to our own ingestion endpoint, which the query APIs read")] = True
-    outbox_max_bytes: Annotated[
-        int,
-        Meta(ge=1 * MIB, description="bytes of unsent readings to keep; alarm at 80 %, then the oldest are dropped"),
-    ] = 2 * GIB
-    outbox_max_age_days: Annotated[float, Meta(ge=7, description="days that unsent readings are kept; at least 7")] = (
-        30.0
-    )
-    sinks: Annotated[tuple[Sink, ...], Meta(description="further endpoints")] = ()
 
 
 class Webhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -30,7 +30,10 @@ from bridge.http import (
     events,
     health,
     messages,
+    pages,
+    plots,
     readings,
+    sinks,
     statistics,
     statistics_events,
     vendor,
@@ -65,8 +68,11 @@ ROUTES: tuple[Route, ...] = (
     *devices.ROUTES,
     *commands.ROUTES,
     *readings.ROUTES,
+    *plots.ROUTES,
+    *plots.ALARM_ROUTES,
     *messages.ROUTES,
     *dead.ROUTES,
+    *sinks.ROUTES,
     *events.ROUTES,
     *statistics.ROUTES,
     *statistics_events.ROUTES,
@@ -84,11 +90,13 @@ ROUTES: tuple[Route, ...] = (
     *described.ROUTES,
     *enos_shapes.ROUTES,
     *enos.ROUTES,
+    *pages.ROUTES,
 )
 """Every route, one row each."""
 RECEIVING_ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
     *readings.ROUTES,
+    *plots.ROUTES,
     *statistics.ROUTES,
     *statistics_events.ROUTES,
     contracts.OPENAPI,
@@ -96,6 +104,7 @@ RECEIVING_ROUTES: tuple[Route, ...] = (
     *described.ROUTES,
     *enos_shapes.ROUTES,
     *enos.ROUTES,
+    *pages.ROUTES,
 )
 """Those of the receiving side alone."""
 
@@ -143,6 +152,7 @@ def _application(routes: tuple[Route, ...], receiving: Receiving) -> web.Applica
     belimo_oauth.add_routes(app)
     enos.add_routes(app)
     statistics.add_routes(app)
+    pages.add_routes(app, whole=routes is ROUTES)
     app.on_shutdown.append(_close)
     return app
 

@@ -49,7 +49,8 @@ class Limits:
 class Receiving:
     """What every window has behind it: the receiving side and who may look at it.
 
-    `attempts` counts wrong keys beside wrong MQTT passwords. `ready` maps a name to a check. `closing` is set when the server
+    `attempts` counts wrong keys beside wrong MQTT passwords. `ready` maps a name to a check, `sinks` gives the
+    couriers' states (http/sinks.py). `closing` is set when the server
     begins to stop: streams and long polls end then.
     """
 
@@ -61,6 +62,7 @@ class Receiving:
     counts: Counts
     attempts: Attempts = field(default_factory=Attempts)
     ready: Mapping[str, Check]
+    sinks: Callable[[], list[dict[str, Any]]] = list
     allow_anonymous: bool = False
     limits: Limits = field(default_factory=Limits)
     closing: asyncio.Event = field(default_factory=asyncio.Event)

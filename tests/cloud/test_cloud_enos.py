@@ -104,6 +104,7 @@ async def test_local_time_and_its_spelling(power: Served, serve) -> None:
     ]
     found = await items(power, **ask, localTimeAccuracy="True")
     assert found[0]["localtime"] == "6/1/2019 8:00:00.000 AM"
+    await power.cloud.close()
     plain = await serve(Settings(localtime_style="plain"))
     assert [one["localtime"] for one in await items(plain, **ask)] == ["2019-06-01 08:00:00", "2019-06-01 08:30:00"]
 
@@ -306,6 +307,7 @@ async def test_the_post_sample_without_interval(power: Served, serve) -> None:
     async with power.http.post(power.url + PATH, json=sample_body) as response:
         got = await response.json()
         assert (response.status, got["status"], got["submsg"]) == (200, 400, "interval is required")
+    await power.cloud.close()
     lenient = await serve(Settings(lenient_interval=True))
     async with lenient.http.post(lenient.url + PATH, json=sample_body) as response:
         got = await response.json()

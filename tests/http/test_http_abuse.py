@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 COMMANDS = "/api/v1/devices/D1/commands"
 DELETE = {"feature": "streaming_overdemand", "action": "delete", "data": {"id": 1}, "hold_s": 600}
-OPEN = {"/healthz", "/readyz"}
+OPEN = {"/healthz", "/readyz", "/ui/"}
 
 
 def filled(path: str) -> str:
@@ -259,7 +259,8 @@ async def test_an_unexpected_error_is_an_incident_without_a_traceback(
 async def test_readyz_gives_reasons(window: Window) -> None:
     window.house.services.ready = {"store": lambda: "disk full", "outbox": lambda: None}
     status, body, _ = await window.call("GET", "/readyz", key="")
-    assert (status, body) == (503, {"ready": False, "checks": {"store": "disk full", "outbox": "ok"}})
+    checks = {"store": "disk full", "outbox": "ok"}
+    assert (status, body) == (503, {"ready": False, "checks": checks, "sinks": {"local": "ok"}})
 
 
 @pytest.mark.parametrize("uid", ["%2e%2e%2fetc", "D1%00", "'%20OR%201=1--", "%E6%8F%8F", "a" * 5000])
