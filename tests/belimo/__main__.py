@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from conformance.fetched import NotThere
+from conformance.fetched import run
 
 from belimo import connector
 
-
-def main() -> int:
-    try:
-        print(connector.fetch())
-    except NotThere as error:
-        print(f"{connector.PACKAGE}: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(connector.fetch, connector.PACKAGE))

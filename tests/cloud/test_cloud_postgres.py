@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cloud_places import problems
 from cloud_served import Served
-from harness.postgres import Cluster, programs
+from harness.postgres import Cluster, started
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -35,13 +35,8 @@ def home(cluster: Cluster) -> Postgres:
 @pytest.fixture
 def own() -> Iterator[Cluster]:
     """A cluster of this test's own, running."""
-    if programs() is None:
-        pytest.skip("needs PostgreSQL")
-    made = Cluster()
-    try:
-        yield made.start()
-    finally:
-        made.remove()
+    with started() as made:
+        yield made
 
 
 @pytest.fixture

@@ -11,7 +11,9 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 PAHO_URL = "https://github.com/eclipse/paho.mqtt.testing"
@@ -106,3 +108,13 @@ def _into(kept: Path, fill: object) -> None:
                 raise
             return
         Path(folder).mkdir()  # for the clean-up
+
+
+def run(fetch: Callable[[], object], what: str) -> int:
+    """`fetch` from the command line: prints where it is, or why it is not; the exit code."""
+    try:
+        print(fetch())
+    except NotThere as error:
+        print(f"{what}: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from conformance.fetched import NotThere
+from conformance.fetched import run
 
 from enos import samples
 
-
-def main() -> int:
-    try:
-        print(samples.fetch())
-    except NotThere as error:
-        print(f"sample-code-python: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(samples.fetch, "sample-code-python"))

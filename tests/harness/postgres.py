@@ -9,12 +9,14 @@ import signal
 import subprocess
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from bridge.store.dialect import Postgres
 
@@ -124,3 +126,15 @@ class Cluster:
         for child in children:
             with suppress(psutil.NoSuchProcess):
                 child.send_signal(sign)
+
+
+@contextmanager
+def started() -> Iterator[Cluster]:
+    """A running cluster of one's own; skips the test where there is none to be had."""
+    if programs() is None:
+        pytest.skip("needs PostgreSQL")
+    made = Cluster()
+    try:
+        yield made.start()
+    finally:
+        made.remove()

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from harness import messages
 from harness.api import Api
-from harness.postgres import Cluster, programs
+from harness.postgres import Cluster, started
 from harness.process import Bridge, environment
 from harness.wire import Client
 
@@ -30,13 +30,8 @@ PASSWORD = "hush-hush"
 @pytest.fixture
 def server() -> Iterator[Cluster]:
     """A running PostgreSQL that a test may kill."""
-    if programs() is None:
-        pytest.skip("needs PostgreSQL")
-    made = Cluster()
-    try:
-        yield made.start()
-    finally:
-        made.remove()
+    with started() as made:
+        yield made
 
 
 @pytest.fixture

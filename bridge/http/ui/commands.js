@@ -1,7 +1,7 @@
 // Commands and how they stand, as the event stream tells. Nothing is sent from here.
 
 import { get } from "./api.js";
-import { el, labelled, select } from "./dom.js";
+import { el, labelled, search, select } from "./dom.js";
 import { live, sent } from "./live.js";
 import { t } from "./words.js";
 import { here, timeText } from "./zones.js";
@@ -14,14 +14,7 @@ export function commands(host, context) {
   const zone = here();
   let device = "";
   let state = "";
-  let timer = null;
-  const search = el("input", {
-    type: "search", oninput: (event) => {
-      device = event.target.value.trim();
-      clearTimeout(timer);
-      timer = setTimeout(() => list.again(), 400);
-    },
-  });
+  const field = search((text) => { device = text; list.again(); });
   const choice = select([["", t("all")], ...STATES.map((each) => [each, t(each)])], "", (value) => { state = value; list.again(); });
   const list = live(host, context, {
     path: "/api/v1/commands",
@@ -29,7 +22,7 @@ export function commands(host, context) {
     types: ["command"],
     heads: ["time", "device", "command", "state", "answer", "sender"],
     empty: "no_commands",
-    controls: [labelled(t("device"), search), labelled(t("state"), choice)],
+    controls: [labelled(t("device"), field), labelled(t("state"), choice)],
     query: () => ({ device, state }),
     id: (each) => each.mid,
     order: (each) => each.created_at,
@@ -47,7 +40,7 @@ export function commands(host, context) {
       if (entry) Object.assign(entry.item, { state: moved, code: code ?? entry.item.code, msg: msg || entry.item.msg });
     },
   });
-  return { close: () => { clearTimeout(timer); list.close(); } };
+  return { close: () => list.close() };
 
   async function detail({ mid }, signal) {
     const found = await get(`/api/v1/commands/${encodeURIComponent(mid)}`, {}, signal);

@@ -1,7 +1,7 @@
 // Dead letters: what was refused, why and where. Their payloads are anybody's: text, never markup.
 
 import { get } from "./api.js";
-import { el, labelled } from "./dom.js";
+import { el, labelled, search } from "./dom.js";
 import { live, sent } from "./live.js";
 import { t } from "./words.js";
 import { here, timeText } from "./zones.js";
@@ -9,21 +9,14 @@ import { here, timeText } from "./zones.js";
 export function dead(host, context) {
   const zone = here();
   let device = "";
-  let timer = null;
-  const search = el("input", {
-    type: "search", oninput: (event) => {
-      device = event.target.value.trim();
-      clearTimeout(timer);
-      timer = setTimeout(() => list.again(), 400);
-    },
-  });
+  const field = search((text) => { device = text; list.again(); });
   const list = live(host, context, {
     path: "/api/v1/dead-letters",
     items: "dead_letters",
     types: ["dead_letter"],
     heads: ["time", "source", "device", "topic", "reason"],
     empty: "no_dead",
-    controls: [labelled(t("device"), search)],
+    controls: [labelled(t("device"), field)],
     query: () => ({ device }),
     id: (each) => String(each.id),
     order: (each) => each.id,
@@ -36,7 +29,7 @@ export function dead(host, context) {
     ],
     detail,
   });
-  return { close: () => { clearTimeout(timer); list.close(); } };
+  return { close: () => list.close() };
 }
 
 async function detail({ id }, signal) {

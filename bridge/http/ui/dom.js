@@ -30,6 +30,18 @@ export function select(options, value, onchange, attributes = {}) {
   return made;
 }
 
+// onsearch: a while after the last stroke, as long as the field is there
+export function search(onsearch) {
+  let timer = null;
+  const made = el("input", {
+    type: "search", oninput: () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => { if (made.isConnected) onsearch(made.value.trim()); }, 400);
+    },
+  });
+  return made;
+}
+
 // What `host` has below it becomes `nodes`; what is there already stays, with the reader's place in it.
 export function settle(host, nodes) {
   nodes.forEach((node, i) => {
