@@ -1,8 +1,8 @@
 """A device's MQTT 3.1.1 connection: an asyncio.Protocol over the sans-io codec of `bridge.mqtt`.
 
-QoS 1 both ways. A message is kept until its PUBACK; after a reconnect it is sent again, with DUP when the broker kept the session
-[MQTT-4.4.0-1]. The link has no task and no timer of its own: the fleet opens it and calls `tick` about once a second, which keeps
-it alive, and ends connections that hang.
+QoS 1 both ways. A message is kept until its PUBACK; after a reconnect it is sent again, with DUP when the broker kept the
+session [MQTT-4.4.0-1]. The link has no task and no timer of its own: the fleet opens it and calls `tick` about once a second,
+which keeps it alive, and ends connections that hang.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class Link(asyncio.Protocol):
     __slots__ = (
         "_filters",
         "_framing",
+        "_frozen",
         "_hello",
         "_inflight",
         "_last_sent",
@@ -90,7 +91,7 @@ class Link(asyncio.Protocol):
         self._inflight: dict[int, _Sent] = {}
         self._queue: list[tuple[str, bytes]] = []
         self._next_id = 0
-        self._paused = False
+        self._paused = self._frozen = False
         self._last_sent = 0.0
         self._waiting_since = 0.0
         self.state = CLOSED
@@ -141,10 +142,30 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def forget(self) -> None:
+        """Drop what is unacknowledged, as who loses power does."""
+        self.dropped += self.pending
+        self._inflight.clear()
+        self._queue.clear()
+
+    def freeze(self, frozen: bool) -> None:
+        """Neither read nor write, without hanging up: what is left of a connection whose other end is gone."""
+        if frozen == self._frozen:
+            return
+        self._frozen = frozen
+        if self._transport is not None and not self._transport.is_closing():
+            if frozen:
+                self._transport.pause_reading()
+            else:
+                self._waiting_since = 0.0
+                self._transport.resume_reading()
+        if not frozen:
+            self._pump()
+
     def tick(self) -> None:
         """Keep alive; cut a connection whose broker owes an answer for too long."""
         now = self._loop.time()
-        if self.state in (CLOSED, OPENING):
+        if self.state in (CLOSED, OPENING) or self._frozen:
             return
         if self._waiting_since and now - self._waiting_since > ANSWER_S:
             self.abort("the broker does not answer")
@@ -158,7 +179,7 @@ class Link(asyncio.Protocol):
         """The socket is open: CONNECT."""
         self._transport = cast("asyncio.Transport", transport)
         self._framing = framing.Framing(PACKET_LIMIT, self._names)
-        self._paused = False
+        self._paused = self._frozen = False
         self.state = ASKING
         self._waiting_since = self._loop.time()
         self._write(packets.encode_connect(self._hello))
@@ -246,7 +267,7 @@ class Link(asyncio.Protocol):
 
     def _pump(self) -> None:
         """Move messages from the queue into the window, in one write."""
-        if self.state != READY or self._paused:
+        if self.state != READY or self._paused or self._frozen:
             return
         room = min(WINDOW - len(self._inflight), len(self._queue))
         if room <= 0:

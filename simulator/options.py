@@ -123,7 +123,7 @@ class _Checked:
             broker=(host, port),
             specs=specs,
             interval_s=self._number("interval", 60.0, 0.01, 86_400.0),
-            faults=self._faults(len(specs), seed),
+            faults=self._faults([spec.uid for spec in specs], seed),
             time_scale=scale,
             start=_start(scale, duration),
             duration_s=duration,
@@ -224,17 +224,18 @@ class _Checked:
             raise self._wrong("credentials", f"{path} names no device")
         return rows
 
-    def _faults(self, total: int, seed: int) -> tuple[Fault, ...]:
+    def _faults(self, uids: list[str], seed: int) -> tuple[Fault, ...]:
         try:
             faults = parse_faults(",".join(self._words("faults", "")))
-            assign(faults, total, seed)
+            assign(faults, len(uids), seed, uids)
         except ValueError as error:
             raise self._wrong("faults", str(error)) from None
         return faults
 
 
 def _start(scale: float, duration: float | None) -> float:
-    """Simulated start: now; for an accelerated run so far back that its timestamps end in the present, or stay in the past."""
+    """Simulated start: now; for an accelerated run so far back that its timestamps end in the present, or stay in the
+    past."""
     now = time.time()
     if scale <= 1.0:
         return now
