@@ -238,10 +238,6 @@ class Fleet:
         """Call it then, if the fleet still runs."""
         self._at(seconds, None, call)
 
-    def report_now(self, member: Member) -> None:
-        """Let the member look at once at what it has due."""
-        self._at(0.0, member, None)
-
     def overheard(self, member: Member, posts: list[Post]) -> None:
         """The member sends."""
         if self._overhear is not None:
@@ -258,7 +254,7 @@ class Fleet:
         """Schedule what the member has due."""
         self._storm.discard(member.uid)
         self._happened.set()
-        if member.connects == 1:
+        if member.device.next_due <= self.now():
             self._at(0.0, member, None)
 
     def went_offline(self, member: Member, reason: str) -> None:

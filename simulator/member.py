@@ -210,7 +210,6 @@ class Member:
         self.device.restart(self._fleet.now())
         if self.wants_connection:
             self._fleet.reconnect(self, 0.0)
-        self._fleet.report_now(self)
 
     def _obey(self, topic: str, payload: bytes) -> None:
         now, behaviour = self._fleet.now(), self.behaviour
