@@ -224,6 +224,10 @@ class Fleet:
             if member.behaviour != behaviour:
                 member.behave(behaviour)
 
+    def moment(self) -> float:
+        """What the timer says."""
+        return self._timer()
+
     def next_due(self) -> float | None:
         """When the first report or answer is due, as a moment of the timer."""
         return self._agenda[0][0] if self._agenda else None
