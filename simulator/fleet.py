@@ -22,8 +22,10 @@ from typing import Final
 
 from bridge.mqtt.packets import Connect
 from bridge.mqtt.topics import TopicNames
+from simulator.agenda import Agenda, Work, wait
 from simulator.counters import Latency, Summary
 from simulator.device import Device, Post
+from simulator.dialect import Dialect
 from simulator.faults import Behaviour, Fault, assign
 from simulator.identity import DeviceSpec, Identities, device_seed
 from simulator.link import CLOSED, READY, backoff_s
@@ -60,6 +62,7 @@ class Fleet:
         drain_s: float = 5.0,
         timer: Callable[[], float] | None = None,
         overhear: Overhear | None = None,
+        dialect: Dialect | None = None,
     ) -> None:
         """`start`: epoch seconds of the simulated clock, now by default. `ramp_per_s`: connections opened in a second.
         `timer`: what reports and delays go by (`wake` the fleet when it jumps); connections go by the loop's. `overhear` is
@@ -86,10 +89,8 @@ class Fleet:
         self._latency_max = 0.0
         self._failures = self._refused = self._acked = self._commands = self._answers = 0
         self._last_problem = ""
-        self._agenda: list[tuple[float, int, Member | None, list[Post] | Callable[[], None] | None]] = []
         self._callers: list[tuple[float, int, Member]] = []
         self._order = 0
-        self._agenda_changed = asyncio.Event()
         self._callers_changed = asyncio.Event()
         self._happened = asyncio.Event()
         self._running = False
@@ -100,8 +101,10 @@ class Fleet:
         self._began = 0.0
         self._loop = asyncio.get_running_loop()
         self._timer = timer or self._loop.time
+        self._agenda = Agenda(self._timer)
         self._timed_from = 0.0
         self._overhear = overhear
+        self.dialect = dialect
         self._storm: set[str] = set()
 
     async def __aenter__(self) -> Fleet:
@@ -230,17 +233,17 @@ class Fleet:
 
     def next_due(self) -> float | None:
         """When the first report or answer is due, as a moment of the timer."""
-        return self._agenda[0][0] if self._agenda else None
+        return self._agenda.next_due()
 
     def wake(self) -> None:
         """The timer has jumped."""
-        self._agenda_changed.set()
+        self._agenda.wake()
 
     # What members tell
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """Call it then, if the fleet still runs."""
-        self._at(seconds, None, call)
+        self._agenda.add(seconds, None, call)
 
     def overheard(self, member: Member, posts: list[Post]) -> None:
         """The member sends."""
@@ -259,7 +262,7 @@ class Fleet:
         self._storm.discard(member.uid)
         self._happened.set()
         if member.device.next_due <= self.now():
-            self._at(0.0, member, None)
+            self._agenda.add(0.0, member, None)
 
     def went_offline(self, member: Member, reason: str) -> None:
         """Count, and connect again later if it should be connected."""
@@ -279,14 +282,14 @@ class Fleet:
         self._answers += 1
         self._happened.set()
         if delay_s > 0:
-            self._at(delay_s, member, posts)
+            self._agenda.add(delay_s, member, posts)
         else:
             member.publish(posts)
 
     def fail(self, error: Exception) -> None:
         """A device broke: the whole fleet ends with its error."""
         self._error = self._error or error
-        self._agenda_changed.set()
+        self._agenda.wake()
 
     def counted_command(self, member: Member, topic: str, payload: bytes) -> None:
         """A command came."""
@@ -321,7 +324,7 @@ class Fleet:
             if self._callers and self._callers[0][0] <= now:
                 return heapq.heappop(self._callers)[2]
             self._callers_changed.clear()
-            await _wait(self._callers_changed, self._callers[0][0] - now if self._callers else None)
+            await wait(self._callers_changed, self._callers[0][0] - now if self._callers else None)
 
     async def _connect(self, member: Member) -> None:
         try:
@@ -351,16 +354,14 @@ class Fleet:
                 ticked = now
                 for member in self.members.values():
                     member.link.tick()
-            moment = self._timer()
             for _ in range(CHUNK):
-                if not self._agenda or self._agenda[0][0] > moment:
+                entry = self._agenda.take()
+                if entry is None:
                     break
-                self._run(*heapq.heappop(self._agenda)[1:])
-            self._agenda_changed.clear()
-            due = self._agenda[0][0] - self._timer() if self._agenda else TICK_S
-            await _wait(self._agenda_changed, min(due, ticked + TICK_S - self._loop.time()))
+                self._run(*entry)
+            await self._agenda.wait(ticked + TICK_S - self._loop.time())
 
-    def _run(self, order: int, member: Member | None, work: list[Post] | Callable[[], None] | None) -> None:
+    def _run(self, order: int, member: Member | None, work: Work) -> None:
         if member is None:
             if self._running and callable(work):
                 work()
@@ -373,24 +374,7 @@ class Fleet:
         if member.link.state == READY:
             member.publish(member.device.due(self.now()))
         wait = (member.device.next_due - self.now()) / self._scale
-        self._at(wait if wait > 0 else self._interval_s / self._scale, member, None)
-
-    def _at(self, delay_s: float, member: Member | None, work: list[Post] | Callable[[], None] | None) -> None:
-        self._order += 1
-        if member is not None and work is None:
-            member.turn = self._order
-        heapq.heappush(self._agenda, (self._timer() + delay_s, self._order, member, work))
-        self._agenda_changed.set()
-
-
-async def _wait(event: asyncio.Event, seconds: float | None) -> None:
-    """Until the event, or so many seconds; gives others a turn in any case."""
-    if seconds is not None and seconds <= 0:
-        await asyncio.sleep(0)
-        return
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
+        self._agenda.add(wait if wait > 0 else self._interval_s / self._scale, member, None)
 
 
 def _ms(seconds: float | None) -> float | None:

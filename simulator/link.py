@@ -68,6 +68,7 @@ class Link(asyncio.Protocol):
         "_paused",
         "_peer",
         "_queue",
+        "_queue_limit",
         "_transport",
         "_waiting_since",
         "dropped",
@@ -79,12 +80,18 @@ class Link(asyncio.Protocol):
     )
 
     def __init__(
-        self, peer: Peer, hello: packets.Connect, filters: Sequence[str], names: TopicNames | None = None
+        self,
+        peer: Peer,
+        hello: packets.Connect,
+        filters: Sequence[str],
+        names: TopicNames | None = None,
+        queue_limit: int = QUEUE_LIMIT,
     ) -> None:
         self._peer = peer
         self._hello = hello
         self._filters = tuple(filters)
         self._names = names
+        self._queue_limit = queue_limit
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._framing: framing.Framing | None = None
@@ -124,7 +131,7 @@ class Link(asyncio.Protocol):
         """Send at QoS 1, now or when the window and the connection allow."""
         self._queue += posts
         self._pump()
-        surplus = len(self._queue) - QUEUE_LIMIT
+        surplus = len(self._queue) - self._queue_limit
         if surplus > 0:
             del self._queue[:surplus]
             self.dropped += surplus

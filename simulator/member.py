@@ -168,7 +168,9 @@ class Member:
         """Send, or queue until the connection is back."""
         if not self._powered:
             return
-        behaviour = self.behaviour
+        behaviour, dialect = self.behaviour, self._fleet.dialect
+        if dialect is not None:
+            posts = [dialect(post) for post in posts]
         if behaviour != HONEST:
             posts = self._as_told(posts, behaviour)
         self._send(posts)

@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from schemas.topics import Topics
+from simulator.dialect import DIALECTS, PLAIN, Dialect
 from simulator.faults import Fault, assign, parse_faults
 from simulator.identity import VERSIONS, DeviceSpec, Version, device_specs, with_credentials
+from simulator.scenario import Login, Phase, Scenario, expectation, stages
 
 SCHEMES = ("wudun", "user")
 MAX_DEVICES = 60_000
@@ -51,6 +53,16 @@ class Given(NamedTuple):
     tenant: str | None = None
     ramp: float | None = None
     keep_alive: int | None = None
+    dialect: str | None = None
+
+
+class Asked(NamedTuple):
+    """What only a scenario file may say."""
+
+    phase: list[Phase] = []  # noqa: RUF012 - never changed
+    expect: list[str] = []  # noqa: RUF012
+    platform: Login = Login()
+    settle: float = 10.0
 
 
 class Options(NamedTuple):
@@ -66,22 +78,26 @@ class Options(NamedTuple):
     ramp_per_s: float
     keep_alive_s: int
     seed: int
+    scenario: Scenario
+    dialect: Dialect | None
 
 
 def options(given: Given, scenario: Path | None) -> Options:
     """The run that is asked for. Raise Wrong."""
     where = {name: f"--{name.replace('_', '-')}" for name in Given._fields}
+    more = Asked()
     if scenario is not None:
-        read = read_scenario(scenario)
+        read, more = read_scenario(scenario)
+        where |= {name: f"{scenario}: {name}" for name in Asked._fields}
         for name in read:
             if getattr(given, name) is None:
                 where[name] = f"{scenario}: {name}"
         given = given._replace(**{name: value for name, value in read.items() if getattr(given, name) is None})
-    return _Checked(given, where).options()
+    return _Checked(given, where).options(more)
 
 
-def read_scenario(path: Path) -> dict[str, Any]:
-    """The options of a scenario file, by name, of the right types. Raise Wrong."""
+def read_scenario(path: Path) -> tuple[dict[str, Any], Asked]:
+    """The options of a scenario file, by name, of the right types, and what only a file may say. Raise Wrong."""
     try:
         text = path.read_text(encoding="utf-8")
         found = tomllib.loads(text)
@@ -89,17 +105,18 @@ def read_scenario(path: Path) -> dict[str, Any]:
         raise Wrong("--scenario", f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Wrong("--scenario", f"{path}: no TOML: {error}") from None
-    types = get_type_hints(Given)
+    types = get_type_hints(Given) | get_type_hints(Asked)
     for name, value in found.items():
         if name not in types:
-            raise Wrong(f"{path}: {name}", f"unknown option; there are {', '.join(Given._fields)}")
+            raise Wrong(f"{path}: {name}", f"unknown option; there are {', '.join(types)}")
         try:
             found[name] = msgspec.convert(value, types[name])
         except msgspec.ValidationError as error:
             raise Wrong(f"{path}: {name}", str(error)) from None
     if "credentials" in found:
         found["credentials"] = str(path.parent / found["credentials"])
-    return found
+    more = Asked(**{name: found.pop(name) for name in Asked._fields if name in found})
+    return found, more
 
 
 class _Checked:
@@ -109,7 +126,7 @@ class _Checked:
         self._given = given
         self._where = where
 
-    def options(self) -> Options:
+    def options(self, more: Asked) -> Options:
         given = self._given
         seed = 1 if given.seed is None else given.seed
         host, port, username, password = self._broker()
@@ -118,7 +135,8 @@ class _Checked:
             for spec in self._specs(seed)
         ]
         scale = self._number("time_scale", 1.0, 0.001, 1000.0)
-        duration = None if given.duration is None else self._number("duration", 0.0, 0.001, 1e8)
+        scenario = self._scenario(more, [spec.uid for spec in specs], seed)
+        duration = scenario.ends or None if given.duration is None else self._number("duration", 0.0, 0.001, 1e8)
         return Options(
             broker=(host, port),
             specs=specs,
@@ -130,7 +148,27 @@ class _Checked:
             ramp_per_s=self._number("ramp", 200.0, 0.1, 10_000.0),
             keep_alive_s=int(self._number("keep_alive", 60, 1, 65_535)),
             seed=seed,
+            scenario=scenario,
+            dialect=self._dialect(),
         )
+
+    def _scenario(self, more: Asked, uids: list[str], seed: int) -> Scenario:
+        name = "phase"
+        try:
+            found = stages(more.phase, uids, seed)
+            name = "expect"
+            expectations = [expectation(text) for text in more.expect]
+        except ValueError as error:
+            raise self._wrong(name, str(error)) from None
+        if not 0 <= more.settle <= 86_400:
+            raise self._wrong("settle", f"{more.settle} is outside 0 to 86400")
+        return Scenario(found, expectations, more.platform, more.settle)
+
+    def _dialect(self) -> Dialect | None:
+        word = self._given.dialect or PLAIN
+        if word not in DIALECTS:
+            raise self._wrong("dialect", f"{word!r} is none of {', '.join(DIALECTS)}")
+        return DIALECTS[word]
 
     def _wrong(self, name: str, what: str) -> Wrong:
         return Wrong(self._where[name], what)
