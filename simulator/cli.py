@@ -19,6 +19,7 @@ from rich.table import Table
 from simulator.counters import Summary
 from simulator.options import Given, Options, Wrong, options
 from simulator.run import Outcome, Run
+from simulator.tapes import record, replay
 
 T = TypeVar("T")
 
@@ -66,6 +67,10 @@ def run(scenario: Path | None, control: Path | None, **given: Any) -> None:
     if not summary.connects:
         click.echo(f"ems-sim: no device was ever connected to {_address(asked)}: {summary.last_problem}", err=True)
         raise SystemExit(EXIT_NEVER_CONNECTED)
+
+
+app.add_command(record)
+app.add_command(replay)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ which keeps it alive, and ends connections that hang.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol, cast
 
@@ -111,7 +112,7 @@ class Link(asyncio.Protocol):
         """Messages without a PUBACK, sent or not."""
         return len(self._inflight) + len(self._queue)
 
-    async def open(self, host: str, port: int) -> bool:
+    async def open(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> bool:
         """Connect the socket and send CONNECT; False when nobody listens. What follows is told to the peer."""
         self.state = OPENING
         self.reason = ""
@@ -119,7 +120,7 @@ class Link(asyncio.Protocol):
         self._waiting_since = self._loop.time()
         try:
             async with asyncio.timeout(ANSWER_S):
-                await self._loop.create_connection(lambda: self, host, port)
+                await self._loop.create_connection(lambda: self, host, port, ssl=tls)
         except (OSError, TimeoutError) as error:
             if self.state == OPENING:
                 self.state = CLOSED
@@ -252,11 +253,13 @@ class Link(asyncio.Protocol):
             self.abort(f"CONNACK {code}")
             return
         wanted = [(topic_filter, 1) for topic_filter in self._filters]
-        out = [packets.encode_subscribe(self._fresh_id(), wanted)]
+        out = [packets.encode_subscribe(self._fresh_id(), wanted)] if wanted else []
         for packet_id, kept in self._inflight.items():
             out.append(packets.encode_publish(kept.topic, kept.payload, 1, dup=present, packet_id=packet_id))
         self.resent += len(self._inflight)
         self._write(b"".join(out))
+        if not wanted:
+            self._subscribed(b"")
 
     def _subscribed(self, codes: bytes) -> None:
         if packets.FAILURE in codes:

@@ -119,6 +119,19 @@ def read_scenario(path: Path) -> tuple[dict[str, Any], Asked]:
     return found, more
 
 
+def parse_broker(url: str, schemes: Sequence[str] = ("mqtt", "tcp")) -> tuple[str, int, str | None, str | None]:
+    """Host, port, user and password of a broker's address. ValueError says what would be right."""
+    try:
+        parts = urlsplit(url if "//" in url else f"mqtt://{url}")
+        port = parts.port
+    except ValueError:
+        port, parts = None, urlsplit("")
+    if parts.scheme not in schemes or not parts.hostname or parts.path not in ("", "/"):
+        raise ValueError(f"{url!r} is no broker address; use {schemes[0]}://HOST:PORT")
+    usual = 8883 if parts.scheme == "mqtts" else 1883
+    return parts.hostname, usual if port is None else port, parts.username, parts.password
+
+
 class _Checked:
     """Turns what was given into a run; every complaint names its option."""
 
@@ -200,13 +213,9 @@ class _Checked:
         if url is None:
             raise self._wrong("broker", "required, as in --broker mqtt://127.0.0.1:1883")
         try:
-            parts = urlsplit(url if "//" in url else f"mqtt://{url}")
-            port = parts.port
-        except ValueError:
-            port, parts = None, urlsplit("")
-        if parts.scheme not in ("mqtt", "tcp") or not parts.hostname or parts.path not in ("", "/"):
-            raise self._wrong("broker", f"{url!r} is no broker address; use mqtt://HOST:PORT")
-        return parts.hostname, 1883 if port is None else port, parts.username, parts.password
+            return parse_broker(url)
+        except ValueError as error:
+            raise self._wrong("broker", str(error)) from None
 
     def _specs(self, seed: int) -> list[DeviceSpec]:
         given = self._given
