@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any, NamedTuple, Unpack
 
 import msgspec
 
+from bridge.app.care import FILES
 from bridge.app.clock import Clock as AnyClock
 from bridge.client import Command, HttpClient, MqttClient, Options, Outcome
-from bridge.config import load
+from bridge.config import Config, load
 from bridge.testing.clock import Clock
 from bridge.testing.engine import Engine
 from bridge.testing.house import Watched
@@ -214,7 +216,10 @@ class Bridge:
         self.mqtt, self.http = (host, int(port)), f"http://{addresses.http}"
 
     async def _serve(self, ready: asyncio.Future[None]) -> None:
-        house = await Watched.open(load(None, self._settings, environ={}), self.clock)
+        config = load(None, self._settings, environ={})
+        if not self.data.exists():
+            await self._prepare(config)
+        house = await Watched.open(config, self.clock)
         house.traffic = self.traffic = Traffic(house.permissions.topics)
         house.rung = self.engine.bell.ring
         self._house = house
@@ -231,6 +236,17 @@ class Bridge:
                     self.clock.leave(house)
             self._house = None
             await house.close()
+
+    async def _prepare(self, config: Config) -> None:
+        """Empty databases as the migrations leave them: made once, copied for each test."""
+        template = self.engine.folder / "template"
+        if not (template / FILES[-1]).exists():
+            store = msgspec.structs.replace(config.store, data=str(template))
+            house = await Watched.open(msgspec.structs.replace(config, store=store), self.clock)
+            await house.close()
+        self.data.mkdir(mode=0o700, parents=True)
+        for name in FILES:
+            shutil.copyfile(template / name, self.data / name)
 
     def _follow(self, house: Watched) -> None:
         if isinstance(self.clock, Clock):

@@ -4,10 +4,12 @@ without."""
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -60,6 +62,9 @@ class Engine:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.bell = Bell()
+        self._folder = tempfile.TemporaryDirectory(prefix="ems-bridge-")
+        self.folder = Path(self._folder.name)
+        """For what all tests share; gone in the end."""
         self._thread = threading.Thread(target=self._run, name="ems-bridge-tests", daemon=True)
 
     def start(self) -> Engine:
@@ -74,6 +79,7 @@ class Engine:
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join(CALL_S)
         self.loop.close()
+        self._folder.cleanup()
 
     def call(self, work: Coroutine[Any, Any, T], timeout_s: float = CALL_S) -> T:
         """Run a coroutine there, and wait for what it gives or raises."""
