@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.table import Table
 
 from simulator.counters import Summary
+from simulator.faults import HONEST
 from simulator.options import Given, Options, Wrong, options
 from simulator.run import Outcome, Run
 from simulator.tapes import record, replay
@@ -99,14 +100,15 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _fleet(asked: Options, control: Path | None) -> Outcome:
-    run = Run(asked, lambda line: click.echo(f"ems-sim: {line}", err=True))
+    console = Console(stderr=True)
+    run = Run(asked, lambda line: console.print(f"ems-sim: {line}", markup=False, highlight=False, soft_wrap=True))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, run.stop.set)
     async with run.going():
         playing = asyncio.create_task(run.play())
         obeying = [asyncio.create_task(run.control(control))] if control is not None else []
-        await _watch(run, asked)
+        await _watch(run, asked, console)
         if not run.stop.is_set():
             await playing
         before = run.outcome()
@@ -116,9 +118,8 @@ async def _fleet(asked: Options, control: Path | None) -> Outcome:
     return run.outcome(summary)
 
 
-async def _watch(run: Run, asked: Options) -> None:
+async def _watch(run: Run, asked: Options, console: Console) -> None:
     """Until the end of the run or a signal; with a live table where stderr is a terminal."""
-    console = Console(stderr=True)
     if not console.is_terminal:
         await _sleep(run.stop, asked.duration_s)
         return
@@ -150,7 +151,9 @@ def _table(run: Run, before: Summary, asked: Options) -> Table:
     table.add_row("pending", str(now.pending), f"{now.dropped} dropped, {now.resent} sent again")
     table.add_row("ack latency", f"p50 {now.ack_p50_ms} ms", f"p99 {now.ack_p99_ms} ms")
     table.add_row("commands", str(now.commands), f"{now.answers} answered")
-    faults = Counter(name for member in run.fleet.members.values() for name in member.behaviour.names())
+    faults = Counter(
+        name for each in run.fleet.members.values() if each.behaviour != HONEST for name in each.behaviour.names()
+    )
     table.add_row("faults", ", ".join(f"{name} {count}" for name, count in faults.most_common()) or "none", "")
     if asked.scenario.stages:
         table.add_row("phases", ", ".join(run.phases) or "none", f"{len(asked.scenario.stages)} in all")

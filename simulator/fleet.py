@@ -197,6 +197,8 @@ class Fleet:
             return
         self._running = False
         members = list(self.members.values())
+        for member in members:
+            member.let_go()
         with contextlib.suppress(TimeoutError):  # the summary says how many are pending
             await self.until(
                 lambda: (

@@ -82,7 +82,7 @@ class Member:
             self._fleet.reconnect(self, 0.0)
         self.link.freeze(behaviour.half_open)
         if not behaviour.reorder:
-            self._let_go()
+            self.let_go()
         if behaviour.flap_s and behaviour.flap_s != before.flap_s:
             self._flap_later()
         if behaviour.power_cut_s and not before.power_cut_s:
@@ -189,10 +189,10 @@ class Member:
         if behaviour.reorder and posts:
             held, self._held = self._held, posts[-1:]
             posts = [*posts[:-1], *held]
-            self._fleet.later(REORDER_S, self._let_go)
+            self._fleet.later(REORDER_S, self.let_go)
         return posts
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
         """What waited for another message goes."""
         held, self._held = self._held, []
         if held:

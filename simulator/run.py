@@ -116,6 +116,8 @@ class Run:
                 while self._platform.open and not self.stop.is_set():
                     self._changed.clear()
                     await self._changed.wait()
+        if self.asked.scenario.commands and not self._platform.is_online:
+            self._say(f"the platform is not connected: {self._platform.reason}")
 
     async def control(self, path: Path) -> None:
         """Obey the lines that are written to a file, for as long as the run lasts."""

@@ -115,7 +115,8 @@ def stages(phases: Sequence[Phase], uids: Sequence[str], seed: int) -> list[Stag
         try:
             behaviours = assign(parse_faults(spec), len(uids), seed + n + 1, uids)
             orders = [
-                (order, _addressed(order, uids, seed + 100 * (n + 1) + m)) for m, order in enumerate(phase.commands)
+                (order, _addressed(order, uids, seed + 100 * (n + 1) + m, phase.duration))
+                for m, order in enumerate(phase.commands)
             ]
         except ValueError as error:
             raise ValueError(f"phase {name!r}: {error}") from None
@@ -165,7 +166,9 @@ def together(layers: Sequence[Sequence[Behaviour]], total: int) -> list[Behaviou
     return found
 
 
-def _addressed(order: Order, uids: Sequence[str], seed: int) -> list[str]:
+def _addressed(order: Order, uids: Sequence[str], seed: int, duration: float) -> list[str]:
+    if order.every and not duration:
+        raise ValueError("commands that come again and again need the phase's duration")
     if kinds.command(*order.command.partition("/")[::2]) is None:
         raise ValueError(f"no command {order.command!r} is known")
     (fault,) = parse_faults(f"silent={order.to}")

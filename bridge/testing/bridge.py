@@ -220,7 +220,8 @@ class Bridge:
         if not self.data.exists():
             await self._prepare(config)
         house = await Watched.open(config, self.clock)
-        house.traffic = self.traffic = Traffic(house.permissions.topics)
+        house.traffic = self.traffic
+        self.traffic.topics = house.permissions.topics
         house.rung = self.engine.bell.ring
         self._house = house
         try:

@@ -36,13 +36,16 @@ class Watched(House):
         done: Done,
         source: Any = None,
     ) -> Record:
-        record = super()._publish(principal, topic, payload, qos, retain, extra_rows, done, source)
-        reject = record.reject
         device = principal.name if principal.kind == "device" else ""
-        if reject is None:
-            self.traffic.add("up", topic, payload, device)
-        else:
-            self.traffic.add("refused", topic, payload, device, f"{reject.reason} {reject.path} {reject.detail}")
+
+        def told(ok: bool) -> None:
+            done(ok)
+            if ok:  # a test that sees it finds it in the store
+                reject = record.reject
+                why = "" if reject is None else f"{reject.reason} {reject.path} {reject.detail}"
+                self.traffic.add("up" if reject is None else "refused", topic, payload, device, why)
+
+        record = super()._publish(principal, topic, payload, qos, retain, extra_rows, told, source)
         return record
 
     def _deliver(

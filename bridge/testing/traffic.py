@@ -54,7 +54,7 @@ class Traffic:
     """The last messages of every device."""
 
     def __init__(self, topics: Topics) -> None:
-        self._topics = topics
+        self.topics = topics
         self._began = monotonic()
         self._said: dict[str, deque[Said]] = {}
         self.count = 0
@@ -62,7 +62,7 @@ class Traffic:
     def add(self, way: str, topic: str, payload: bytes, device: str = "", why: str = "") -> None:
         """Keep a message."""
         if not device:
-            address = self._topics.parse(topic)
+            address = self.topics.parse(topic)
             device = address.device if address is not None else ""
         kept = self._said.setdefault(device, deque(maxlen=KEPT))
         kept.append(Said(monotonic() - self._began, device, way, topic, payload, why))

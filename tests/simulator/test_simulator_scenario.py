@@ -74,6 +74,7 @@ def test_expectations() -> None:
         ("[[phase]]\nlenght = 1", "phase: Object contains unknown field `lenght`"),
         ("[[phase]]\ncommands = [{command = 'a/b'}]", "no command 'a/b' is known"),
         ("[[phase]]\ncommands = [{command = 'safety/sync', to = 'X'}]", "'X' is no count"),
+        ("[[phase]]\ncommands = [{command = 'safety/sync', every = 1.0}]", "need the phase's duration"),
         ("[[phase]]\nname = 'a'\n[[phase]]\nname = 'a'", "two phases are called 'a'"),
         ("dialect = 'latin'", "dialect: 'latin' is none of plain, vendor-docs"),
     ],
