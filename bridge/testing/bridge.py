@@ -149,6 +149,10 @@ class Bridge:
         """The state that a command is in."""
         return self.command(mid).state
 
+    def online(self, uid: str) -> bool:
+        """Whether a device is connected, as the bridge sees it."""
+        return self.engine.do(lambda: self.house.presences.get(uid).online)
+
     def get(self, path: str, **query: object) -> Any:
         """The JSON of a GET under the key of `platform`."""
 
@@ -251,7 +255,7 @@ class Bridge:
 
     def _follow(self, house: Watched) -> None:
         if isinstance(self.clock, Clock):
-            self.clock.follow(house, self.engine.call)
+            self.clock.follow(house, self.engine.advance)
 
     async def _end(self, serving: asyncio.Task[None]) -> None:
         client, self._client = self._client, None

@@ -59,15 +59,17 @@ class SimulatedDevice:
     # What happens to it.
 
     def offline(self) -> Self:
-        """Disconnect, and stay away."""
+        """Disconnect, and stay away; returns when the bridge knows."""
         self._do(self._member.offline)
-        self._fleet.bridge.until(lambda: not self.is_online, what=f"{self.uid} offline")
+        bridge = self._fleet.bridge
+        bridge.until(lambda: not self.is_online and not bridge.online(self.uid), what=f"{self.uid} offline")
         return self
 
     def online(self) -> Self:
-        """Come back."""
+        """Come back; returns when it is subscribed."""
         self._do(lambda: self._member.behave(self._member.behaviour._replace(offline=False)))
-        self._fleet.bridge.until(lambda: self.is_online, what=f"{self.uid} online")
+        bridge = self._fleet.bridge
+        bridge.until(lambda: self.is_online and bridge.online(self.uid), what=f"{self.uid} online")
         return self
 
     def cut(self) -> Self:
@@ -219,7 +221,7 @@ class Fleet:
         follower = engine.call(start())
         self._followers.append(follower)
         if isinstance(clock, Clock):
-            clock.follow(follower, engine.call)
+            clock.follow(follower, engine.advance)
         for spec in specs:
             member = follower.simulated.device(spec.uid)
             self._devices[spec.uid] = SimulatedDevice(self, follower.simulated, member, spec.password or "")
@@ -260,11 +262,11 @@ class _Follower:
         if self._task is not None:
             await self._task
 
-    async def settled(self) -> None:
+    async def settled(self, most_s: float = SETTLE_S) -> None:
         """Until all that the devices have said is acknowledged, so committed."""
         await asyncio.sleep(0)
         with suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_S):
+            async with asyncio.timeout(most_s):
                 while self._busy():  # noqa: ASYNC110 - a held clock asks for both sides
                     await asyncio.sleep(0.001)
 
@@ -280,7 +282,6 @@ class _Follower:
     async def _run(self, ready: asyncio.Future[None]) -> None:
         async with self.simulated as simulated:
             await simulated.connected(CONNECT_S)
-            await simulated.until(lambda: simulated.summary().published > 0 or not simulated.members, CONNECT_S)
-            await self.settled()
+            await self.settled(CONNECT_S)
             ready.set_result(None)
             await self._stop.wait()

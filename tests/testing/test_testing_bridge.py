@@ -155,6 +155,24 @@ def test_a_device_says_what_a_test_wants(ems_bridge: Bridge, ems_fleet: Fleet) -
         device.posts("report/regular", {})
 
 
+def test_a_device_that_went_offline_is_offline(ems_bridge: Bridge, ems_fleet: Fleet) -> None:
+    device = ems_fleet("D1").device("D1")
+    for _ in range(5):
+        device.offline()
+        assert ems_bridge.send("D1", SYNC, now=True).state == "undeliverable"
+        device.online()
+        assert ems_bridge.send("D1", SYNC, now=True).ok
+
+
+def test_an_emu_says_nothing_before_its_first_report(ems_bridge: Bridge, ems_fleet: Fleet, ems_clock: Clock) -> None:
+    device = ems_fleet("EMU1", version="emu", tenant="acme", scheme="user").device("EMU1")
+    assert ems_bridge.messages("EMU1") == []
+    ems_clock.advance(60)
+    assert [said.topic for said in ems_bridge.messages("EMU1")] == ["v1/user/acme/EMU1/report/regular/post"]
+    assert ems_bridge.send("EMU1", SYNC).state == "rejected"
+    assert len(device.got(SYNC)) == 1
+
+
 def test_what_does_not_come_is_said(ems_bridge: Bridge) -> None:
     with pytest.raises(AssertionError, match=r"not within 0\.05 s: the moon"):
         ems_bridge.until(lambda: False, 0.05, "the moon")
