@@ -263,7 +263,7 @@ class Link(asyncio.Protocol):
 
     def _subscribed(self, codes: bytes) -> None:
         if packets.FAILURE in codes:
-            self.abort("the broker refused the command topics")
+            self.abort("the broker refused a subscription")
             return
         self._waiting_since = 0.0
         self.state = READY
