@@ -6,6 +6,7 @@ Times are epoch seconds (UTC). Nothing here keeps state, so the result does not 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from simulator.sun import irradiance
 
@@ -42,8 +43,14 @@ def noise(seed: int, at: float, period_s: float) -> float:
     step, rest = divmod(at, period_s)
     x = rest / period_s
     x = x * x * (3.0 - 2.0 * x)
-    a, b = unit(seed, int(step)), unit(seed, int(step) + 1)
+    a, b = _knot(seed, int(step)), _knot(seed, int(step) + 1)
     return 2.0 * (a + (b - a) * x) - 1.0
+
+
+@lru_cache(maxsize=256)
+def _knot(seed: int, step: int) -> float:
+    """A value between which noise is blended: a site that is stepped asks for the same few again and again."""
+    return unit(seed, step)
 
 
 def weekday(local: float) -> int:

@@ -1,4 +1,4 @@
-"""Where the sun stands and what a clear sky lets through, at any place and time: pure, from tables that pvlib made (`sun_table.py`).
+"""Where the sun stands and what a clear sky lets through, at any place and time: pure, from tables by pvlib (`sun_table.py`).
 
 Position after the NREL solar position algorithm, irradiance after Ineichen and Perez (2002) at a Linke turbidity of 3.
 """

@@ -1,6 +1,6 @@
 """Makes `sun.json`, the tables that `sun.py` reads, with pvlib: `python -m simulator.sun_table > simulator/sun.json`.
 
-Only this needs pvlib (extra `test`). A fleet that imported it would pay half a second and 130 MB at its start for two smooth curves
+Only this needs pvlib (extra `test`). A fleet that imported it would pay half a second and 130 MB at its start for smooth curves
 that are the same everywhere: how the sun goes through the year, and how much of its light a clear sky lets through.
 """
 

@@ -1,4 +1,4 @@
-"""The sun against pvlib: the stored tables are what it makes, and what `sun` says is what its own models say at any place and time."""
+"""The sun against pvlib: the stored tables are what it makes, and its own models say the same at any place and time."""
 
 from __future__ import annotations
 
