@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from simulator import readouts
+from simulator import protection, readouts
 from simulator.readouts import CELLS, Cabinet, Fields
-from simulator.protection import HOT_C, LOW_V, fire_status, level
 from simulator.site import State
 
 _LEVELS = (1, 2, 3)
@@ -90,8 +89,8 @@ def _array(shown: Cabinet, volts: list[float], temps: list[float]) -> Fields:
         "min_voltage_id_cell": volts.index(low_v) + 1,
         "soh": round(shown.soh * 100.0, 1),
         "battery_cycle_count": int(shown.dc_charged_kwh / shown.capacity_kwh),
-        **_raised("single_high_temp", level(shown.hottest_c, HOT_C)),
-        **_raised("single_under_voltage", level(shown.lowest_v, LOW_V)),
+        **_raised("single_high_temp", protection.level(shown.hottest_c, protection.HOT_C)),
+        **_raised("single_under_voltage", protection.level(shown.lowest_v, protection.LOW_V)),
         **words("battery_charge_total_energy", shown.dc_charged_kwh * 10),
         **words("battery_discharge_total_energy", shown.dc_discharged_kwh * 10),
         **words("current_chargeable_energy", shown.chargeable_kwh * 10),
@@ -135,7 +134,7 @@ def _raised(stem: str, reached: int) -> Fields:
 
 
 def _fire(state: State, shown: Cabinet) -> Fields:
-    smoke = fire_status(state.faults)
+    smoke = protection.fire_status(state.faults)
     return {
         "warning": 3 * smoke,
         "heartbeat": int(state.at) % 256,

@@ -1,6 +1,7 @@
 """A meter: power, registers by tariff period and direction, and the highest quarter-hour demand of the month. Pure.
 
-Energies are kWh, powers kW, times epoch seconds. All figures are primary ones: a meter behind transformers counts `secondary`.
+Energies are kWh, powers kW, times epoch seconds. All figures are primary ones, whatever the ratios of
+the meter's own transformers (`Identity.ct`, `pt`).
 """
 
 from __future__ import annotations
@@ -78,11 +79,6 @@ def turn_month(meter: Meter) -> Meter:
         meter.block_reverse,
         last_demand_kw=meter.demand_forward_kw,
     )
-
-
-def secondary(kwh: float, ct: float, pt: float) -> float:
-    """What the meter itself counts behind current and voltage transformers of these ratios."""
-    return kwh / (ct * pt)
 
 
 def _higher(top: float, top_at: int, energy: float, power: float, first: float, last: float) -> tuple[float, int]:

@@ -29,7 +29,7 @@ def report_v2(identity: Identity, state: State) -> list[Body]:
     shown = [readouts.cabinet(state, place) for place in range(len(identity.cabinets))]
     site = [
         _entry("ems", {"total": _totals_v2(state, shown), "statistics": _statistics(state)}),
-        _entry("sub_elemeters", [_meter_v2(state, place) for place in (GATEWAY, STORAGE, LOAD)]),
+        _entry("sub_elemeters", [_meter_v2(state, place) for place in _heard(state, GATEWAY, STORAGE, LOAD)]),
         _entry("photovoltaic_meter", _meter_v2(state, PV)),
         _entry("photovoltaic_inverter", _inverter(state, shown[0].ambient_c)),
     ]
@@ -42,12 +42,20 @@ def report_v1(identity: Identity, state: State) -> list[Body]:
     shown = [readouts.cabinet(state, place) for place in range(len(identity.cabinets))]
     return [
         Body({"type": "ems", "data": {"total": _totals(state, shown), "statistics": _statistics(state)}}),
-        Body({"type": "sub_elemeters", "data": [_meter_v1(state, n) for n in (GATEWAY, STORAGE, PV, LOAD)]}),
+        Body(
+            {"type": "sub_elemeters", "data": [_meter_v1(state, n) for n in _heard(state, GATEWAY, STORAGE, PV, LOAD)]}
+        ),
         *(
             Body({"type": "sub_ems", "data": _cabinet_v1(state, one, sub)}, sub)
             for one, sub in zip(shown, identity.cabinets, strict=True)
         ),
     ]
+
+
+def _heard(state: State, *places: int) -> list[int]:
+    """The meters that can be read."""
+    lost = any(name == "meter" for name, _ in state.faults)
+    return [place for place in places if place != GATEWAY or not lost]
 
 
 def _entry(kind: str, data: object) -> Fields:

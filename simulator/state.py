@@ -40,8 +40,6 @@ class Spec(msgspec.Struct, frozen=True):
     phases: tuple[float, float, float] = (0.338, 0.331, 0.331)
     piles: Piles = Piles()
     fault_share: float = 0.0
-    ct: float = 1.0
-    pt: float = 1.0
 
 
 class Marks(msgspec.Struct, frozen=True):
