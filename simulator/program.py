@@ -19,11 +19,14 @@ RARE_SHARE = 1 / 100
 """Share of quarter hours in which the grid gives an instruction."""
 
 _VALLEY_SHARE = 0.6
-_SLOT_S = 1800.0
-_SLOTS = 72
-"""An outlook goes from midnight to the noon after next midnight: past the next day's morning peak."""
+_SLOT_S = 900.0
+_SLOTS = 192
+"""An outlook goes over two days: what the second one takes may have to be charged in the first one's evening."""
 _CAUTION = 1.25
-"""An outlook takes loads over the limit for so much more than they look, and the time to charge for so much less."""
+_MARGIN = 1.05
+_PARTIAL = 0.93
+"""An outlook takes the power for so much higher than it looks, what is over the limit and the time to charge once more, and
+efficiency at partial load for so much worse: it sees one moment of a quarter hour."""
 _PV_LOSSES = 0.86
 _PV_HEAT = 0.0035
 _PV_WARMTH_K = 0.03
@@ -95,18 +98,20 @@ def pv_kw(peak_kw: float, sun: float, ambient: float) -> float:
 
 
 def outlook(spec: Spec, limit: float, midnight: float, usable_kwh: float) -> tuple[float, ...]:
-    """Energy at the cells that the storage must hold at each half hour of the local day that begins at `midnight`, so that the
-    gateway stays under `limit`; () when it need hold none. Backwards: what a half hour over the limit takes is added to what
+    """Energy at the cells that the storage must hold at each quarter hour of the local day that begins at `midnight`, so that the
+    gateway stays under `limit`; () when it need hold none. Backwards: what a quarter hour over the limit takes is added to what
     must be there after it, what one under the limit can charge is not needed before it."""
     battery = spec.battery
     hours = _SLOT_S / 3600.0
     held = [0.0] * (_SLOTS + 1)
     for n in reversed(range(_SLOTS)):
-        over = _expected(spec, midnight + (n + 0.5) * _SLOT_S) * 1.02 - limit
+        over = _expected(spec, midnight + (n + 0.5) * _SLOT_S) * _MARGIN - limit
         if over > 0.0:
-            need = held[n + 1] + min(over * _CAUTION, battery.power_kw) * hours / battery.discharge_efficiency
+            need = (
+                held[n + 1] + min(over * _CAUTION, battery.power_kw) * hours / battery.discharge_efficiency / _PARTIAL
+            )
         else:
-            need = held[n + 1] - min(-over, battery.power_kw) / _CAUTION * hours * battery.charge_efficiency
+            need = held[n + 1] - min(-over, battery.power_kw) / _CAUTION * hours * battery.charge_efficiency * _PARTIAL
         held[n] = min(max(need, 0.0), usable_kwh)
     today = held[: int(86_400 / _SLOT_S) + 1]
     return tuple(today) if any(today) else ()

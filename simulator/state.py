@@ -62,7 +62,7 @@ class State(msgspec.Struct, frozen=True):
 
     `load_kw` is building, piles and the air conditioning of the cabinets; `packs` share `energy_kwh`; `phases` are the three of
     the gateway, `kvar` what the converters give of reactive power, `faults` what is wrong since when. `held`: what the storage
-    keeps for limits to come, by half hours of the day `outlook_day`.
+    keeps for limits to come, by quarter hours of the day `outlook_day`.
     """
 
     spec: Spec
