@@ -33,11 +33,18 @@ _PV_WARMTH_K = 0.03
 
 
 def wishes(
-    plan: Plan, local: datetime, period: int, net_kw: float, gives: Sequence[float], takes: Sequence[float]
+    plan: Plan,
+    local: datetime,
+    period: int,
+    net_kw: float,
+    gives: Sequence[float],
+    takes: Sequence[float],
+    rated_kw: float,
 ) -> list[float]:
     """What every cabinet should do: what the first order for it says; else charge in the valley and from surplus sun, and serve
     the load at the peak, shared by what they can."""
-    whole = _habit(period, net_kw, math.fsum(gives), math.fsum(takes))
+    able = sum(take > 0.0 for take in takes)
+    whole = _habit(period, net_kw, math.fsum(gives), able * rated_kw)
     found = _shares(whole, gives, takes)
     if not plan.orders:
         return found
@@ -138,10 +145,10 @@ def pile_limit(plan: Plan, local: datetime) -> float:
     return math.inf if order is None else order.kw
 
 
-def _habit(period: int, net: float, give: float, take: float) -> float:
+def _habit(period: int, net: float, give: float, rated: float) -> float:
     wish = 0.0
     if period == VALLEY:
-        wish = _VALLEY_SHARE * take
+        wish = _VALLEY_SHARE * rated
     elif period in (SHARP, PEAK):
         wish = -min(give, max(net, 0.0))
     return max(wish, -net) if net < 0 else wish

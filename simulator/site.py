@@ -200,7 +200,8 @@ def _storage(
     if asked is not None:
         wanted = [asked * spec.battery.power_kw / len(able)] * len(able)
     else:
-        wanted = program.wishes(plan, local, spec.tariff[local.hour], net, gives, takes)
+        rated = spec.battery.power_kw / len(able)
+        wanted = program.wishes(plan, local, spec.tariff[local.hour], net, gives, takes, rated)
     return program.spread(wanted, gives, takes, low, high)
 
 

@@ -1,4 +1,4 @@
-"""Physics of a real site: powers balance, energy is conserved over days and a year, cabinets keep their limits, hand sums agree."""
+"""Physics of a real site: powers balance, energy is conserved over a year, cabinets keep their limits, hand sums agree."""
 
 from __future__ import annotations
 
