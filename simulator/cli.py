@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 
 from simulator.counters import Summary
+from simulator.evaluate_cli import evaluate_command
 from simulator.fleet import Fleet
 from simulator.options import Given, Options, Wrong, options
 
@@ -54,6 +55,9 @@ def run(scenario: Path | None, **given: Any) -> None:
     if not summary.connects:
         click.echo(f"ems-sim: no device was ever connected to {_address(asked)}: {summary.last_problem}", err=True)
         raise SystemExit(EXIT_NEVER_CONNECTED)
+
+
+app.add_command(evaluate_command)
 
 
 def main() -> None:
