@@ -201,8 +201,11 @@ def _trapeze(x: float, a: float, b: float, c: float, d: float) -> float:
 
 def _charge_step(steps: Steps, soc: float, top: float, power: float) -> tuple[float, float]:
     """Up to where and how fast: a step that is reached limits the power, the next one ends the charge until it is reached."""
+    cell = 0.0
     for at, volts, limit in steps:
-        if (at and soc >= at - _TOLERANCE) or (volts and cell_voltage(soc) >= volts):
+        if volts and not cell:
+            cell = cell_voltage(soc)
+        if (at and soc >= at - _TOLERANCE) or (volts and cell >= volts):
             power = min(power, limit)
         elif at:
             top = min(top, at)
@@ -210,8 +213,11 @@ def _charge_step(steps: Steps, soc: float, top: float, power: float) -> tuple[fl
 
 
 def _discharge_step(steps: Steps, soc: float, bottom: float, power: float) -> tuple[float, float]:
+    cell = 0.0
     for at, volts, limit in steps:
-        if (at and soc <= at + _TOLERANCE) or (volts and cell_voltage(soc) <= volts):
+        if volts and not cell:
+            cell = cell_voltage(soc)
+        if (at and soc <= at + _TOLERANCE) or (volts and cell <= volts):
             power = min(power, limit)
         elif at:
             bottom = max(bottom, at)

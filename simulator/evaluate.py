@@ -24,13 +24,16 @@ from schemas.explain import explain
 from simulator.device import Device
 from simulator.identity import DeviceSpec, Identity, SubDevice
 from simulator.meter import BLOCK_H, BLOCK_S, Meter
-from simulator.site import GATEWAY, LOAD, PV, STORAGE, State, advance, begin, local_time
+from simulator.site import GATEWAY, LOAD, MAX_STEP_S, PV, STORAGE, Spec, State, advance, begin, local_time
 from simulator.site_file import SiteFile, site_of
 
 MAX_DAYS = 3_660
 MOST_COMMANDS = 64
+BLOCKS = 96
+"""Quarter hours of a day."""
 _DAY_S = 86_400.0
 _DEVICE = "EMS1"
+_PLACES = {"gateway_kw": GATEWAY, "load_kw": LOAD, "pv_kw": PV, "storage_kw": STORAGE}
 
 _BY_KEY = {"over_demand_condition": ("streaming_overdemand", "create"), "settings": ("charge", "create")}
 _GUESSED = (
@@ -130,13 +133,17 @@ def evaluate(
         raise ValueError(f"days are 1 to {MAX_DAYS}, not {days}")
     here = site if isinstance(site, SiteFile) else site_of(site or {})
     commands = commands_of(strategy, root)
-    bound, free = _device(here), _device(here)
+    spec = here.spec()
+    bound, free = _device(here, spec), _device(here, spec)
     for n, command in enumerate(commands):
         _tell(bound, command, here.start_s, _place(strategy, root, n), n)
-    with_outcome, with_series = _run(bound.site, here, days)
-    without_outcome, without_series = _run(free.site, here, days)
+    runs = _Run(bound.site, here), _Run(free.site, here)
+    for n in range(days * BLOCKS):
+        for run in runs:
+            run.block(here.start_s + (n + 1) * BLOCK_S)
     if watch is not None:
-        watch(with_series, without_series)
+        watch(runs[0].series(), runs[1].series())
+    with_outcome, without_outcome = (run.outcome(days) for run in runs)
     return Evaluation(
         start=here.start.isoformat(),
         days=days,
@@ -155,7 +162,7 @@ def check(strategy: Any, site: Mapping[str, Any], root: str = "$", site_root: st
         here = site_of(site)
     except Invalid as wrong:
         raise Invalid(wrong.reason, site_root + wrong.path[1:], wrong.detail) from None
-    device = _device(here)
+    device = _device(here, here.spec())
     for n, command in enumerate(commands_of(strategy, root)):
         _tell(device, command, here.start_s, _place(strategy, root, n), n)
 
@@ -196,13 +203,13 @@ def _place(strategy: Any, root: str, n: int) -> str:
     return f"{where}.data" if "feature" in said else where
 
 
-def _device(site: SiteFile) -> Device:
+def _device(site: SiteFile, spec: Spec) -> Device:
     """An EMS on that site, as it is delivered."""
     cabinets = tuple(SubDevice(n + 1, f"CAB{n + 1}", f"cabinet {n + 1}", "", "") for n in range(site.storage.cabinets))
     identity = Identity("site", "site", "", site.place.longitude, site.place.latitude, "192.168.1.1", "", cabinets)
-    device = Device(DeviceSpec(_DEVICE, seed=site.seed), identity, site.spec(), site.start_s, BLOCK_S)
+    device = Device(DeviceSpec(_DEVICE, seed=site.seed), identity, spec, site.start_s, BLOCK_S)
     plan = msgspec.structs.replace(device.site.plan, regulation=False)
-    device.site = begin(device.site.spec, site.start_s, site.storage.soc, plan)
+    device.site = begin(spec, site.start_s, site.storage.soc, plan)
     return device
 
 
@@ -233,35 +240,42 @@ def _tell(device: Device, command: Command, now: float, where: str, n: int) -> N
         raise Invalid("invalid", where, f"{command.feature}/{command.action} is refused: {answer['msg']}")
 
 
-def _run(state: State, site: SiteFile, days: int) -> tuple[Outcome, Series]:
-    names = ("gateway", "load", "pv", "storage")
-    kept = {name: array("d") for name in names}
-    places = dict(zip(names, (GATEWAY, LOAD, PV, STORAGE), strict=True))
-    soc, curtailed = array("d"), 0.0
-    peaks: dict[str, float] = {}
-    nets = {name: _net(state.meters[place]) for name, place in places.items()}
-    for n in range(days * 96):
+class _Run:
+    """A site on its way through the days, and what is kept of each quarter hour."""
+
+    def __init__(self, state: State, site: SiteFile) -> None:
+        self.state = state
+        self._site = site
+        self._kept = {name: array("d") for name in _PLACES}
+        self._nets = {name: _net(state.meters[place]) for name, place in _PLACES.items()}
+        self._soc = array("d")
+        self._curtailed = 0.0
+        self._peaks: dict[str, float] = {}
+
+    def block(self, end: float) -> None:
+        """One quarter hour."""
+        state, taken = self.state, sum(self.state.meters[GATEWAY].forward)
         month = local_time(state.spec, state.at).strftime("%Y-%m")
-        before, taken = state.at, sum(state.meters[GATEWAY].forward)
-        while state.at < before + BLOCK_S:
+        while state.at < end:
             last = state.at
-            state = advance(state, min(site.start_s + (n + 1) * BLOCK_S, last + _STEP_S))
-            curtailed += state.curtailed_kw * (state.at - last) / 3600.0
-        peaks[month] = max(peaks.get(month, 0.0), (sum(state.meters[GATEWAY].forward) - taken) / BLOCK_H)
-        for name, place in places.items():
+            state = advance(state, min(end, last + MAX_STEP_S))
+            self._curtailed += state.curtailed_kw * (state.at - last) / 3600.0
+        peak = (sum(state.meters[GATEWAY].forward) - taken) / BLOCK_H
+        self._peaks[month] = max(self._peaks.get(month, 0.0), peak)
+        for name, place in _PLACES.items():
             net = _net(state.meters[place])
-            kept[name].append((net - nets[name]) / BLOCK_H)
-            nets[name] = net
-        soc.append(state.soc)
-    series = Series(
-        start_s=site.start_s,
-        gateway_kw=kept["gateway"],
-        load_kw=kept["load"],
-        pv_kw=kept["pv"],
-        storage_kw=kept["storage"],
-        soc=soc,
-    )
-    return _outcome(state, site, peaks, days, curtailed), series
+            self._kept[name].append((net - self._nets[name]) / BLOCK_H)
+            self._nets[name] = net
+        self._soc.append(state.soc)
+        self.state = state
+
+    def series(self) -> Series:
+        """The quarter hours."""
+        return Series(start_s=self._site.start_s, soc=self._soc, **self._kept)
+
+    def outcome(self, days: int) -> Outcome:
+        """The sums."""
+        return _outcome(self.state, self._site, self._peaks, days, self._curtailed)
 
 
 def _outcome(state: State, site: SiteFile, peaks: dict[str, float], days: int, curtailed: float) -> Outcome:
@@ -322,6 +336,3 @@ def _net(meter: Meter) -> float:
 
 def _r(value: float) -> float:
     return round(value, 4) + 0.0
-
-
-_STEP_S = 300.0

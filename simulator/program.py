@@ -112,7 +112,7 @@ def outlook(spec: Spec, limit: float, midnight: float, usable_kwh: float) -> tup
     hours = _SLOT_S / 3600.0
     held = [0.0] * (_SLOTS + 1)
     for n in reversed(range(_SLOTS)):
-        over = _expected(spec, midnight + (n + 0.5) * _SLOT_S) * _MARGIN - limit
+        over = _expected(spec, midnight + (n + 0.5) * _SLOT_S, limit / _MARGIN) * _MARGIN - limit
         if over > 0.0:
             need = (
                 held[n + 1] + min(over * _CAUTION, battery.power_kw) * hours / battery.discharge_efficiency / _PARTIAL
@@ -164,12 +164,13 @@ def _part(wanted: float, room: float) -> float:
     return 0.0 if room <= 0.0 else min(1.0, wanted / room)
 
 
-def _expected(spec: Spec, at: float) -> float:
-    """The power without storage that a good forecast sees: the site's own profile, and piles as on average."""
+def _expected(spec: Spec, at: float, enough_kw: float) -> float:
+    """The power without storage that a good forecast sees: the site's own profile, and piles as on average. Under `enough_kw`
+    nobody asks what the sun would take of it."""
     load = load_kw(spec.seed, at, spec.utc_offset_s, spec.base_kw, spec.swing_kw)
     if spec.piles.count:
         load += expected_kw(spec.piles, int((at + spec.utc_offset_s) % 86_400.0 // 3600.0))
-    if not spec.pv_peak_kw:
+    if not spec.pv_peak_kw or load <= enough_kw:
         return load
     sun = irradiance(at, spec.latitude, spec.longitude)
     return load - pv_kw(spec.pv_peak_kw, sun * cloudiness(spec.seed, at), 25.0) if sun else load

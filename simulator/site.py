@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
@@ -87,17 +89,12 @@ def step(state: State, dt: float) -> State:
         return state
     spec, plan, hours = state.spec, state.plan, dt / 3600.0
     middle, at = state.at + dt / 2, state.at + dt
-    local = local_time(spec, middle)
-    outside = ambient_c(spec.seed, middle, spec.utc_offset_s, spec.latitude)
-    sun = irradiance(middle, spec.latitude, spec.longitude)
-    available = program.pv_kw(spec.pv_peak_kw, sun * cloudiness(spec.seed, middle), outside) if sun else 0.0
+    local, outside, available, building, shares = _surroundings(spec, middle)
     pv = min(available, program.pv_limit(plan, local))
     state = _refreshed(state)
-    building = load_kw(spec.seed, middle, spec.utc_offset_s, spec.base_kw, spec.swing_kw)
     building += sum(abs(pack.air_kw) for pack in state.packs) / COP
     yard, pile = _piles(state, hours, local, building - pv)
     load = building + pile
-    shares = grid.phase_shares(spec.phases, spec.seed, middle)
     kws = _storage(state, local, load, pv, shares, dt)
     storage = sum(kws)
     pv = min(pv, _pv_ceiling(plan, spec, load, storage, shares))
@@ -144,6 +141,30 @@ def step(state: State, dt: float) -> State:
             state.outlook_day,
             state.held,
         )
+    )
+
+
+class _Surroundings(NamedTuple):
+    """What does not depend on what the EMS does."""
+
+    local: datetime
+    outside_c: float
+    pv_kw: float
+    building_kw: float
+    shares: grid.Three
+
+
+@lru_cache(maxsize=64)
+def _surroundings(spec: Spec, at: float) -> _Surroundings:
+    """Kept for the second run of an evaluation, which goes through the same moments beside the first."""
+    outside = ambient_c(spec.seed, at, spec.utc_offset_s, spec.latitude)
+    sun = irradiance(at, spec.latitude, spec.longitude)
+    return _Surroundings(
+        local_time(spec, at),
+        outside,
+        program.pv_kw(spec.pv_peak_kw, sun * cloudiness(spec.seed, at), outside) if sun else 0.0,
+        load_kw(spec.seed, at, spec.utc_offset_s, spec.base_kw, spec.swing_kw),
+        grid.phase_shares(spec.phases, spec.seed, at),
     )
 
 

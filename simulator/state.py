@@ -22,7 +22,7 @@ GATEWAY, STORAGE, PV, LOAD = range(4)
 _AS_DELIVERED = Setting()
 
 
-class Spec(msgspec.Struct, frozen=True):
+class Spec(msgspec.Struct, frozen=True, cache_hash=True):
     """What a site is built of; never changes. `tariff`: the period of each local hour. `phases`: which share of the load is on
     each. `fault_share`: share of half hours in which each of `protection.FAULTS` is there."""
 
