@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 
 import msgspec
 
 from simulator.battery import Setting, Steps
 
 
-class Order(msgspec.Struct, frozen=True):
+class Order(msgspec.Struct, frozen=True, cache_hash=True):
     """A slot of a schedule: from minute `start` to minute `end` of the days that it is for, at `kw`. For storage that is the
     power of all `cabinets` together (None: every cabinet; positive: charge), for PV what it may deliver, for piles what each may
     draw. Months, weekdays (0 = Monday) and dates count from 0; None is any."""
@@ -96,6 +97,13 @@ class Plan(msgspec.Struct, frozen=True):
         if fixed is None:
             return followed or None
         return max(fixed, followed)
+
+
+@lru_cache(maxsize=256)
+def edges(*schedules: tuple[Order, ...]) -> tuple[float, ...]:
+    """Seconds of the day at which a slot begins or ends between two quarter hours."""
+    minutes = {minute for orders in schedules for order in orders for minute in (order.start, order.end)}
+    return tuple(60.0 * minute for minute in sorted(minutes) if minute % 15)
 
 
 def holding(orders: tuple[Order, ...], local: datetime) -> Order | None:

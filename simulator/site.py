@@ -19,7 +19,7 @@ from simulator import grid, piles, program, protection
 from simulator.battery import COP, Battery, Pack, Setting
 from simulator.meter import BLOCK_S, FLAT, PEAK, SHARP, VALLEY, Meter, count, turn_month
 from simulator.piles import Piles, Yard
-from simulator.plan import Grid, Order, Plan
+from simulator.plan import Grid, Order, Plan, edges
 from simulator.profile import DAY_S, ambient_c, cloudiness, irradiance, load_kw
 from simulator.state import (
     GATEWAY,
@@ -76,10 +76,19 @@ _IDLE = (0.0, 0.0)
 
 
 def advance(state: State, to: float) -> State:
-    """Step to `to`, splitting at quarter hours (tariff and demand blocks begin there) and at `MAX_STEP_S`."""
+    """Step to `to`, splitting at quarter hours (tariff and demand blocks begin there), at edges of slots and at `MAX_STEP_S`."""
+    plan, offset = state.plan, state.spec.utc_offset_s
+    within = (
+        edges(plan.orders, plan.pv_orders, plan.pile_orders)
+        if plan.orders or plan.pv_orders or plan.pile_orders
+        else ()
+    )
     while state.at < to:
-        edge = (math.floor(state.at / BLOCK_S) + 1) * BLOCK_S
-        state = step(state, min(to - state.at, edge - state.at, MAX_STEP_S))
+        dt = min(to - state.at, (math.floor(state.at / BLOCK_S) + 1) * BLOCK_S - state.at, MAX_STEP_S)
+        if within:
+            second = (state.at + offset) % DAY_S
+            dt = min((edge - second for edge in within if 1e-3 < edge - second < dt), default=dt)
+        state = step(state, dt)
     return state
 
 

@@ -218,6 +218,16 @@ def test_a_slot_is_half_open() -> None:
     assert at(device, START + 11 * HOUR + 60).storage_kw != pytest.approx(7.0)
 
 
+def test_a_slot_is_kept_to_the_minute() -> None:
+    device = make(1)
+    slot = {"start_hour": 2, "start_minute": 2, "end_hour": 2, "end_minute": 17, "cdc_enable_mode": 1, "run_power": 20}
+    idle = slot | {"start_minute": 17, "end_hour": 4, "cdc_enable_mode": 0}
+    before = slot | {"start_hour": 0, "start_minute": 0, "end_minute": 2, "cdc_enable_mode": 0}
+    say(device, "charge/create", schedule(0, 1, 0, 0) | {"settings": [before, slot, idle]})
+    state = at(device, START + 3 * HOUR)
+    assert sum(state.meters[1].forward) == pytest.approx(5.0)
+
+
 def test_photovoltaics_keep_to_their_schedule() -> None:
     device = make()
     say(device, "charge_photovoltaic/create", schedule(11, 12, 2, 30))

@@ -45,7 +45,7 @@ def test_the_sun_stands_where_the_solar_position_algorithm_says(at: float, latit
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 364), st.floats(-60, 60), st.floats(-180, 180))
 def test_a_clear_day_has_the_light_of_two_models_of_pvlib(day: int, latitude: float, longitude: float) -> None:
-    """Ineichen at the same turbidity to a percent; Haurwitz, which knows nothing but the sun's height, to a tenth."""
+    """Ineichen at the same turbidity to a percent; Haurwitz, which knows nothing but the sun's height, to 8 % on bright days."""
     start = JUNE + day * 86_400
     times = pd.DatetimeIndex(pd.to_datetime([start + 300.0 * n for n in range(288)], unit="s", utc=True))
     place = Location(latitude, longitude, altitude=0)
@@ -55,8 +55,8 @@ def test_a_clear_day_has_the_light_of_two_models_of_pvlib(day: int, latitude: fl
     hours = sum(mine) / 12.0
     assert hours == pytest.approx(float(ineichen.sum()) / 12.0, rel=0.01, abs=10.0)
     assert max(abs(a - float(b)) for a, b in zip(mine, ineichen, strict=True)) < 8.0
-    if hours > 1500:
-        assert hours == pytest.approx(float(haurwitz.sum()) / 12.0, rel=0.12)
+    if hours > 4000:
+        assert hours == pytest.approx(float(haurwitz.sum()) / 12.0, rel=0.08)
 
 
 def test_the_profile_tells_of_the_same_sun() -> None:
