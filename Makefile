@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: demo test lint bench conformance contracts belimo fuzz clean
+.PHONY: demo test lint bench conformance contracts belimo enos fuzz clean
 
 demo: $(READY)
 	@$(BIN)/ems-bridge demo
@@ -29,6 +29,9 @@ contracts: $(READY)
 
 belimo: $(READY)
 	@PYTHONPATH=tests $(BIN)/python -m belimo
+
+enos: $(READY)
+	@PYTHONPATH=tests $(BIN)/python -m enos
 
 fuzz: $(READY)
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(PART)

@@ -16,7 +16,8 @@ import sys
 import tempfile
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from statistics import median
@@ -248,8 +249,9 @@ class Bench:
             self.loop.turn(min(left, 0.05))
 
 
-def run(devices: int, seconds: float, window: int) -> Trips:
-    """One service, all four measurements."""
+@contextmanager
+def benched(devices: int) -> Iterator[tuple[Bench, int]]:
+    """A service of its own with so many devices connected, and its process."""
     with tempfile.TemporaryDirectory(prefix="ems-bench-") as folder:
         home = Path(folder)
         made = Fleet.make(home / "fleet", devices)
@@ -257,15 +259,20 @@ def run(devices: int, seconds: float, window: int) -> Trips:
             host, _, port = server.http.removeprefix("http://").rpartition(":")
             people = fleet.people(made.credentials, anonymous=False)
             bench = Bench(server.address, (host, int(port)), people)
-            asked = (
-                ("HTTP, alone", bench.by_http, 1),
-                ("MQTT, alone", bench.by_mqtt, 1),
-                (f"HTTP, {window} at a time", bench.by_http, window),
-                (f"MQTT, {window} at a time", bench.by_mqtt, window),
-            )
-            found = {name: bench.measure(ask(size), seconds, server.pids[0]) for name, ask, size in asked}
+            yield bench, server.pids[0]
             bench.close()
-            return found
+
+
+def run(devices: int, seconds: float, window: int) -> Trips:
+    """One service, all four measurements."""
+    with benched(devices) as (bench, pid):
+        asked = (
+            ("HTTP, alone", bench.by_http, 1),
+            ("MQTT, alone", bench.by_mqtt, 1),
+            (f"HTTP, {window} at a time", bench.by_http, window),
+            (f"MQTT, {window} at a time", bench.by_mqtt, window),
+        )
+        return {name: bench.measure(ask(size), seconds, pid) for name, ask, size in asked}
 
 
 def middle(repeat: int, seconds: float, devices: int = 1_000, window: int = 64) -> Trips:

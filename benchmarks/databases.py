@@ -11,6 +11,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import subprocess
 import time
 import urllib.request
@@ -117,7 +118,7 @@ def postgres(home: Path, core: int | None = None) -> Iterator[Postgres]:
             await_socket(home / ".s.PGSQL.5432", server)
             yield Postgres(home, user, server.pid)
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # whoever is connected still
             server.wait(START_S)
 
 

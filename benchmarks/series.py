@@ -37,6 +37,7 @@ from bridge.cloud.ingest import Ingest
 from bridge.cloud.power import electric_power
 from bridge.store.chunks import DAY_MS, chunk_id, put
 from bridge.store.columns import Column
+from bridge.store.dialect import Postgres
 from bridge.store.series import Batch
 
 START = 20_250 * DAY_MS
@@ -104,10 +105,10 @@ async def buckets(home: Path, size: Size, repeat: int) -> dict[str, float | None
         for at in range(count):
             file.writelines(f"{asset},{times[at]},{values[asset][at]}\n" for asset in values)
     end = START + size.days * DAY_MS
-    cloud = await Cloud.open(home / "series.db")
-    await fill(cloud, {asset: Column(times, values[asset]) for asset in values})
+    columns = {asset: Column(times, values[asset]) for asset in values}
     values.clear()
-    runs: dict[str, Callable[[], Any]] = {"ours": lambda: mean_quarters(cloud, START, end)}
+    clouds = [await filled(home / "series.db", columns)]
+    runs: dict[str, Callable[[], Any]] = {"ours": lambda: mean_quarters(clouds[0], START, end)}
     picked = ", ".join(str(asset) for asset in range(ASKED))
     sql = (
         f"SELECT asset, ts / {QUARTER} * {QUARTER} AS bucket, avg(value) FROM readings WHERE asset IN ({picked})"
@@ -123,6 +124,9 @@ async def buckets(home: Path, size: Size, repeat: int) -> dict[str, float | None
                     server.run("COPY readings FROM STDIN (FORMAT csv)", data=data)
                 server.run("ALTER TABLE readings ADD PRIMARY KEY (asset, ts)", "VACUUM ANALYZE readings")
                 runs["PostgreSQL"] = lambda: server.run(*[sql] * 3)[-1] / 1000
+                clouds.append(await filled(kept_in(server), columns))
+                runs["ours in PostgreSQL"] = lambda: mean_quarters(clouds[1], START, end)
+            columns.clear()
             if not databases.no_duckdb():
                 copy = f"COPY readings FROM '{lines}'"
                 duck = databases.duck(home / "duck.db", [table, copy, "CHECKPOINT"])
@@ -131,7 +135,8 @@ async def buckets(home: Path, size: Size, repeat: int) -> dict[str, float | None
                 runs["DuckDB"] = lambda: duck.execute(floor).fetchnumpy()
             found = await taken(runs, repeat)
     finally:
-        await cloud.close()
+        for cloud in clouds:
+            await cloud.close()
     told("buckets", found)
     return {"buckets": against(found, "ours", "PostgreSQL"), "buckets duck": against(found, "ours", "DuckDB")}
 
@@ -188,11 +193,15 @@ async def ingest(home: Path, size: Size, repeat: int) -> dict[str, float | None]
     try:
         os.sched_setaffinity(0, {core})
         for round_ in range(repeat):
-            seconds, folded = await ours_taken(home / f"ours{round_}", bodies)
+            seconds, folded = await taken_in(home / f"ours{round_}" / "series.db", bodies)
             found.setdefault("ours", []).append(values / seconds)
             found.setdefault("ours, folded", []).append(values / (seconds + folded))
             if not databases.no_postgres():
                 found.setdefault("PostgreSQL", []).append(values / postgres_taken(home / f"pg{round_}", core, rows))
+                with databases.postgres(home / f"in{round_}", core) as server:
+                    seconds, folded = await taken_in(kept_in(server), bodies)
+                found.setdefault("ours in PostgreSQL", []).append(values / seconds)
+                found.setdefault("ours in PostgreSQL, folded", []).append(values / (seconds + folded))
             if not databases.no_influx():
                 found.setdefault("InfluxDB", []).append(values / influx_taken(home / f"influx{round_}", core, rows))
     finally:
@@ -303,8 +312,8 @@ async def fill(cloud: Cloud, columns: dict[int, Column]) -> None:
         def write(connection: Any, number: int = number, days: list[Column] = days) -> None:
             sql = "SELECT number FROM columns WHERE asset = ? AND point = 'p'"
             (key,) = connection.execute(sql, (number,)).fetchone()
-            for day in days:
-                put(connection, chunk_id(key, int(day.times[0]) // DAY_MS), day)
+            keyed = {chunk_id(key, int(day.times[0]) // DAY_MS): day for day in days}
+            put(connection, cloud.series.dialect, keyed)
 
         await cloud.series.database.write(write)
 
@@ -354,9 +363,21 @@ def json_row(row: Row) -> bytes:
     return f'{{"asset":"A{row[0]}","timestamp":{row[1]},"values":{{{values}}}}}'.encode()
 
 
-async def ours_taken(home: Path, bodies: list[bytes]) -> tuple[float, float]:
+def kept_in(server: databases.Postgres) -> Postgres:
+    """Our store in a cluster."""
+    return Postgres(f"postgresql://{server.user}@/postgres?host={server.home}")
+
+
+async def filled(where: Path | Postgres, columns: dict[int, Column]) -> Cloud:
+    """A cloud with these readings."""
+    cloud = await Cloud.open(where)
+    await fill(cloud, columns)
+    return cloud
+
+
+async def taken_in(where: Path | Postgres, bodies: list[bytes]) -> tuple[float, float]:
     """Seconds to take all bodies, and to fold what they brought."""
-    cloud = await Cloud.open(home / "series.db")
+    cloud = await Cloud.open(where)
     taking = Ingest(cloud)
     try:
         began = perf_counter()
@@ -368,7 +389,8 @@ async def ours_taken(home: Path, bodies: list[bytes]) -> tuple[float, float]:
         return middle - began, perf_counter() - middle
     finally:
         await cloud.close()
-        shutil.rmtree(home)
+        if isinstance(where, Path):
+            shutil.rmtree(where.parent)
 
 
 def postgres_taken(home: Path, core: int, rows: list[Row]) -> float:

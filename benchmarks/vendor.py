@@ -10,12 +10,8 @@ device.
 from __future__ import annotations
 
 import argparse
-import tempfile
-from pathlib import Path
 
-from benchmarks import fleet
-from benchmarks.commands import Bench, Request, Trips, told
-from benchmarks.servers import ALONE, Fleet, ours
+from benchmarks.commands import Request, Trips, benched, told
 
 BASE = "/wad/ems/v1/api"
 GOOD = b"HTTP/1.1 200 "
@@ -32,21 +28,13 @@ COMMAND = Request(
 
 def run(devices: int, seconds: float, window: int) -> Trips:
     """One service, all four measurements."""
-    with tempfile.TemporaryDirectory(prefix="ems-bench-") as folder:
-        home = Path(folder)
-        made = Fleet.make(home / "fleet", devices)
-        with ours(ALONE)(home / "run", made) as server:
-            host, _, port = server.http.removeprefix("http://").rpartition(":")
-            people = fleet.people(made.credentials, anonymous=False)
-            bench = Bench(server.address, (host, int(port)), people)
-            bench.each(window, CREATE)
-            found = {
-                f"{name}, {size} at a time": bench.measure(bench.by_http(size, request), seconds, server.pids[0])
-                for name, request in (("read", READ), ("command", COMMAND))
-                for size in (1, window)
-            }
-            bench.close()
-            return found
+    with benched(devices) as (bench, pid):
+        bench.each(window, CREATE)
+        return {
+            f"{name}, {size} at a time": bench.measure(bench.by_http(size, request), seconds, pid)
+            for name, request in (("read", READ), ("command", COMMAND))
+            for size in (1, window)
+        }
 
 
 def middle(repeat: int, seconds: float, devices: int = 1_000, window: int = 64) -> Trips:

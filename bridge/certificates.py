@@ -80,6 +80,11 @@ def server_context(files: Files, alpn: str) -> ssl.SSLContext:
     return context
 
 
+def has_private_key(path: str) -> None:
+    """Raises ConfigError for a file that has no private key in PEM."""
+    _has(path, "PRIVATE KEY", "a PEM file with a private key")
+
+
 def validity(context: ssl.SSLContext, files: Files) -> tuple[str, float]:
     """(what a client would object to: "has expired", …; or "", when it ends in epoch seconds; 0 when that is not known).
 

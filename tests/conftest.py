@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from harness.postgres import Cluster, programs
 from harness.process import Bridge
 from harness.sink import Sink
 from hypothesis import HealthCheck, settings
@@ -51,6 +52,18 @@ def make_bridge(tmp_path: Path, bridges: list[Bridge]) -> MakeBridge:
         return bridges[-1]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL that all tests of a process share, each in schemas of its own."""
+    if programs() is None:
+        pytest.skip("needs PostgreSQL")
+    made = Cluster()
+    try:
+        yield made.start()
+    finally:
+        made.remove()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PRODUCT = ("schemas", "bridge", "simulator")
 FILES = sorted(path for top in PRODUCT for path in (ROOT / top).rglob("*.py"))
 
-LEAVES = frozenset({"certificates", "counts", "errors", "quiet"})
+LEAVES = frozenset({"certificates", "counts", "errors", "quiet", "templates"})
 """Every room of `bridge` may import these (docs/house.md)."""
 
 CONFIG = frozenset({"schemas"})
@@ -21,7 +21,12 @@ CONFIG = frozenset({"schemas"})
 
 EVERYTHING = frozenset({"everything"})
 
-OWNERS = {"aiohttp": {"http", "cloud", "mirror", "client"}, "aiosqlite": {"store"}, "amqtt": {"broker"}}
+OWNERS = {
+    "aiohttp": {"http", "cloud", "mirror", "client"},
+    "aiosqlite": {"store"},
+    "psycopg": {"store"},
+    "amqtt": {"broker"},
+}
 """Libraries that only some rooms may know; the composers (app, cli) may know all."""
 
 PURE = {"mqtt": frozenset[str](), "schemas": frozenset({"msgspec"})}

@@ -12,9 +12,10 @@ from bridge.app.care import backup, open_files, verify
 from bridge.app.demo import demo
 from bridge.app.house import Addresses, House
 from bridge.app.receiving import cloud
+from bridge.app.settings import time_series
 from bridge.config import Config
 
-__all__ = ["Addresses", "House", "backup", "cloud", "demo", "run", "serve", "verify"]
+__all__ = ["Addresses", "House", "backup", "cloud", "demo", "run", "serve", "time_series", "verify"]
 
 T = TypeVar("T")
 

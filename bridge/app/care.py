@@ -18,6 +18,7 @@ from typing import IO
 from bridge.config import Config
 from bridge.counts import Counts
 from bridge.errors import ConfigError, StoreError
+from bridge.store.dialect import Postgres
 from bridge.store.ledger import COMMAND_STEP, Ledger
 from bridge.store.verify import verify as verify_files
 
@@ -123,9 +124,14 @@ async def backup(directory: Path, target: Path) -> None:
         raise ConfigError(str(target), f"the copy failed: {error}") from None
 
 
-async def verify(directory: Path) -> list[str]:
-    """Every problem of a data directory; empty when it is clean."""
-    return await asyncio.to_thread(verify_files, directory)
+async def verify(directory: Path, series: Path | Postgres) -> list[str]:
+    """Every problem of a data directory, and of the PostgreSQL that has its time series; empty when there is none."""
+    found = await asyncio.to_thread(verify_files, directory)
+    if isinstance(series, Postgres):
+        from bridge.store.verify_postgres import verify_postgres
+
+        found += await asyncio.to_thread(verify_postgres, series)
+    return found
 
 
 def _backup(directory: Path, target: Path) -> None:

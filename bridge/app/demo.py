@@ -103,6 +103,7 @@ def _welcome(house: House, key: str, specs: list[DeviceSpec]) -> list[str]:
         "",
         f"  MQTT   {host}:{port}   user {ACCOUNT}, password below; devices log in with their uid and secret",
         f"  HTTP   {http}   (GET /api/v1/openapi.json, /metrics; the key below as X-API-Key)",
+        f"  pages  {http}/ui/   (type the key below)",
         f"  key    {key}",
         f"  device {uid}   secret {specs[0].password}",
         "",

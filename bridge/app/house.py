@@ -20,9 +20,11 @@ from bridge.app.settings import (
     attempt_limits,
     command_limits,
     custom_prefixes,
+    enos,
     http_limits,
     open_belimo,
     open_cloud,
+    sink_tls,
     sinks,
     statistics,
     webhook_sink,
@@ -118,6 +120,7 @@ class House:
 
     async def _compose(self) -> None:
         config, counts = self.config, self.counts
+        self._sink_tls = sink_tls(config)
         self.ledger = Ledger(self.database)
         self.registry = Registry(self.database, self._token)
         await self.registry.refresh()
@@ -133,7 +136,8 @@ class House:
         self.writer.after_failure = self.hub.discard
         self.writer.pressure = self.hub.pressure
         await self._carrier.restore(self.database)
-        self.cloud = await open_cloud(config, self.directory / "series.db", self.registry, counts, self.attempts)
+        self.enos = enos(config, self.registry, counts, self.attempts)
+        self.cloud = await open_cloud(config, self.directory, self.registry, counts, self.attempts, self.enos.principal)
         self.belimo = await open_belimo(config, self.database, self.registry, self.cloud)
         self.statistics = statistics(config, self.database, self.cloud)
         await self._compose_mirror()
@@ -216,10 +220,12 @@ class House:
         care.leave_address(self.directory, loopback(http), mqtt, self._token, self.doors.listeners)
 
     def _start_couriers(self, group: asyncio.TaskGroup, http: str) -> None:
+        owners = self.permissions.owner_names
         for sink in sinks(self.config, http, self._token):
-            self._couriers.append(Courier(sink, self.outbox, self.counts))
+            tls = self._sink_tls.get(sink.name)
+            self._couriers.append(Courier(sink, self.outbox, self.counts, owners=owners, tls=tls))
         for webhook in self.config.webhooks:
-            wants = webhook_wants(webhook, self.permissions.owner_names)
+            wants = webhook_wants(webhook, owners)
             self._couriers.append(Courier(webhook_sink(webhook), self.webhook_outbox, self.counts, wants=wants))
         for courier in self._couriers:
             self._spawn(group, courier.run(), f"courier {courier.sink.name}")
@@ -344,8 +350,9 @@ class House:
         self.services = Services(
             registry=self.registry, presence=self.presences.get, commands=self.commands, ledger=self.ledger,
             platform=Platform(self.database), licenses=Attempts(attempt_limits(self.config)),
-            events=self.events, cloud=self.cloud, belimo=self.belimo, statistics=self.statistics, attempts=self.attempts,
-            counts=self.counts, replays=self._replays, evaluate=self._evaluations, ready=self._checks(),
+            events=self.events, cloud=self.cloud, belimo=self.belimo, enos=self.enos, statistics=self.statistics,
+            attempts=self.attempts, counts=self.counts, replays=self._replays, evaluate=self._evaluations, ready=self._checks(),
+            sinks=lambda: [courier.state() for courier in self._couriers],
             allow_anonymous=self.config.broker.allow_anonymous, limits=http_limits(self.config),
         )  # fmt: skip
         self.doors = Doors(self.config, self.counts, self._carrier.ways)
@@ -359,4 +366,5 @@ class House:
             "store": lambda: self.writer.failing or None,
             "outbox": lambda: self.outbox.alarm or self.webhook_outbox.alarm or None,
             "broker": lambda: self._carrier.trouble,
+            "series": self.cloud.reachable,
         }

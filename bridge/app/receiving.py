@@ -10,7 +10,7 @@ from pathlib import Path
 from bridge.app import care
 from bridge.app.doors import Doors, http_ways, loopback
 from bridge.app.house import Addresses
-from bridge.app.settings import attempt_limits, http_limits, open_belimo, open_cloud, statistics
+from bridge.app.settings import attempt_limits, enos, http_limits, open_belimo, open_cloud, statistics
 from bridge.config import Config
 from bridge.core.attempts import Attempts
 from bridge.core.registry import Registry
@@ -50,15 +50,17 @@ async def _serve(
     await registry.refresh()
     counts = Counts()
     attempts = Attempts(attempt_limits(config))
-    series = await open_cloud(config, directory / "series.db", registry, counts, attempts)
+    apps = enos(config, registry, counts, attempts)
+    series = await open_cloud(config, directory, registry, counts, attempts, apps.principal)
     receiving = Receiving(
         registry=registry,
         cloud=series,
         belimo=await open_belimo(config, database, registry, series),
+        enos=apps,
         statistics=statistics(config, database, series),
         counts=counts,
         attempts=attempts,
-        ready={},
+        ready={"series": series.reachable},
         allow_anonymous=config.broker.allow_anonymous,
         limits=http_limits(config),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +16,7 @@ from bridge.broker.door import DoorLimits
 from bridge.broker.limits import Limits as BrokerLimits
 from bridge.broker.line import Remote
 from bridge.certificates import ClientFiles, client_context
-from bridge.cloud.cloud import Cloud
+from bridge.cloud.cloud import Cloud, Signed
 from bridge.cloud.cloud import Settings as CloudSettings
 from bridge.cloud.statistics_answer import Rules, Statistics
 from bridge.cloud.statistics_tariff import Period
@@ -29,16 +31,25 @@ from bridge.http.auth import authoriser, may_read
 from bridge.http.belimo_grants import Client
 from bridge.http.belimo_state import Belimo
 from bridge.http.belimo_state import Settings as BelimoSettings
+from bridge.http.enos_apps import Enos
+from bridge.http.enos_apps import Settings as EnosSettings
+from bridge.http.enos_poseidon import load
+from bridge.http.enos_signing import App
 from bridge.http.services import Limits as HttpLimits
-from bridge.mirror.courier import SinkConfig
 from bridge.mirror.rows import Row
+from bridge.mirror.sink import SinkConfig
 from bridge.store.database import Database
+from bridge.store.dialect import Postgres
 from bridge.store.equipment import Equipment
 from schemas.topics import CustomPrefix
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from bridge.broker.access_gate import TopicGate
     from bridge.broker.access_plugins import PluginThread
+
+log = logging.getLogger(__name__)
 
 LOCAL_SINK = "local"
 WEBHOOK_ROWS = 100
@@ -162,8 +173,22 @@ async def open_belimo(config: Config, database: Database, registry: Registry, cl
     return await Belimo.open(settings, database, registry, cloud)
 
 
-async def open_cloud(config: Config, path: Path, registry: Registry, counts: Counts, attempts: Attempts) -> Cloud:
-    """[cloud], with the registry's keys, owners and time zones."""
+def enos(config: Config, registry: Registry, counts: Counts, attempts: Attempts) -> Enos:
+    """[enos]. Raises ConfigError."""
+    section = config.enos
+    apps = tuple(App(each.key, each.secret, each.account) for each in section.apps)
+    key = load(section.private_key) if section.private_key else None
+    if section.unverified_poseidon != "off":
+        log.warning("enos.unverified_poseidon: who knows an appKey passes for its application, from %s",
+                    "this machine" if section.unverified_poseidon == "loopback" else "anywhere")  # fmt: skip
+    settings = EnosSettings(apps, section.token_s, section.clock_s, key, section.unverified_poseidon)
+    return Enos(settings, registry, attempts, counts)
+
+
+async def open_cloud(
+    config: Config, directory: Path, registry: Registry, counts: Counts, attempts: Attempts, signed: Signed
+) -> Cloud:
+    """[cloud], with the registry's keys, owners and time zones; `signed` knows applications of EnOS."""
 
     def timezone_of(uid: str) -> str | None:
         device = registry.device(uid)
@@ -177,14 +202,24 @@ async def open_cloud(config: Config, path: Path, registry: Registry, counts: Cou
         raw_days=config.cloud.raw_days,
         rollup_days=config.cloud.rollup_days,
     )
+    where = time_series(config, directory)
+    if isinstance(where, Postgres) and (directory / "series.db").is_file():
+        log.warning("%s is not read: the time series are in PostgreSQL", directory / "series.db")
     return await Cloud.open(
-        path,
+        where,
         settings,
         counts=counts,
         authorize=authoriser(registry, config.broker.allow_anonymous, attempts, counts),
         may_read=lambda principal, uid: may_read(registry, principal, uid),
         timezone_of=timezone_of,
+        signed=signed,
     )
+
+
+def time_series(config: Config, directory: Path) -> Path | Postgres:
+    """Where the time series lie."""
+    section, path = config.cloud, directory / "series.db"
+    return Postgres(section.database, section.database_schema) if section.database else path
 
 
 def statistics(config: Config, database: Database, cloud: Cloud) -> Statistics:
@@ -205,7 +240,7 @@ def _minutes(clock: str) -> int:
 
 def sinks(config: Config, local: str, token: str) -> list[SinkConfig]:
     """[mirror]: the configured sinks, and our own ingestion endpoint at `local` (HOST:PORT) with the operator's token."""
-    found = [SinkConfig(**msgspec.structs.asdict(sink)) for sink in config.mirror.sinks]
+    found = [msgspec.convert(sink, SinkConfig, from_attributes=True) for sink in config.mirror.sinks]
     if config.mirror.local:
         url = f"http://{local}/ingest/v1/power"
         found.append(
@@ -220,6 +255,17 @@ def sinks(config: Config, local: str, token: str) -> list[SinkConfig]:
             )
         )
     return found
+
+
+def sink_tls(config: Config) -> dict[str, ssl.SSLContext]:
+    """How https is spoken with the sinks that say so, by their names. Raises ConfigError for files that cannot be used."""
+    return {
+        sink.name: client_context(
+            ClientFiles(sink.tls.ca, sink.tls.certificate, sink.tls.key), f"mirror.sinks[{index}].tls"
+        )
+        for index, sink in enumerate(config.mirror.sinks)
+        if any((sink.tls.ca, sink.tls.certificate))
+    }
 
 
 def webhook_sink(webhook: Webhook) -> SinkConfig:

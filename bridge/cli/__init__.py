@@ -25,6 +25,7 @@ COMMANDS = {
     "send": ("send", "send a command to a device and print the outcome"),
     "watch": ("watch", "follow the traffic, one line a message"),
     "dead": ("dead", "dead letters: list, show, replay, purge"),
+    "sinks": ("sinks", "sinks and webhooks: what each took, and why one does not"),
     "schema": ("contracts", "print AsyncAPI, OpenAPI or JSON Schema"),
     "backup": ("care", "online backup of a data directory"),
     "verify": ("care", "integrity check of a data directory"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from itertools import islice
 from typing import Final, NamedTuple
@@ -12,8 +12,7 @@ from typing import Final, NamedTuple
 from bridge.cloud.belimo_points import Datapoint
 from bridge.cloud.buckets import Buckets
 from bridge.cloud.cloud import Cloud
-from bridge.cloud.power import Line, portions
-from bridge.cloud.rollups import ROLLED_MS
+from bridge.cloud.power import Line, held
 from bridge.errors import Unprocessable
 from bridge.store.series import Asset, Batch, Scan
 
@@ -51,6 +50,7 @@ class Latest:
         self._reading: dict[str, int] = {}
         self._missed: set[str] = set()
         cloud.series.stored.append(self._follow)
+        cloud.series.reloaded.append(self._forget)
 
     async def of(self, assets: Sequence[Asset]) -> dict[str, Values]:
         """Asset -> its newest values."""
@@ -87,6 +87,10 @@ class Latest:
         if not self._reading[name]:
             del self._reading[name]
             self._missed.discard(name)
+
+    def _forget(self) -> None:
+        self._missed |= self._reading.keys()
+        self._kept.clear()
 
     def _follow(self, batch: Batch) -> None:
         for (asset, at), told in batch.samples.items():
@@ -210,19 +214,13 @@ def _lines(scan: Scan, asset: Asset, points: set[str], span: Range, function: st
     """Each point's buckets, of readings and of the quarter-hours that are kept instead of older ones."""
     steps = Buckets(span.start, span.end, span.step)
     lines = {point: Line(steps, MOST_BUCKETS, span.start, span.end, (function,)) for point in points}
-    for start, end in _held(asset, span.start, span.end):
+    for start, end in held(asset, span.start, span.end):
         for point, column in scan.columns(asset.number, points, start, end):
             rolled = scan.rolled(asset.number, start, end, point)
             lines[point].take(column if rolled is None else lines[point].take_rolled(rolled, column))
     for line in lines.values():
         line.finish()
     return lines
-
-
-def _held(asset: Asset, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The parts of [start, end) in which an asset has readings at all."""
-    first = asset.first_at - asset.first_at % ROLLED_MS
-    return portions(max(start, first), min(end, asset.last_at + 1))
 
 
 async def raw(
@@ -234,7 +232,7 @@ async def raw(
 
     def read(scan: Scan) -> tuple[int, list[tuple[int, float]]]:
         total, page = 0, []
-        for low, high in list(_held(asset, start, end))[::step]:
+        for low, high in list(held(asset, start, end))[::step]:
             times, values = scan.column(asset.number, low, high, wanted.point)
             here = slice(max(0, offset - total), max(0, offset + limit - total))
             found = zip(times[::step][here].tolist(), values[::step][here].tolist(), strict=True)

@@ -1,4 +1,5 @@
-"""Request bodies, bounded: refused by their announced length before a byte is read, and while they grow, as sent and unpacked."""
+"""Request bodies, bounded: refused by their announced length before a byte is read, and while they grow, as sent and unpacked;
+and what else requests of this room have in common."""
 
 from __future__ import annotations
 
@@ -17,6 +18,23 @@ _GZIP_WINDOW = 31
 
 class TooLarge(Refused):
     """A body over the limit."""
+
+
+def key_of(request: web.Request) -> str | None:
+    """The API key in a request's headers: `Authorization: Bearer`, or `X-API-Key`."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    return request.headers.get("X-API-Key") or None
+
+
+def error(status: int, refused: Refused) -> web.Response:
+    """What is wrong with a request, in our own words."""
+    said = {"error": {"code": refused.code, "message": refused.detail, "path": refused.path}}
+    response = web.json_response(said, status=status)
+    if status in (408, 413):
+        response.force_close()  # the rest of the body is not wanted
+    return response
 
 
 async def read(request: web.Request, limit: int) -> bytes:

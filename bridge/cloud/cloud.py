@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from itertools import count
 from pathlib import Path
@@ -21,6 +21,7 @@ from bridge.cloud.zones import Style, zone
 from bridge.counts import Counts
 from bridge.errors import StoreError
 from bridge.store.chunks import DAY_MS
+from bridge.store.dialect import Postgres
 from bridge.store.folding import Pause
 from bridge.store.series import GAUGE, Asset, Scan, Series
 from schemas.points import POINTS
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 Authorize = Callable[[web.Request, str | None], Awaitable[Any | None]]
 """(request, key it carries or None) -> principal, or None: not let in. The principal is only handed on; its `name`, where it has
 one, keeps Idempotency-Keys of different senders apart."""
+Signed = Callable[[web.Request, Mapping[str, Sequence[str]], bytes, str], Awaitable[Any | None]]
+"""(request, its query's parameters, its body, its accessKey) -> the principal of an application of EnOS that has signed it; None:
+no application's, so that a key is asked for. Raises EnosError."""
 May = Callable[[Any, str], bool]
 """(principal, device uid) -> whether it may."""
 
@@ -75,6 +79,10 @@ async def _everybody(_request: web.Request, _key: str | None) -> str:
     return "everybody"
 
 
+async def _nobody(_request: web.Request, _query: Mapping[str, Sequence[str]], _body: bytes, _access: str) -> None:
+    return None
+
+
 class Cloud:
     """Time series of assets: stored by `POST /ingest/v1/power`, asked by `readings`, `stream` and the EnOS routes."""
 
@@ -88,6 +96,7 @@ class Cloud:
         may_write: May,
         timezone_of: Callable[[str], str | None],
         clock: Callable[[], int],
+        signed: Signed = _nobody,
     ) -> None:
         self.series = series
         self.settings = settings
@@ -97,18 +106,19 @@ class Cloud:
         self.may_write = may_write
         self.timezone_of = timezone_of
         self.clock = clock
+        self.signed = signed
         self.zone = zone(settings.timezone)
         self._current = Current(series)
         counts.describe("ems_bridge_ingest_rows", "Rows of ingestion bodies, by outcome")
         counts.describe("ems_bridge_ingest_requests", "Ingestion requests, by status")
         counts.describe("ems_bridge_series_folded", "Rows of the time series that were moved into chunks")
         counts.describe("ems_bridge_series_retired", "Chunks of the time series that grew too old, by what was in them")
-        counts.gauge("ems_bridge_assets", lambda: len(series.assets), text="Assets in the time series store")
+        counts.gauge("ems_bridge_assets", self._count_assets, text="Assets in the time series store")
 
     @classmethod
     async def open(
         cls,
-        path: Path,
+        where: Path | Postgres,
         settings: Settings | None = None,
         *,
         counts: Counts | None = None,
@@ -117,14 +127,26 @@ class Cloud:
         may_write: May | None = None,
         timezone_of: Callable[[str], str | None] = lambda _device: None,
         clock: Callable[[], int] = lambda: int(time() * 1000),
+        signed: Signed = _nobody,
     ) -> Self:
-        """Open or make the store at `path`. `may_write` defaults to `may_read`; `timezone_of(device)` gives the IANA zone of a
-        device; `clock` the time in ms. Raises StoreError, ValueError for an unknown time zone."""
+        """Open or make the store. `may_write` defaults to `may_read`; `timezone_of(device)` gives the IANA zone of a
+        device; `clock` the time in ms; `signed` knows applications of EnOS. Raises StoreError, ValueError for an unknown time
+        zone."""
         settings = settings or Settings()
         zone(settings.timezone)
-        series = await Series.open(path, describe)
+        series = await Series.open(where, describe)
         counts = Counts() if counts is None else counts
-        return cls(series, settings, counts, authorize, may_read, may_write or may_read, timezone_of, clock)
+        return cls(series, settings, counts, authorize, may_read, may_write or may_read, timezone_of, clock, signed)
+
+    def reachable(self) -> str | None:
+        """None, or that the store cannot be used: for everybody's eyes, so without what the log tells of it."""
+        return "PostgreSQL cannot be used at the moment, see the log" if self.series.trouble() else None
+
+    def _count_assets(self) -> int:
+        try:
+            return len(self.series.assets)
+        except StoreError:  # never read yet
+            return 0
 
     async def close(self) -> None:
         """Finish what is queued and close the store."""

@@ -62,6 +62,7 @@ class Current:
         self._newest = Kept[_Last](series)
         self._today = Kept[_Today](series)
         series.stored.append(self._follow)
+        series.reloaded.append(self._forget)
 
     async def newest(self, assets: Sequence[Asset], points: Sequence[str]) -> list[Newest]:
         """The newest reading of each of the points that an asset has, by asset, then point, in the order given."""
@@ -99,6 +100,10 @@ class Current:
     def _follow(self, batch: Batch) -> None:
         self._newest.follow(batch)
         self._today.follow(batch)
+
+    def _forget(self) -> None:
+        self._newest.forget()
+        self._today.forget()
 
 
 class Kept(Generic[L]):
@@ -143,6 +148,13 @@ class Kept(Generic[L]):
                 if not table[point].take(at, values[point]):
                     del table[point]
                     self._count -= 1
+
+    def forget(self) -> None:
+        """Nobody knows what was stored."""
+        for changed in self._reading.values():
+            changed.update(self._series.assets)
+        self._lines.clear()
+        self._count = 0
 
     async def _read(self, portion: Wanted, read: Callable[[Scan, Asset, str], L]) -> list[L]:
         changed: set[str] = set()

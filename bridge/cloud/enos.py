@@ -1,4 +1,5 @@
-"""EnOS tsdb-service v2.0: what a request's parameters mean, and the codes and texts of its errors (http_apis.md A.1, A.3). Pure.
+"""EnOS tsdb-service v2.0 and v2.1: what a request's parameters mean, and the codes and texts of its errors (http_apis.md A.1 to
+A.3). Pure.
 
 The HTTP status is 200 whatever the code: the vendor's own client drops the body of anything else. `msg` holds the code's generic
 text, `submsg` the text that the documents list.
@@ -8,21 +9,30 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from bridge.cloud.buckets import FUNCTIONS
 from bridge.cloud.zones import parse as parse_time
 
-BAD_REQUEST, SERVICE, QUERY = 400, 701, 702
+Version = Literal["v2.0", "v2.1"]
+Parameters = Mapping[str, Sequence[str]]
+"""Name -> all values given."""
+
+BAD_REQUEST, UNAUTHORIZED, TOO_MANY, SIGNATURE, DENIED, SERVICE, QUERY = 400, 401, 429, 497, 498, 701, 702
 GENERIC = {
     BAD_REQUEST: "Invalid Argument",
+    UNAUTHORIZED: "Unauthorized",
+    TOO_MANY: "Too Many Requests",
+    SIGNATURE: "Invalid timestamp or signature",
+    DENIED: "Permission denied",
     SERVICE: "data service ERROR.",
     QUERY: "An error occurred when execute query in data service.",
 }
 DAY_MINUTES = 1_440
 MAX_POINTS = 3_000
+"""Of aggregated data; of all other requests it bounds assets × points."""
 MAX_RESULT = 640_000
 """assets × points × pageSize."""
 DEFAULT_PAGE = 1_000
@@ -31,13 +41,46 @@ TEXT_TIMES = "Params startTime[] or endTime[] is invalid, and date format of the
 TEXT_ORDER = "endTime should not be later than startTime"
 TEXT_SIZE = "assetIds size* measurepoints size* pageSize is too large to query, result size may exceed RPC limit"
 TEXT_KEY = "Exception: Invalid param accessKey"
+TEXT_MODEL = "assetIds or measurepoint does not match the model"
 TEXT_ALL_DENIED = "All asset authentication failed"
 TEXT_SOME_DENIED = "You do not have permission for the following assets"
 
 _EXPRESSION = re.compile(r"(?:([A-Za-z]+)\(\s*([^\s(),]+)\s*\)|([^\s(),]+))")
-_SINGLE = ("orgId", "modelId", "interval", "startTime", "endTime", "pageSize", "accessKey", "localTimeAccuracy")
-_REQUIRED = ("orgId", "assetIds", "measurepointsWithLogic", "interval", "startTime", "endTime")
-_INTEGER = re.compile(r"[+-]?\d{1,30}(?:\.0*)?")
+_POINT = re.compile(r"[^\s(),]+")
+_SINGLE = {
+    *(
+        "orgId",
+        "modelId",
+        "measurepoint",
+        "pointId",
+        "interval",
+        "startTime",
+        "endTime",
+        "pageSize",
+        "accessKey",
+        "orderBy",
+    ),
+    *(
+        "localTimeAccuracy",
+        "localTimeFormat",
+        "itemFormat",
+        "withQuality",
+        "timeWindow",
+        "ifWithLocalTime",
+        "ifWithUnknown",
+    ),
+    *("autoInterpolate", "interpolation", "boundaryType", "operator", "action"),
+}
+"""Parameters of which one is allowed; the others are lists."""
+_ONE = {"orgId", "modelId", "measurepoint", "pointId"}
+"""Those of which even a list in one value is too many."""
+NAMES: Mapping[str, Mapping[Version, str]] = {
+    "expressions": {"v2.0": "measurepointsWithLogic", "v2.1": "pointIdsWithLogic"},
+    "points": {"v2.0": "measurepoints", "v2.1": "pointIds"},
+    "point": {"v2.0": "measurepoint", "v2.1": "pointId"},
+}
+"""What each version calls the measure points; the other one's word is understood too."""
+_INTEGER = re.compile(r"[+-]?\d{1,30}(?:\.0*)?", re.ASCII)
 
 
 class EnosError(Exception):
@@ -57,9 +100,22 @@ class Expression(NamedTuple):
     point: str
 
 
+class Shape(NamedTuple):
+    """How items are written. `iso` has the zone's offset in local times; `items` is itemFormat; `quality` adds the quality, which
+    nobody knows; `exact` keeps the milliseconds of timestamps, `accurate` those of local times as well."""
+
+    version: Version = "v2.0"
+    iso: bool = False
+    items: int = 0
+    quality: bool = False
+    exact: bool = False
+    accurate: bool = False
+
+
 class Query(NamedTuple):
-    """A request for electric power. `start` and `end` are both wall times (datetime) or both instants (ms); `minutes` 0 asks
-    for what is stored; `page` bounds each (asset, expression); `accurate` keeps milliseconds."""
+    """A request for aggregated data. `start` and `end` are both wall times (datetime) or both instants (ms); `minutes` 0 asks
+    for what is stored; `page` bounds each (asset, expression); `normalized` keeps every point by the minute, and knows no
+    increments."""
 
     assets: Sequence[str]
     expressions: Sequence[Expression]
@@ -67,73 +123,151 @@ class Query(NamedTuple):
     start: datetime | int
     end: datetime | int
     page: int
-    accurate: bool
+    shape: Shape = Shape()
+    normalized: bool = False
+
+    @property
+    def accurate(self) -> bool:
+        """Whether milliseconds are kept."""
+        return self.shape.accurate
 
 
-def query(params: Mapping[str, Sequence[str]], lenient_interval: bool = False) -> Query:
-    """Parameters, by name all values given, checked. Raises EnosError.
+def query(
+    params: Parameters, lenient_interval: bool = False, version: Version = "v2.0", normalized: bool = False
+) -> Query:
+    """Parameters of aggregated data, checked. Raises EnosError.
 
     `lenient_interval`: a missing interval is 0 for bare points, else a day, so that the vendor's POST samples run.
     """
-    given = {name: _one(name, values) for name, values in params.items() if values}
-    for name in _REQUIRED:
-        if name not in given and not (name == "interval" and lenient_interval):
-            raise EnosError(BAD_REQUEST, f"{name} is required")
-    for name in _REQUIRED:
-        if not given.get(name, "x").strip():
-            raise EnosError(QUERY, f"{name} is empty")
-    assets = _list(given["assetIds"], "assetIds")
-    expressions = [_expression(text) for text in _list(given["measurepointsWithLogic"], "measurepointsWithLogic")]
+    given = Fields(params, version)
+    name = NAMES["expressions"][version]
+    required = ("orgId", "assetIds", name, "interval", "startTime", "endTime")
+    given.require(required, {"interval"} if lenient_interval else ())
+    assets = given.names("assetIds")
+    expressions = [_expression(text, name) for text in given.names(name)]
     if len(expressions) > MAX_POINTS:
-        raise EnosError(QUERY, "param measurepointsWithLogic is invalid")
-    minutes = _interval(given.get("interval"), expressions)
-    start, end = _times(given["startTime"], given["endTime"])
-    page = _integer("pageSize", given.get("pageSize", "").strip() or str(DEFAULT_PAGE))
-    if page == 0:
-        raise EnosError(QUERY, "param pageSize is invalid")
-    if len(assets) * len(expressions) * page > MAX_RESULT:
-        raise EnosError(QUERY, TEXT_SIZE)
-    return Query(assets, expressions, minutes, start, end, page, _boolean(given.get("localTimeAccuracy", "")))
+        raise EnosError(QUERY, f"param {name} is invalid")
+    minutes = _interval(given, expressions, name)
+    start, end = given.times()
+    page = given.page(len(assets) * len(expressions))
+    return Query(assets, expressions, minutes, start, end, page, given.shape(), normalized)
 
 
-def envelope(status: int, text: str | None, items: bytes | None = None) -> bytes:
+class Fields:
+    """The parameters of one request by the names of its version; each is checked when it is asked for. Raises EnosError."""
+
+    def __init__(self, params: Parameters, version: Version) -> None:
+        self.version = version
+        other: Version = "v2.1" if version == "v2.0" else "v2.0"
+        words = {names[other]: names[version] for names in NAMES.values()}
+        own = {words.get(name, name): values for name, values in params.items() if values}
+        own |= {name: values for name, values in params.items() if values and name not in words}
+        self._given = {name: _one(name, values) for name, values in own.items()}
+
+    def require(self, names: Iterable[str], but: Iterable[str] = ()) -> None:
+        """All of them are there, but those that may be missing, and none is empty."""
+        missing = next((name for name in names if name not in self._given and name not in but), None)
+        if missing is not None:
+            raise EnosError(BAD_REQUEST, f"{missing} is required")
+        empty = next((name for name in names if not self._given.get(name, "x").strip()), None)
+        if empty is not None:
+            raise EnosError(QUERY, f"{empty} is empty")
+
+    def text(self, name: str) -> str:
+        """The value, "" where there is none."""
+        return self._given.get(name, "").strip()
+
+    def names(self, name: str) -> list[str]:
+        """What commas part, each once."""
+        found = list(dict.fromkeys(item for part in self._given[name].split(",") if (item := part.strip())))
+        if not found:
+            raise EnosError(QUERY, f"{name} is empty")
+        return found
+
+    def pairs(self, name: str) -> tuple[list[str], list[str]]:
+        """assetIds, and the bare points of parameter `name`; not too many together."""
+        assets, points = self.names("assetIds"), self.names(name)
+        if not all(map(_POINT.fullmatch, points)):
+            raise EnosError(QUERY, f"param {name} is invalid")
+        if len(assets) * len(points) > MAX_POINTS:
+            raise EnosError(QUERY, TEXT_SIZE)
+        return assets, points
+
+    def number(self, name: str) -> int | None:
+        """A whole number, not negative; None where nothing is said."""
+        text = self.text(name)
+        return _integer(name, text) if text else None
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """`True`, `false`, …; `default` where nothing is said."""
+        word = self.text(name).lower()
+        if word not in ("", "true", "false"):
+            raise EnosError(QUERY, f"param {name} is invalid")
+        return word == "true" if word else default
+
+    def times(self) -> tuple[datetime | int, datetime | int]:
+        """startTime and endTime."""
+        return _times(self._given["startTime"], self._given["endTime"])
+
+    def page(self, pairs: int) -> int:
+        """pageSize, which with so many pairs of asset and point is not too large."""
+        page = self.number("pageSize")
+        page = DEFAULT_PAGE if page is None else page
+        if page == 0:
+            raise EnosError(QUERY, "param pageSize is invalid")
+        if pairs * page > MAX_RESULT:
+            raise EnosError(QUERY, TEXT_SIZE)
+        return page
+
+    def shape(self, exact: bool = False) -> Shape:
+        """How the answer is wanted."""
+        accurate, quality = self.flag("localTimeAccuracy"), self.flag("withQuality")
+        iso = self._choice("localTimeFormat", 1) == 1
+        return Shape(self.version, iso, self._choice("itemFormat", 2), quality, exact, accurate)
+
+    def _choice(self, name: str, most: int) -> int:
+        number = self.number(name) or 0
+        if number > most:
+            raise EnosError(QUERY, f"param {name} is invalid")
+        return number
+
+
+def envelope(status: int, text: str | None, items: bytes | None = None, version: Version = "v2.0") -> bytes:
     """The body of an answer; `items` is a JSON array, absent in failures."""
-    msg = "success" if status == 0 else GENERIC[status]
     submsg = "null" if text is None else _quoted(text)
     data = b"null" if items is None else b'{"items":' + items + b"}"
-    head = f'{{"status":{status},"requestId":null,"msg":{_quoted(msg)},"submsg":{submsg},"data":'
+    if version == "v2.1":
+        head = f'{{"code":{status},"msg":{_quoted(GENERIC[status] if status else "OK")},"submsg":{submsg},"data":'
+    else:
+        msg = GENERIC[status] if status else "success"
+        head = f'{{"status":{status},"requestId":null,"msg":{_quoted(msg)},"submsg":{submsg},"data":'
     return head.encode() + data + b"}"
 
 
 def _one(name: str, values: Sequence[str]) -> str:
     if name not in _SINGLE:
         return ",".join(values)
-    if len(set(values)) > 1 or (name in ("orgId", "modelId") and "," in values[0]):
+    if len(set(values)) > 1 or (name in _ONE and "," in values[0]):
         raise EnosError(QUERY, f"only one {name} is allowed")
     return values[0]
 
 
-def _list(text: str, name: str) -> list[str]:
-    found = list(dict.fromkeys(item for part in text.split(",") if (item := part.strip())))
-    if not found:
-        raise EnosError(QUERY, f"{name} is empty")
-    return found
-
-
-def _expression(text: str) -> Expression:
+def _expression(text: str, name: str) -> Expression:
     found = _EXPRESSION.fullmatch(text)
     if found is None or (found[1] is not None and found[1] not in FUNCTIONS):
-        raise EnosError(QUERY, "param measurepointsWithLogic is invalid")
+        raise EnosError(QUERY, f"param {name} is invalid")
     return Expression(text, found[1], found[2] or found[3])
 
 
-def _interval(text: str | None, expressions: Sequence[Expression]) -> int:
+def _interval(given: Fields, expressions: Sequence[Expression], name: str) -> int:
     bare = {expression.function is None for expression in expressions}
-    minutes = (0 if bare == {True} else DAY_MINUTES) if text is None else _integer("interval", text)
+    minutes = given.number("interval")
+    if minutes is None:
+        minutes = 0 if bare == {True} else DAY_MINUTES
     if minutes > DAY_MINUTES:
         raise EnosError(QUERY, "param interval is invalid")
     if bare != {minutes == 0}:  # 0 asks for stored values, all else needs a function for each point
-        raise EnosError(QUERY, "param measurepointsWithLogic is invalid")
+        raise EnosError(QUERY, f"param {name} is invalid")
     return minutes
 
 
@@ -150,20 +284,12 @@ def _times(start: str, end: str) -> tuple[datetime | int, datetime | int]:
 
 
 def _integer(name: str, text: str) -> int:
-    text = text.strip()
     if not _INTEGER.fullmatch(text):
         raise EnosError(QUERY, f"{name} is not a valid integer")
     value = int(text.partition(".")[0])
     if value < 0:
         raise EnosError(QUERY, f"{name} cannot be null or negative")
     return value
-
-
-def _boolean(text: str) -> bool:
-    word = text.strip().lower()
-    if word not in ("", "true", "false"):
-        raise EnosError(QUERY, "param localTimeAccuracy is invalid")
-    return word == "true"
 
 
 def _quoted(text: str) -> str:

@@ -1,25 +1,24 @@
-"""EnOS electric power: a checked Query -> items, read from the series (http_apis.md A.1).
+"""EnOS's aggregated data: a checked Query -> items, read from the series (http_apis.md A.1).
 
-A counter is a pulse input: kept by the minute, the last reading of a minute counts, and `sum` adds its increments; every other
-function, and a bare point, sees the register. All other points are taken as they are.
+Electric power: a counter is a pulse input, kept by the minute, the last reading of a minute counts, and `sum` adds its
+increments; every other function, and a bare point, sees the register. All other points are taken as they are. Normalized data:
+every point is kept by the minute, and nothing is known of increments.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
-
-import msgspec
+from zoneinfo import ZoneInfo
 
 from bridge.cloud.buckets import MINUTE, Buckets, Folding, Wall, up
 from bridge.cloud.cloud import Cloud
-from bridge.cloud.enos import BAD_REQUEST, TEXT_ALL_DENIED, TEXT_SOME_DENIED, EnosError, Expression, Query, envelope
+from bridge.cloud.enos import Expression, Query
+from bridge.cloud.enos_items import Items, Pairs, Told, allowed, answer, span
 from bridge.cloud.quality import Span
 from bridge.cloud.registers import Increments, by_minute
 from bridge.cloud.rollups import ROLLED_MS
-from bridge.cloud.zones import Style, instant, write
 from bridge.store.chunks import DAY_MS, USED
 from bridge.store.columns import Column, between
 from bridge.store.series import COUNTER, Asset, Scan
@@ -29,50 +28,31 @@ ASSETS_PER_READ = 16
 MAX_DAYS = 16
 """Days of one point that are in memory at once: 23,000 readings of a minute."""
 
-Pairs = Sequence[tuple[int, float]]
-_encode = msgspec.json.Encoder().encode
 
-
-async def electric_power(cloud: Cloud, asked: Query, principal: Any) -> tuple[bytes, list[Span]]:
+async def electric_power(cloud: Cloud, asked: Query, principal: Any) -> Told:
     """The answer's body, and whose readings it is made of. Raises EnosError when the principal may read none of the assets;
     unknown ones count as such."""
-    known = cloud.series.assets
-    may: dict[str, bool] = {}
-    allowed: list[Asset] = []
-    denied: list[str] = []
-    for name in asked.assets:
-        asset = known.get(name)
-        if asset is not None and asset.device not in may:
-            may[asset.device] = cloud.may_read(principal, asset.device)
-        if asset is not None and may[asset.device]:
-            allowed.append(asset)
-        else:
-            denied.append(name)
-    if not allowed:
-        raise EnosError(BAD_REQUEST, TEXT_ALL_DENIED)
+    assets, denied = allowed(cloud, asked.assets, principal)
+    items = Items(asked.shape, cloud.settings.localtime_style, isinstance(asked.start, int))
     parts: list[bytes] = []
     spans: list[Span] = []
-    for first in range(0, len(allowed), ASSETS_PER_READ):
-        jobs = [_job(cloud, asked, asset) for asset in allowed[first : first + ASSETS_PER_READ]]
-        spans += [(asset, job.start, job.end) for asset, job in zip(allowed[first:], jobs, strict=False)]
+    for first in range(0, len(assets), ASSETS_PER_READ):
+        jobs = [_job(cloud, asked, asset, items) for asset in assets[first : first + ASSETS_PER_READ]]
+        spans += [(asset, job.start, job.end) for asset, job in zip(assets[first:], jobs, strict=False)]
         parts += await cloud.series.read(partial(_run, jobs))
-    text = f"{TEXT_SOME_DENIED}: {', '.join(denied)}" if denied else None
-    return envelope(0, text, b"[" + b",".join(parts) + b"]"), spans
+    return answer(asked.shape.version, denied, parts), spans
 
 
 def _run(jobs: Sequence[_Job], scan: Scan) -> list[bytes]:
-    return [part for job in jobs if (part := job.run(scan))]
+    return [job.run(scan) for job in jobs]
 
 
-def _job(cloud: Cloud, asked: Query, asset: Asset) -> _Job:
+def _job(cloud: Cloud, asked: Query, asset: Asset, items: Items) -> _Job:
     zone = cloud.zone_of(asset)
-    wall: Wall | None = None
-    if isinstance(asked.start, datetime):
-        wall = Wall(asked.start, zone)
-    start, end = (at if isinstance(at, int) else instant(at, zone) for at in (asked.start, asked.end))
+    found = span(asked.start, asked.end, zone)
     return _Job(
-        asked, asset.name, asset.number, dict(asset.points), start, end, asset.first_at, asset.last_at, wall,
-        cloud.settings.localtime_style,
+        asked, items, zone, asset.name, asset.number, dict(asset.points), found.start, found.end, asset.first_at, asset.last_at,
+        found.wall,
     )  # fmt: skip
 
 
@@ -80,6 +60,8 @@ class _Job(NamedTuple):
     """All expressions of one asset in one pass over its samples."""
 
     asked: Query
+    items: Items
+    zone: ZoneInfo
     name: str
     number: int
     points: dict[str, tuple[str, str]]
@@ -88,7 +70,6 @@ class _Job(NamedTuple):
     first_at: int
     last_at: int
     wall: Wall | None
-    style: Style
 
     def run(self, scan: Scan) -> bytes:
         """Its items as JSON, without the brackets of the array."""
@@ -104,43 +85,22 @@ class _Job(NamedTuple):
                 lines[point].take(column if rolled is None else lines[point].take_rolled(rolled, column))
         for line in lines.values():
             line.finish()
-        return b",".join(
-            part
-            for expression in wanted
-            if (part := self._items(expression, lines[expression.point].result(expression.function)))
-        )
+        found = ((each.key, lines[each.point].result(each.function)) for each in wanted)
+        return self.items.write(self.name, self.zone, found)
 
     def _line(self, scan: Scan, point: str, wanted: Sequence[Expression]) -> Line:
         asked, counter = self.asked, self.points[point][1] == COUNTER
         functions = {each.function or "last" for each in wanted if each.point == point}
         buckets = Buckets(self.start, self.end, asked.minutes * MINUTE, self.wall) if asked.minutes else None
+        if asked.normalized:
+            return _Minutes(buckets, asked.page, up(self.start), up(self.end), functions)
         if not counter:
             return Line(buckets, asked.page, self.start, self.end, functions)
         increments = None
         if "sum" in functions:
             before = scan.before(self.number, up(self.start), point)
             increments = Increments(before and before[1])
-        return _Counter(buckets, asked.page, up(self.start), up(self.end), functions, increments)
-
-    def _items(self, expression: Expression, values: Pairs) -> bytes:
-        """The JSON of each value, put together from its parts: only numbers and times differ."""
-        if not values:
-            return b""
-        accurate, zone = self.asked.accurate, self.wall.zone if self.wall else None
-        if not accurate:
-            values = [(at - at % 1000, value) for at, value in values]
-        head = b'{"assetId":' + _encode(self.name) + b',"timestamp":'
-        key = b"," + _encode(expression.key) + b":"
-        pairs = _encode(values)[2:-2]  # 1,2.5],[3,4.5
-        if zone is None:
-            tail = b',"localtime":null}'
-            between_items = tail + b"," + head
-            return head + pairs.replace(b"],[", b"\n").replace(b",", key).replace(b"\n", between_items) + tail
-        items = zip(pairs.split(b"],["), values, strict=True)
-        return b",".join(
-            head + pair.replace(b",", key) + f',"localtime":"{write(at, zone, self.style, accurate)}"}}'.encode()
-            for pair, (at, _) in items
-        )
+        return Counter(buckets, asked.page, up(self.start), up(self.end), functions, increments)
 
 
 def portions(start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -150,6 +110,12 @@ def portions(start: int, end: int) -> Iterator[tuple[int, int]]:
         following = (start // DAY_MS + days) * DAY_MS
         yield start, min(following, end)
         start, days = following, min(days * 2, MAX_DAYS)
+
+
+def held(asset: Asset, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The parts of [start, end) in which an asset has readings at all."""
+    first = asset.first_at - asset.first_at % ROLLED_MS
+    return portions(max(start, first), min(end, asset.last_at + 1))
 
 
 class Line:
@@ -201,7 +167,14 @@ class Line:
         self._raw += zip(column.times[:count].tolist(), column.values[:count].tolist(), strict=True)
 
 
-class _Counter(Line):
+class _Minutes(Line):
+    """Values by the minute: the last one counts."""
+
+    def _fold(self, column: Column) -> None:
+        super()._fold(by_minute(column))
+
+
+class Counter(Line):
     """A register: by the minute, with its increments beside it where they are asked for."""
 
     def __init__(

@@ -65,6 +65,7 @@ class _Wide(msgspec.Struct, forbid_unknown_fields=True):
     asset: str
     timestamp: int
     values: Raw
+    device: str | None = None
 
 
 class _Readings(msgspec.Struct, forbid_unknown_fields=True):
@@ -167,7 +168,8 @@ class _Reader:
             text = bytes(told)
             if text.count(b":") != len(values) or b"\\" in text or not OLDEST_MS <= row.timestamp <= newest:
                 raise _Bad("$", "not plain")
-            add(asset, owners.get((asset, None)) or self._owner(asset, None), row.timestamp, values, told)
+            device = owners.get((asset, row.device)) or self._owner(asset, row.device)
+            add(asset, device, row.timestamp, values, told)
         self.taken += len(rows)
 
     def take(self, body: bytes | Raw) -> None:
@@ -185,6 +187,7 @@ class _Reader:
                 if not _POINT.fullmatch(point):
                     path = "$.point" if row.values is UNSET else "$.values"
                     raise _Bad(path, f"{point[:128]!r} cannot name a point: no blanks, commas, quotes or parentheses")
+        _nul(row)
         if row.timezone is not None:
             self._zone(row.asset, row.timezone)
         self._batch.add(row.asset, device, at, values)
@@ -239,6 +242,14 @@ class _Reader:
             kind = row.kind if row.kinds is None else row.kinds.get(point, row.kind)
             if unit is not None or kind is not None:
                 stated[point] = (unit, kind)
+
+
+def _nul(row: _Row) -> None:
+    """Not every database can hold it. Raises _Bad."""
+    if row.unit is not None and "\0" in row.unit:
+        raise _Bad("$.unit", "a unit has no NUL in it")
+    if row.units and any("\0" in unit for unit in row.units.values()):
+        raise _Bad("$.units", "a unit has no NUL in it")
 
 
 def _instant(told: float | str, now: int) -> int:

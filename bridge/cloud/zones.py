@@ -8,11 +8,16 @@ are equal instants whether they begin or end a range, and neighbouring ranges ne
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 Style = Literal["seed", "plain"]
+
+QUARTER_MS = 900_000
+QUARTERS = 10_000
+"""Quarter-hours whose texts are kept at once: three months."""
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock
 _MS = timedelta(milliseconds=1)
@@ -92,6 +97,44 @@ def change(where: ZoneInfo, low: int, high: int) -> int:
         else:
             low = middle
     return high
+
+
+def clock(where: ZoneInfo, style: Style | Literal["iso"], milliseconds: bool) -> Callable[[int], str]:
+    """`write` or `write_iso` for many instants: what a quarter-hour has in common is made once."""
+    known: dict[int, tuple[str, int, str] | None] = {}
+
+    def text(at: int) -> str:
+        number, rest = divmod(at, QUARTER_MS)
+        if number not in known:
+            if len(known) >= QUARTERS:
+                known.clear()
+            known[number] = _quarter(number * QUARTER_MS, where, style)
+        parts = known[number]
+        if parts is None:
+            return write_iso(at, where, milliseconds) if style == "iso" else write(at, where, style, milliseconds)
+        before, minute, after = parts
+        seconds, rest = divmod(rest, 1000)
+        fraction = f".{rest:03d}" if milliseconds else ""
+        return f"{before}{minute + seconds // 60:02d}:{seconds % 60:02d}{fraction}{after}"
+
+    return text
+
+
+def _quarter(at: int, where: ZoneInfo, style: Style | Literal["iso"]) -> tuple[str, int, str] | None:
+    """What stands before the minutes in the texts of a quarter-hour, its first minute, and what stands behind the seconds; None
+    where the zone's clock changes in it, or is not whole quarter-hours from UTC."""
+    offset = offset_at(at, where)
+    if offset % QUARTER_MS or offset_at(at + QUARTER_MS - 1, where) != offset:
+        return None
+    text = write_iso(at, where, False) if style == "iso" else write(at, where, style, False)
+    before, minute, after = text.split(":", 2)
+    return f"{before}:", int(minute), after[2:]
+
+
+def write_iso(at: int, where: ZoneInfo, milliseconds: bool) -> str:
+    """An instant as a zone's local time with its offset, 2019-06-11T18:35:00+08:00."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at)
+    return moment.astimezone(where).isoformat(timespec="milliseconds" if milliseconds else "seconds")
 
 
 def _offset_ms(text: str) -> int:

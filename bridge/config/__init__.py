@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bridge.config.cloud import Cloud
+from bridge.config.mirror import Mirror, Sink
 from bridge.config.read import load, problems
 from bridge.config.settings import (
     Broker,
-    Cloud,
     Commands,
     Config,
     CustomTopics,
@@ -14,8 +15,6 @@ from bridge.config.settings import (
     HttpListener,
     Listener,
     Log,
-    Mirror,
-    Sink,
     Store,
     Tls,
     Topics,

@@ -7,17 +7,15 @@ from pathlib import Path as File
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from bridge.certificates import Files, server_context, validity
+from bridge.certificates import Files, has_private_key, server_context, validity
 from bridge.config.lines import Path
 from bridge.config.settings import Config, HttpListener, Listener, Tls
+from bridge.config.sinks import check_sink_files, check_sinks, is_url
 from bridge.config.values import is_loopback, parse_address, parse_listen
 from bridge.errors import ConfigError
 from schemas.points import FAMILIES
 
 Report = Callable[[Path, str, str], None]
-
-LOCAL_SINK = "local"
-"""The sink name that `[mirror] local` takes for itself."""
 
 
 def check(config: Config, report: Report) -> None:
@@ -27,9 +25,11 @@ def check(config: Config, report: Report) -> None:
     _commands(config, report)
     _topics(config, report)
     _devices(config, report)
-    _sinks(config, report)
+    check_sinks(config.mirror.sinks, report)
     _webhooks(config, report)
+    _cloud(config, report)
     _belimo(config, report)
+    _enos(config, report)
     _statistics(config, report)
 
 
@@ -49,6 +49,12 @@ def check_files(config: Config, report: Report) -> None:
             if wrong:
                 what = f'{key}.tls.certificate is "{tls.certificate}", which {wrong}'
                 report((*at, "tls", "certificate"), what, "one that clients accept today")
+    check_sink_files(config.mirror.sinks, report)
+    if config.enos.private_key:
+        try:
+            has_private_key(config.enos.private_key)
+        except ConfigError as error:
+            report(("enos", "private_key"), f'enos.private_key is "{error.where}", which {error.what}', error.hint)
 
 
 def _listeners(config: Config, report: Report) -> None:
@@ -114,7 +120,7 @@ def _external(config: Config, report: Report) -> None:
         report(
             ("broker", "mode"), 'broker.mode is "external"', "broker.external.url as well: mqtt://HOST or mqtts://HOST"
         )
-    elif external.url and not _is_url(external.url, ("mqtt", "mqtts")):
+    elif external.url and not is_url(external.url, ("mqtt", "mqtts")):
         what = f'broker.external.url is "{external.url}"'
         report((*at, "url"), what, "mqtt:// or mqtts:// with a host; user name and password have keys of their own")
     if external.password and not external.username:
@@ -182,19 +188,6 @@ def _devices(config: Config, report: Report) -> None:
             )
 
 
-def _sinks(config: Config, report: Report) -> None:
-    seen = {LOCAL_SINK}
-    for index, sink in enumerate(config.mirror.sinks):
-        at: Path = ("mirror", "sinks", index)
-        if sink.name in seen:
-            hint = "`local` is [mirror] local's own" if sink.name == LOCAL_SINK else "each name once"
-            report((*at, "name"), f'mirror.sinks[{index}].name is "{sink.name}" again', hint)
-        seen.add(sink.name)
-        if not _is_url(sink.url, ("http", "https")):
-            what = f'mirror.sinks[{index}].url is "{sink.url}"'
-            report((*at, "url"), what, "http:// or https:// with a host; secrets go to token")
-
-
 def _webhooks(config: Config, report: Report) -> None:
     seen = set()
     for index, webhook in enumerate(config.webhooks):
@@ -202,11 +195,21 @@ def _webhooks(config: Config, report: Report) -> None:
         if webhook.name in seen:
             report((*at, "name"), f'webhooks[{index}].name is "{webhook.name}" again', "each name once")
         seen.add(webhook.name)
-        if not _is_url(webhook.url, ("http", "https")):
+        if not is_url(webhook.url, ("http", "https")):
             what = f'webhooks[{index}].url is "{webhook.url}"'
             report((*at, "url"), what, "http:// or https:// with a host; the secret goes to secret")
         if not webhook.events:
             report((*at, "events"), f"webhooks[{index}].events is empty", "one event or more, or no such key for all")
+
+
+def _cloud(config: Config, report: Report) -> None:
+    url = config.cloud.database
+    if url and not url.startswith(("postgresql://", "postgres://")):
+        report(
+            ("cloud", "database"),
+            "cloud.database is no PostgreSQL URL",
+            "postgresql://user@host/name, or postgresql:///name?host=/run/postgresql for a socket",
+        )
 
 
 def _belimo(config: Config, report: Report) -> None:
@@ -225,10 +228,9 @@ def _belimo(config: Config, report: Report) -> None:
                 report((*at, "redirect_uris"), f'{key}.redirect_uris has "{uri}"', hint)
 
 
-def _is_url(url: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
-    return parts.scheme in schemes and bool(parts.hostname) and port != 0 and parts.username is None
+def _enos(config: Config, report: Report) -> None:
+    seen = set()
+    for index, app in enumerate(config.enos.apps):
+        if app.key in seen:
+            report(("enos", "apps", index, "key"), f'enos.apps[{index}].key is "{app.key}" again', "each key once")
+        seen.add(app.key)

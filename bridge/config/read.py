@@ -8,7 +8,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path as File
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -209,14 +209,14 @@ def _build(cls: type[Struct], table: object, at: Path, report: Report) -> Any:
     known = settings(cls)
     good = True
     values: dict[str, Any] = {}
-    for key, value in table.items():
+    for key, value in _unsealed(table, known, at, report):
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
             hint = f"did you mean {_dotted((*at, near[0]))}?" if near else "known: " + ", ".join(known)
             report((*at, key), f"unknown key {_dotted((*at, key))}", hint)
             good = False
             continue
-        built = _value(known[key], value, (*at, key), report)
+        built = None if value is None else _value(known[key], value, (*at, key), report)
         good = good and built is not None
         values[key] = built
     for key, setting in known.items():
@@ -224,6 +224,39 @@ def _build(cls: type[Struct], table: object, at: Path, report: Report) -> Any:
             report(at, f"{_dotted((*at, key))} is missing", wanted(setting))
             good = False
     return cls(**values) if good else None
+
+
+def _unsealed(
+    table: dict[str, Any], known: dict[str, Setting], at: Path, report: Report
+) -> Iterator[tuple[str, object]]:
+    """The keys of a table with their values; for `token_file`, where `token` is a secret, `token` as that file has it."""
+    for key, value in table.items():
+        name = str(key).removesuffix("_file")
+        if key in known or name not in known or not known[name].secret:
+            yield key, value
+            continue
+        here = (*at, key)
+        if name in table:
+            report(here, f"{_dotted(here)} and {_dotted((*at, name))} are both there", "one of them")
+        secret = _secret(value, here, report)
+        yield name, secret
+
+
+def _secret(path: object, at: Path, report: Report) -> object:
+    """The text of a file with a secret, without the line's end; what cannot be read is reported, and None."""
+    if not isinstance(path, str):
+        report(at, f"{_dotted(at)} is {_shown(path)}", "the path of a file")
+        return None
+    try:
+        text = File(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        report(at, f'{_dotted(at)} is "{path}", which cannot be read: {why}', "a file with the secret alone")
+        return None
+    if not text:
+        report(at, f'{_dotted(at)} is "{path}", which is empty', "a file with the secret alone")
+        return None
+    return text
 
 
 def _value(setting: Setting, value: object, at: Path, report: Report) -> Any:

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from bridge.config.belimo import Belimo
+from bridge.config.cloud import Cloud
+from bridge.config.enos import Enos
+from bridge.config.mirror import GIB, KIB, MIB, Mirror
 from bridge.config.statistics import Statistics
-
-KIB = 1024
-MIB = 1024 * KIB
-GIB = 1024 * MIB
 
 
 class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -250,104 +250,6 @@ class Devices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = field(default_factory=dict)
 
 
-class Cloud(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The receiving side."""
-
-    localtime_style: Annotated[
-        Literal["seed", "plain"],
-        Meta(description="EnOS local time: `seed` is 6/11/2019 6:35:00 PM, `plain` is 2019-06-11 18:35:00"),
-    ] = "seed"
-    lenient_interval: Annotated[
-        bool,
-        Meta(description="without its mandatory interval an EnOS query means 0 for bare points and 1440 for functions"),
-    ] = False
-    max_body_bytes: Annotated[
-        int, Meta(ge=1 * KIB, le=256 * MIB, description="largest ingestion body, as received and after gunzip")
-    ] = 8 * MIB
-    raw_days: Annotated[
-        int, Meta(ge=0, le=36_500, description="readings are kept this long, then their quarter-hours; 0: for ever")
-    ] = 0
-    rollup_days: Annotated[
-        int, Meta(ge=0, le=36_500, description="quarter-hours that replaced readings are kept this long; 0: for ever")
-    ] = 0
-
-
-class OAuthClient(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A program that asks for OAuth2 tokens. Every account is a client too: its name and key are id and secret."""
-
-    id: Annotated[str, Meta(min_length=1, max_length=256, description="its client_id")]
-    secret: Annotated[
-        str,
-        Meta(
-            description="its client_secret, better from the environment; empty for a public client, which has to use PKCE",
-            extra={"secret": True},
-        ),
-    ] = ""
-    account: Annotated[
-        str, Meta(description="the account that it is by itself (client_credentials); empty: it acts for users alone")
-    ] = ""
-    redirect_uris: Annotated[
-        tuple[str, ...], Meta(description="where /oauth/authorize may send its users back to, exactly")
-    ] = ()
-
-
-class Belimo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The API as Belimo Cloud has it."""
-
-    clients: Annotated[tuple[OAuthClient, ...], Meta(description="programs with ids and secrets of their own")] = ()
-    access_token_s: Annotated[int, Meta(ge=10, le=31_536_000, description="seconds that an access token holds")] = (
-        86_400
-    )
-    refresh_token_days: Annotated[
-        float, Meta(gt=0, le=3_650, description="days that a refresh token holds; each use gives a new one")
-    ] = 30.0
-    units: Annotated[
-        Literal["stored", "si"],
-        Meta(description="`stored`: kWh and kW as devices tell; `si`: J, W, var and VA, as Belimo's own devices have"),
-    ] = "stored"
-    data_rate: Annotated[
-        float,
-        Meta(ge=0, description="requests for device data a second and account, twice as many at once; 0: no bound"),
-    ] = 0.0
-
-
-class Sink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One HTTP endpoint that readings are mirrored to. Each has its own cursor and its own failures."""
-
-    name: Annotated[
-        str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="its name in metrics and cursors; keep it for ever")
-    ]
-    url: Annotated[str, Meta(description="http:// or https:// address that batches are posted to")]
-    format: Annotated[
-        Literal["readings", "samples"],
-        Meta(description="`readings`: one line a value; `samples`: one line a timestamp (best for our own endpoint)"),
-    ] = "readings"
-    token: Annotated[str, Meta(description="bearer token; better from the environment", extra={"secret": True})] = ""
-    batch_rows: Annotated[int, Meta(ge=1, le=100_000, description="rows of one batch at most")] = 1_000
-    batch_bytes: Annotated[
-        int, Meta(ge=1 * KIB, le=64 * MIB, description="bytes of one batch at most, before gzip")
-    ] = 1 * MIB
-    batch_age_s: Annotated[
-        float, Meta(ge=0, le=3600, description="a batch that is not full is posted after this many seconds")
-    ] = 1.0
-    timeout_s: Annotated[float, Meta(gt=0, le=600, description="seconds until an attempt counts as failed")] = 30.0
-    gzip: Annotated[bool, Meta(description="compress batches")] = True
-
-
-class Mirror(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Readings to HTTP sinks."""
-
-    local: Annotated[bool, Meta(description="post to our own ingestion endpoint, which the query APIs read")] = True
-    outbox_max_bytes: Annotated[
-        int,
-        Meta(ge=1 * MIB, description="bytes of unsent readings to keep; alarm at 80 %, then the oldest are dropped"),
-    ] = 2 * GIB
-    outbox_max_age_days: Annotated[float, Meta(ge=7, description="days that unsent readings are kept; at least 7")] = (
-        30.0
-    )
-    sinks: Annotated[tuple[Sink, ...], Meta(description="further endpoints")] = ()
-
-
 class Webhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One HTTP endpoint that is told what happens. Each has its own cursor and its own failures."""
 
@@ -393,6 +295,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     devices: Devices = Devices()
     cloud: Cloud = Cloud()
     belimo: Belimo = Belimo()
+    enos: Enos = Enos()
     mirror: Mirror = Mirror()
     webhooks: Annotated[tuple[Webhook, ...], Meta(description="endpoints that are told what happens")] = ()
     statistics: Statistics = Statistics()

@@ -25,11 +25,16 @@ from bridge.http import (
     dead,
     described,
     devices,
+    enos,
+    enos_shapes,
     evaluate,
     events,
     health,
     messages,
+    pages,
+    plots,
     readings,
+    sinks,
     statistics,
     statistics_events,
     vendor,
@@ -64,8 +69,11 @@ ROUTES: tuple[Route, ...] = (
     *devices.ROUTES,
     *commands.ROUTES,
     *readings.ROUTES,
+    *plots.ROUTES,
+    *plots.ALARM_ROUTES,
     *messages.ROUTES,
     *dead.ROUTES,
+    *sinks.ROUTES,
     *events.ROUTES,
     *statistics.ROUTES,
     *statistics_events.ROUTES,
@@ -82,16 +90,23 @@ ROUTES: tuple[Route, ...] = (
     *_BELIMO,
     *belimo_jobs.ROUTES,
     *described.ROUTES,
+    *enos_shapes.ROUTES,
+    *enos.ROUTES,
+    *pages.ROUTES,
 )
 """Every route, one row each."""
 RECEIVING_ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
     *readings.ROUTES,
+    *plots.ROUTES,
     *statistics.ROUTES,
     *statistics_events.ROUTES,
     contracts.OPENAPI,
     *_BELIMO,
     *described.ROUTES,
+    *enos_shapes.ROUTES,
+    *enos.ROUTES,
+    *pages.ROUTES,
 )
 """Those of the receiving side alone."""
 
@@ -137,7 +152,9 @@ def _application(routes: tuple[Route, ...], receiving: Receiving) -> web.Applica
             app.router.add_route(route.method, path, serve(route))
     add_routes(app, receiving.cloud)
     belimo_oauth.add_routes(app)
+    enos.add_routes(app)
     statistics.add_routes(app)
+    pages.add_routes(app, whole=routes is ROUTES)
     app.on_shutdown.append(_close)
     return app
 
@@ -181,7 +198,7 @@ class _NoTracebacks(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         if not isinstance(error, BadHttpMessage):
             return True
-        log.debug("not HTTP: %s", error.message)
+        log.debug("not HTTP: %s", type(error).__name__)  # its words may show a header, and with it a secret
         return False
 
 

@@ -1,13 +1,10 @@
-"""Rows of the routes that the cloud room serves, for the OpenAPI document."""
+"""The row of ingestion, which the cloud room serves, for the OpenAPI document."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import msgspec
-from msgspec import Meta, Struct
-
-from bridge.cloud.routes import ELECTRIC_POWER, INGEST
+from bridge.cloud.routes import INGEST
 from bridge.cloud.rows import ASSET, POINT
 from bridge.http.table import Route
 
@@ -80,48 +77,6 @@ TAKEN: dict[str, Any] = {
     "required": ["accepted", "rejected", "errors"],
 }
 REFUSED: dict[str, Any] = {"anyOf": [TAKEN, {"$ref": "#/components/schemas/ErrorBody"}]}
-ENOS: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "status": {"type": "integer", "description": "0 is success"},
-        "requestId": {"type": ["string", "null"]},
-        "msg": {"type": "string"},
-        "submsg": {"type": ["string", "null"]},
-        "data": {
-            "type": ["object", "null"],
-            "properties": {"items": {"type": "array", "items": {"type": "object"}}},
-            "required": ["items"],
-        },
-    },
-    "required": ["status", "requestId", "msg", "submsg", "data"],
-}
-EVERYWHERE: dict[int, tuple[Any, str]] = {
-    413: (None, "the body or the query is too large"),
-    429: (None, "too many wrong keys came from this address"),
-}
-
-
-class ElectricPower(Struct, frozen=True):
-    """Parameters of the EnOS query (docs/cloud.md)."""
-
-    orgId: str  # noqa: N815 - EnOS's names
-    assetIds: Annotated[str, Meta(description="parted by commas")]  # noqa: N815
-    measurepointsWithLogic: Annotated[str, Meta(description="such as sum(p1),avg(p2); bare points for interval 0")]  # noqa: N815
-    interval: Annotated[int, Meta(ge=0, le=1440, description="minutes")]
-    startTime: str  # noqa: N815
-    endTime: str  # noqa: N815
-    modelId: str | None = None  # noqa: N815
-    pageSize: Annotated[int, Meta(ge=1)] = 1000  # noqa: N815
-    localTimeAccuracy: Literal["true", "false"] = "false"  # noqa: N815
-
-
-def _form() -> dict[str, Any]:
-    """The same parameters as a body; the query may hold some of them."""
-    schema = dict(msgspec.json.schema(ElectricPower)["$defs"]["ElectricPower"])
-    del schema["required"]
-    return dict.fromkeys(("application/json", "application/x-www-form-urlencoded", "multipart/form-data"), schema)
-
-
 ROUTES = (
     Route(
         "POST",
@@ -140,29 +95,6 @@ ROUTES = (
             ),
             "Content-Encoding": ({"enum": ["identity", "gzip"]}, "how the body is packed"),
         },
-        tag="cloud",
-    ),
-    Route(
-        "GET",
-        ELECTRIC_POWER,
-        None,
-        "Aggregated power data as EnOS answers it; errors come with HTTP status 200",
-        {200: (ENOS, "EnOS's envelope"), **EVERYWHERE},
-        ElectricPower,
-        key_in_query="accessKey",
-        quality=True,
-        tag="cloud",
-    ),
-    Route(
-        "POST",
-        ELECTRIC_POWER,
-        None,
-        "The same with its parameters in the body",
-        {200: (ENOS, "EnOS's envelope"), **EVERYWHERE},
-        body=_form(),
-        optional_body=True,
-        key_in_query="accessKey",
-        quality=True,
         tag="cloud",
     ),
 )

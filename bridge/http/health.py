@@ -29,7 +29,10 @@ async def ready(call: Call) -> Answer:
     reasons = {name: check() for name, check in call.receiving.ready.items()}
     if call.receiving.closing.is_set():
         reasons["running"] = "the server is stopping"
-    body = Readiness(not any(reasons.values()), {name: reason or "ok" for name, reason in reasons.items()})
+    checks = {name: reason or "ok" for name, reason in reasons.items()}
+    states = [state for state in call.receiving.sinks() if state["kind"] == "sink"]
+    sinks = {state["name"]: (state["failing"] or "ok").partition(":")[0] for state in states}
+    body = Readiness(not any(reasons.values()), checks, sinks)
     return json(body, 200 if body.ready else 503)
 
 

@@ -51,6 +51,7 @@ PATHS: dict[str, dict[str, Any]] = {
     "job": {"type": "string", "pattern": UUID},
     "offer": {"type": "string", "minLength": 1, "maxLength": 128},
     "asset": {"type": "string", "minLength": 1, "maxLength": 400, "examples": ["EMS001.meter.1"]},
+    "file": {"type": "string", "minLength": 1, "maxLength": 128, "examples": ["app.js"]},
 }
 """Variable part of a path -> its schema."""
 

@@ -36,7 +36,7 @@ HEADER = ("asset", "point", "timestamp", "value", "unit")
 async def assets(call: Call) -> Answer:
     """GET /api/v1/assets"""
     query = call.query(AssetsQuery)
-    found = call.receiving.cloud.assets(device=query.device, principal=call.principal)
+    found = call.receiving.cloud.assets(query.asset, query.device, call.principal)
     rest = [asset for asset in found if query.after is None or asset.name > query.after]
     page = rest[: query.limit]
     return AssetList([_asset(call, asset) for asset in page], page[-1].name if len(rest) > len(page) else None)

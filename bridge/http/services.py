@@ -18,6 +18,7 @@ from bridge.core.registry import Registry
 from bridge.counts import Counts
 from bridge.http.auth import Authorise, authoriser, may_read
 from bridge.http.belimo_state import Belimo
+from bridge.http.enos_apps import Enos
 from bridge.store.dead import Wanted
 from bridge.store.ledger import Ledger
 from bridge.store.platform import Platform
@@ -54,17 +55,20 @@ class Limits:
 class Receiving:
     """What every window has behind it: the receiving side and who may look at it.
 
-    `attempts` counts wrong keys beside wrong MQTT passwords. `ready` maps a name to a check. `closing` is set when the server
+    `attempts` counts wrong keys beside wrong MQTT passwords. `ready` maps a name to a check, `sinks` gives the
+    couriers' states (http/sinks.py). `closing` is set when the server
     begins to stop: streams and long polls end then.
     """
 
     registry: Registry
     cloud: Cloud
     belimo: Belimo
+    enos: Enos
     statistics: Statistics
     counts: Counts
     attempts: Attempts = field(default_factory=Attempts)
     ready: Mapping[str, Check]
+    sinks: Callable[[], list[dict[str, Any]]] = list
     allow_anonymous: bool = False
     limits: Limits = field(default_factory=Limits)
     closing: asyncio.Event = field(default_factory=asyncio.Event)

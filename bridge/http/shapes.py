@@ -296,15 +296,18 @@ class Health(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """Whether the service can do its work; `checks` maps each check to `ok` or the reason."""
+    """Whether the service can do its work; `checks` maps each check to `ok` or the reason. `sinks` says which of the
+    mirror's sinks take nothing: the service can do its work without them."""
 
     ready: bool
     checks: dict[str, str]
+    sinks: dict[str, str] = {}
 
 
 class AssetsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which assets."""
 
+    asset: Annotated[str | None, Meta(description="an asset with its parts")] = None
     device: str | None = None
     after: Annotated[str | None, Meta(description="asset that the page begins behind")] = None
     limit: Limit = 100

@@ -1,9 +1,9 @@
-"""Outbox lines -> rows as a sink reads them, one JSON object a line (docs/mirror.md). Pure."""
+"""Outbox lines -> rows of our own formats, one JSON object a line (docs/mirror.md). Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -11,12 +11,11 @@ from msgspec import Raw
 from bridge.store.outbox import OutboxLine
 from schemas.points import POINTS
 
-Format = Literal["readings", "samples", "events"]
-
 
 class Row(NamedTuple):
     """One line of a body. `seq` and `device` are those of its outbox line; `point` is empty for a whole sample. `addressee` is
-    the only webhook that an event is for."""
+    the only webhook that an event is for; `kept` is the value of a reading, or those of a sample, where `body` is not JSON
+    of ours."""
 
     seq: int
     device: str
@@ -25,6 +24,7 @@ class Row(NamedTuple):
     point: str
     body: bytes
     addressee: str = ""
+    kept: float | Raw = 0.0
 
 
 class _Reading(msgspec.Struct):
@@ -57,19 +57,19 @@ class _Either(msgspec.Struct):
 
 
 _encode = msgspec.json.Encoder().encode
-_parts = msgspec.json.Decoder(list[tuple[str, int, dict[str, float]]]).decode
-_raw_parts = msgspec.json.Decoder(list[tuple[str, int, Raw]]).decode
+parts = msgspec.json.Decoder(list[tuple[str, int, dict[str, float]]]).decode
+raw_parts = msgspec.json.Decoder(list[tuple[str, int, Raw]]).decode
 _event = msgspec.json.Decoder(_Event).decode
 _object = msgspec.json.Decoder(dict[str, Raw]).decode
 _either = msgspec.json.Decoder(_Either).decode
-_UNITS = {name: point.unit for name, point in POINTS.items()}
+UNITS = {name: point.unit for name, point in POINTS.items()}
 
 
 def readings(line: OutboxLine) -> list[Row]:
     """{asset, point, timestamp, value, unit}, one a value."""
     return [
-        Row(line.seq, line.device, asset, at, point, _encode(_Reading(asset, point, at, value, _UNITS.get(point, ""))))
-        for asset, at, values in _parts(line.samples)
+        Row(line.seq, line.device, asset, at, point, _encode(_Reading(asset, point, at, value, UNITS.get(point, ""))))
+        for asset, at, values in parts(line.samples)
         for point, value in values.items()
     ]
 
@@ -78,7 +78,7 @@ def samples(line: OutboxLine) -> list[Row]:
     """{asset, device, timestamp, values: {point: value}}, one an asset and instant."""
     return [
         Row(line.seq, line.device, asset, at, "", _encode(_Sample(asset, line.device, at, values)))
-        for asset, at, values in _raw_parts(line.samples)
+        for asset, at, values in raw_parts(line.samples)
     ]
 
 
@@ -91,12 +91,28 @@ def events(line: OutboxLine) -> list[Row]:
     return [Row(line.seq, line.device, head.type, line.at, head.id, text, head.to)]
 
 
-FORMATS: dict[Format, Callable[[OutboxLine], list[Row]]] = {"readings": readings, "samples": samples, "events": events}
+def size(rows: Iterable[Row]) -> int:
+    """Bytes of rows with what parts them."""
+    return sum([len(row.body) + 1 for row in rows])
 
 
 def body(rows: Iterable[Row]) -> bytes:
     """NDJSON."""
     return b"".join(row.body + b"\n" for row in rows)
+
+
+class Foreign:
+    """What formats that are not ours have in common."""
+
+    def size(self, rows: Sequence[Row]) -> int:
+        """See `size`."""
+        return size(rows)
+
+    def letter(self, row: Row) -> bytes:
+        """A row as a dead letter keeps it: in a format of ours."""
+        if isinstance(row.kept, Raw):
+            return _encode(_Sample(row.asset, row.device, row.timestamp, row.kept))
+        return _encode(_Reading(row.asset, row.point, row.timestamp, row.kept, UNITS.get(row.point, "")))
 
 
 def decode_row(payload: bytes) -> tuple[str, int, dict[str, float]]:

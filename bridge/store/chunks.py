@@ -1,4 +1,4 @@
-"""Statements on the chunks of `series.db`, and the step that folds rows of `samples` into them.
+"""Statements on the chunks of the time series, and the step that folds rows of `samples` into them.
 
 A fold reads rows of one asset and UTC day, merges them into the day's chunks and deletes them, in one transaction: at any instant
 a reading is in a row or in a chunk, or in both with the row counting, never in neither.
@@ -6,14 +6,14 @@ a reading is in a row or in a chunk, or in both with the row counting, never in 
 
 from __future__ import annotations
 
-import sqlite3
 from array import array
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 import numpy as np
 
 from bridge.store.columns import EMPTY, Column, decode, encode, merged, whole
+from bridge.store.dialect import Connection, Dialect
 
 DAY_MS = 86_400_000
 DAY_BITS = 22
@@ -32,10 +32,9 @@ _ROWS = "SELECT ts, body FROM samples WHERE asset = ? AND ts >= ? AND ts < ? ORD
 _GONE = "DELETE FROM samples WHERE asset = ? AND ts >= ? AND ts <= ?"
 _COLUMNS = "SELECT point, number FROM columns WHERE asset = ?"
 _COLUMN = "INSERT INTO columns (asset, point) VALUES (?, ?) RETURNING number"
-_CHUNK = "SELECT body FROM chunks WHERE id = ?"
 _PUT = "INSERT INTO chunks (id, body) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body"
 _NEXT = "SELECT ts FROM samples WHERE asset = ? AND ts >= ? ORDER BY ts LIMIT 1"
-_COUNT = "SELECT count(*) FROM (SELECT 1 FROM samples WHERE asset = ? AND ts >= ? AND ts < ? LIMIT ?)"
+_COUNT = "SELECT count(*) FROM (SELECT 1 FROM samples WHERE asset = ? AND ts >= ? AND ts < ? LIMIT ?) AS few"
 
 values_of = msgspec.json.Decoder(dict[str, float]).decode
 
@@ -45,7 +44,7 @@ def chunk_id(column: int, day: int) -> int:
     return column << DAY_BITS | max(0, min(day, DAYS - 1))
 
 
-def waiting(connection: sqlite3.Connection, asset: int, limit: int) -> list[tuple[int, int]]:
+def waiting(connection: Connection, asset: int, limit: int) -> list[tuple[int, int]]:
     """(day, number of rows but at most `limit`) of each day of an asset that has rows."""
     found: list[tuple[int, int]] = []
     at = 0
@@ -58,28 +57,51 @@ def waiting(connection: sqlite3.Connection, asset: int, limit: int) -> list[tupl
     return found
 
 
-def fold(connection: sqlite3.Connection, asset: int, day: int) -> int:
-    """Move some of the rows of an asset and day into its chunks; gives how many rows. To be run in a transaction."""
+def fold(connection: Connection, dialect: Dialect, asset: int, day: int) -> tuple[int, bool]:
+    """Move some of the rows of an asset and day into its chunks; gives how many rows, and whether there may be more. To be run
+    in a transaction."""
     low, high = day * DAY_MS, (day + 1) * DAY_MS
-    numbers: dict[str, int] = dict(connection.execute(_COLUMNS, (asset,)))
+    numbers = column_numbers(connection, asset)
     limit = max(LEAST_ROWS, STEP_VALUES // max(1, len(numbers)))
     rows = connection.execute(_ROWS, (asset, low, high, limit)).fetchall()
     if not rows:
-        return 0
-    for point, column in gathered(rows).items():
-        number = numbers.get(point)
-        if number is None:
-            number = column_number(connection, asset, point)
-        put(connection, chunk_id(number, day), column)
+        return 0, False
+    found = gathered(rows)
+    put(
+        connection,
+        dialect,
+        {chunk_id(_number(connection, numbers, asset, point), day): column for point, column in found.items()},
+    )
     connection.execute(_GONE, (asset, low, rows[-1][0]))
-    return len(rows)
+    return len(rows), len(rows) == limit
 
 
-def put(connection: sqlite3.Connection, key: int, column: Column) -> None:
-    """Merge readings into a chunk; they count more than what is there."""
-    row = connection.execute(_CHUNK, (key,)).fetchone()
-    old = EMPTY if row is None else decode(row[0])
-    connection.execute(_PUT, (key, encode(merged(old, column))))
+def put(connection: Connection, dialect: Dialect, columns: Mapping[int, Column]) -> None:
+    """Merge readings into chunks, by their keys; they count more than what is there."""
+    old = _bodies(connection, dialect, columns)
+    connection.executemany(
+        _PUT,
+        [(key, encode(merged(decode(old[key]) if key in old else EMPTY, column))) for key, column in columns.items()],
+    )
+
+
+def put_under(connection: Connection, dialect: Dialect, asset: int, day: int, columns: Mapping[str, Column]) -> None:
+    """Merge readings of an asset's points into the chunks of a day; what is there counts more."""
+    numbers = column_numbers(connection, asset)
+    keyed = {
+        chunk_id(_number(connection, numbers, asset, point), day): column
+        for point, column in columns.items()
+        if len(column.times)
+    }
+    old = _bodies(connection, dialect, keyed)
+    connection.executemany(
+        _PUT,
+        [(key, encode(merged(column, decode(old[key])) if key in old else column)) for key, column in keyed.items()],
+    )
+
+
+def _bodies(connection: Connection, dialect: Dialect, keys: Iterable[int]) -> dict[int, bytes]:
+    return dict(connection.execute(dialect.chunks, (str(list(keys)),)).fetchall())
 
 
 def is_whole(key: int, body: bytes) -> bool:
@@ -93,20 +115,15 @@ def part_name(point: str, part: str) -> str:
     return f"{point},{part}"
 
 
-def column_number(connection: sqlite3.Connection, asset: int, point: str) -> int:
+def column_numbers(connection: Connection, asset: int) -> dict[str, int]:
+    """The columns of an asset and their numbers."""
+    return dict(connection.execute(_COLUMNS, (asset,)).fetchall())
+
+
+def _number(connection: Connection, numbers: dict[str, int], asset: int, point: str) -> int:
     """The number of a column, which is made where it is not there."""
-    row = connection.execute("SELECT number FROM columns WHERE asset = ? AND point = ?", (asset, point)).fetchone()
-    if row is None:
-        row = connection.execute(_COLUMN, (asset, point)).fetchone()
-    return int(row[0])
-
-
-def merge_old(connection: sqlite3.Connection, key: int, column: Column) -> None:
-    """Merge readings into a chunk; what is there counts more."""
-    row = connection.execute(_CHUNK, (key,)).fetchone()
-    found = column if row is None else merged(column, decode(row[0]))
-    if len(found.times):
-        connection.execute(_PUT, (key, encode(found)))
+    number = numbers.get(point)
+    return int(connection.execute(_COLUMN, (asset, point)).fetchone()[0]) if number is None else number
 
 
 def gathered(rows: Iterable[tuple[int, str]], points: Collection[str] | None = None) -> dict[str, Column]:

@@ -149,6 +149,10 @@ class Database:
         self._turn = (self._turn + 1) % len(self._readers)
         return await self._readers[self._turn].run(fn)
 
+    async def snapshot(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `fn` on a read-only connection that sees one state of the database."""
+        return await self.read(lambda connection: _snapshot(connection, fn))
+
     async def rows(self, sql: str, params: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query."""
         values = tuple(params)
@@ -192,18 +196,21 @@ def _transaction(connection: sqlite3.Connection, fn: Callable[[sqlite3.Connectio
     return result
 
 
+def _snapshot(connection: sqlite3.Connection, fn: Callable[[sqlite3.Connection], T]) -> T:
+    connection.execute("BEGIN")
+    try:
+        return fn(connection)
+    finally:
+        connection.execute("ROLLBACK")
+
+
 def _migrate(connection: sqlite3.Connection, name: str) -> None:
     """Apply the numbered files that the database has not seen, each with its record in one transaction."""
     connection.execute(
         "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL)"
     )
     done = {number for (number,) in connection.execute("SELECT number FROM migrations")}
-    files = {int(file.name[:4]): file for file in _files(name)}
-    newer = done - files.keys()
-    if newer:
-        raise StoreError(f"written by a newer version (migration {max(newer)} is unknown here); install that version")
-    for number in sorted(files.keys() - done):
-        title, sql = files[number].name, files[number].read_text(encoding="utf-8")
+    for number, title, sql in pending(done, name):
         record = f"INSERT INTO migrations VALUES ({number}, '{title}', {int(time() * 1000)});"
         try:
             connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\n{record}\nCOMMIT;")
@@ -213,6 +220,15 @@ def _migrate(connection: sqlite3.Connection, name: str) -> None:
             raise
 
 
-def _files(name: str) -> list[Any]:
+def pending(done: set[int], name: str) -> list[tuple[int, str, str]]:
+    """(number, file, statements) of the migrations in `name` that are not `done`, in order. Raises StoreError when a newer
+    version was here."""
     folder = resources.files("bridge.store") / "migrations" / name
-    return [file for file in folder.iterdir() if file.name.endswith(".sql")]
+    files = {int(file.name[:4]): file for file in folder.iterdir() if file.name.endswith(".sql")}
+    newer = done - files.keys()
+    if newer:
+        raise StoreError(f"written by a newer version (migration {max(newer)} is unknown here); install that version")
+    return [
+        (number, files[number].name, files[number].read_text(encoding="utf-8"))
+        for number in sorted(files.keys() - done)
+    ]

@@ -6,21 +6,16 @@ some 96 times a day and asset, in the transaction of its readings.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
+
+from bridge.store.dialect import Connection
 
 QUARTER_MS = 900_000
 QUARTERS = 96
 _HALF = QUARTERS // 2
 _LOW = (1 << _HALF) - 1
 
-_PUT = """
-INSERT INTO days (asset, day, first_half, second_half, late)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) WHERE true
-ON CONFLICT (asset, day) DO UPDATE SET first_half = first_half | excluded.first_half,
-  second_half = second_half | excluded.second_half, late = late + excluded.late
-"""
 _DAYS = "SELECT day, first_half, second_half, late FROM days WHERE asset = ? AND day >= ? AND day <= ?"
 
 
@@ -73,18 +68,13 @@ class Days:
 def rows(
     news: Mapping[tuple[str, int], tuple[int, int]], numbers: Mapping[str, int]
 ) -> list[tuple[int, int, int, int, int]]:
-    """What `put` takes, in the order of the table."""
+    """[asset, day, first_half, second_half, late], in the order of the table."""
     return sorted(
         (numbers[asset], day, bits & _LOW, bits >> _HALF, late) for (asset, day), (bits, late) in news.items()
     )
 
 
-def put(connection: sqlite3.Connection, text: str) -> None:
-    """Write `rows` as JSON."""
-    connection.execute(_PUT, (text,))
-
-
-def held(connection: sqlite3.Connection, asset: int, start: int, end: int) -> Held:
+def held(connection: Connection, asset: int, start: int, end: int) -> Held:
     """Of [start, end) in ms; a quarter-hour counts that begins before `end` and ends after `start`."""
     first, last = start // QUARTER_MS, -(-end // QUARTER_MS) - 1
     quarters = late = 0

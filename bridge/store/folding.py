@@ -1,4 +1,4 @@
-"""Which rows of `series.db` are ripe for their chunks, and folding them in small steps beside everything else.
+"""Which rows of the time series are ripe for their chunks, and folding them in small steps beside everything else.
 
 A day's rows are folded when it is over, or when they are many. So late readings of an old day are found and folded soon, and
 rewriting a chunk of a minute's readings over and over is avoided. After a start every asset is looked at once.
@@ -13,7 +13,7 @@ from time import perf_counter
 
 from bridge.errors import StoreError
 from bridge.store.chunks import DAY_MS, fold, waiting
-from bridge.store.database import Database
+from bridge.store.dialect import Dialect, Store
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,9 @@ Pause = Callable[[float], Awaitable[object]]
 class Folding:
     """Knows the assets that have new rows since they were last looked at."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Store, dialect: Dialect) -> None:
         self._database = database
+        self._dialect = dialect
         self._touched: dict[int, list[int]] = {}
         """Asset -> [rows since the last look, when that was, ms]."""
 
@@ -65,7 +66,7 @@ class Folding:
         return count
 
     async def _fold(self, assets: list[int], now: int, pause: Pause | None) -> int:
-        found = await self._database.read(
+        found = await self._database.snapshot(
             lambda connection: [(asset, waiting(connection, asset, MANY_ROWS)) for asset in assets]
         )
         total = 0
@@ -78,18 +79,17 @@ class Folding:
         return total
 
     async def _fold_day(self, asset: int, day: int, pause: Pause | None) -> int:
-        total = 0
-        while True:
+        total, more = 0, True
+        while more:
             began = perf_counter()
             try:
-                moved = await self._database.write(lambda connection: fold(connection, asset, day))
+                moved, more = await self._database.write(lambda connection: fold(connection, self._dialect, asset, day))
             except StoreError as error:
                 if error.__cause__ is not None:
                     raise
                 log.error("asset number %d, day %d: %s", asset, day, error)  # noqa: TRY400 - the place is what matters
                 return total
             total += moved
-            if not moved:
-                return total
-            if pause is not None:
+            if moved and pause is not None:
                 await pause(perf_counter() - began)
+        return total

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from bridge.counts import Counts
@@ -97,6 +97,19 @@ class Position(NamedTuple):
     batch_end: int | None
     batch_format: str
     settled: int
+
+
+class Letter(NamedTuple):
+    """A row that a sink refused; `point` is empty for a whole sample."""
+
+    seq: int
+    asset: str
+    timestamp: int
+    point: str
+    device: str
+    reason: str
+    detail: str
+    body: bytes
 
 
 class Drop(NamedTuple):
@@ -205,29 +218,16 @@ class Outbox:
         sql = self._sql("UPDATE {sinks} SET cursor = max(cursor, ?), batch_end = NULL, settled = 0 WHERE name = ?")
         await self._database.write(lambda connection: connection.execute(sql, (seq, sink)).rowcount)
 
-    async def bury(
-        self,
-        sink: str,
-        seq: int,
-        asset: str,
-        timestamp: int,
-        point: str,
-        reason: str,
-        detail: str,
-        body: bytes,
-        *,
-        at: int,
-        device: str,
-        settled: int,
-    ) -> None:
-        """Make a row a dead letter (`point` is empty for a whole sample) and note, in the same transaction, that the first
-        `settled` rows of the sink's batch are settled."""
+    async def bury(self, sink: str, letters: Sequence[Letter], *, at: int, settled: int) -> None:
+        """Make rows dead letters and note, in the same transaction, that the first `settled` rows of the sink's batch are
+        settled."""
+        source = self.tables.source
+        rows = [
+            (at, source, each.device, each.reason, "$", each.detail, each.body, sink, *each[:4]) for each in letters
+        ]
 
         def write(connection: sqlite3.Connection) -> None:
-            source = self.tables.source
-            connection.execute(
-                _DEAD, (at, source, device, reason, "$", detail, body, sink, seq, asset, timestamp, point)
-            )
+            connection.executemany(_DEAD, rows)
             connection.execute(self._sql("UPDATE {sinks} SET settled = ? WHERE name = ?"), (settled, sink))
 
         await self._database.write(write)

@@ -8,16 +8,15 @@ comes that late cannot be told from what was counted.
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable, Mapping
 from functools import partial
 from time import perf_counter
 from typing import Any
 
 from bridge.errors import StoreError
-from bridge.store.chunks import DAY_BITS, DAY_MS, DAYS, chunk_id, column_number, merge_old, part_name
+from bridge.store.chunks import DAY_BITS, DAY_MS, DAYS, chunk_id, part_name, put_under
 from bridge.store.columns import Column, decode
-from bridge.store.database import Database
+from bridge.store.dialect import Connection, Dialect, Store
 from bridge.store.folding import Pause
 from bridge.store.scan import Scan
 
@@ -33,22 +32,22 @@ Roll = Callable[[Column, int, bool, float | None], Mapping[str, Column]]
 counter."""
 
 _OLD = f"""
-SELECT c.number, c.asset, c.point, p.kind, (SELECT id & {DAYS - 1} FROM chunks
+SELECT * FROM (SELECT c.number, c.asset, c.point, p.kind, (SELECT id & {DAYS - 1} FROM chunks
   WHERE id >= c.number << {DAY_BITS} AND id < (c.number << {DAY_BITS} | ?1) ORDER BY id LIMIT 1) AS day
-FROM columns c JOIN points p ON p.asset = c.asset AND p.name = c.point WHERE day IS NOT NULL LIMIT ?2
+FROM columns c JOIN points p ON p.asset = c.asset AND p.name = c.point) AS oldest WHERE day IS NOT NULL LIMIT ?2
 """
 _STALE = f"""
 SELECT k.id FROM columns c JOIN chunks k ON k.id >= c.number << {DAY_BITS} AND k.id < (c.number << {DAY_BITS} | ?1)
-WHERE instr(c.point, ',') > 0 LIMIT ?2
+WHERE c.point LIKE '%,%' LIMIT ?2
 """
 
 
 async def retire(
-    database: Database, roll: Roll, raw: int | None, rolled: int | None, pause: Pause | None = None
+    database: Store, dialect: Dialect, roll: Roll, raw: int | None, rolled: int | None, pause: Pause | None = None
 ) -> tuple[int, int]:
     """Roll up raw chunks of days before `raw` (since 1970), drop quarter-hours of days before `rolled`; None: none. Gives
     how many chunks of each. Raises StoreError."""
-    rolled_up = 0 if raw is None else await _roll_up(database, roll, _bounded(raw), pause)
+    rolled_up = 0 if raw is None else await _roll_up(database, dialect, roll, _bounded(raw), pause)
     dropped = 0 if rolled is None else await _drop(database, _bounded(rolled), pause)
     return rolled_up, dropped
 
@@ -57,13 +56,13 @@ def _bounded(day: int) -> int:
     return max(0, min(day, DAYS - 1))
 
 
-async def _roll_up(database: Database, roll: Roll, before: int, pause: Pause | None) -> int:
+async def _roll_up(database: Store, dialect: Dialect, roll: Roll, before: int, pause: Pause | None) -> int:
     """The oldest chunk of each column, until none is old enough. What is damaged stays."""
     total, damaged = 0, set[int]()
     while old := [each for each in await database.rows(_OLD, (before, LOOKED_UP)) if each[0] not in damaged]:
         for first in range(0, len(old), CHUNKS_PER_STEP):
             began = perf_counter()
-            bad = await database.write(partial(_replace, old[first : first + CHUNKS_PER_STEP], roll))
+            bad = await database.write(partial(_replace, old[first : first + CHUNKS_PER_STEP], dialect, roll))
             damaged |= bad
             if pause is not None:
                 await pause(perf_counter() - began)
@@ -71,26 +70,26 @@ async def _roll_up(database: Database, roll: Roll, before: int, pause: Pause | N
     return total
 
 
-def _replace(chunks: list[tuple[Any, ...]], roll: Roll, connection: sqlite3.Connection) -> set[int]:
+def _replace(chunks: list[tuple[Any, ...]], dialect: Dialect, roll: Roll, connection: Connection) -> set[int]:
     """Quarter-hours in place of chunks; gives the columns of those that are damaged."""
     damaged: set[int] = set()
     for number, asset, point, kind, day in chunks:
         key = chunk_id(number, day)
         (body,) = connection.execute("SELECT body FROM chunks WHERE id = ?", (key,)).fetchone()
         try:
-            last = Scan(connection).before(asset, day * DAY_MS, point)
+            last = Scan(connection, dialect).before(asset, day * DAY_MS, point)
             parts = roll(decode(body), day, kind == "counter", None if last is None else last[1])
         except StoreError as error:
             log.error("%s of asset number %d, day %d: %s", point, asset, day, error)  # noqa: TRY400 - the place matters
             damaged.add(number)
             continue
-        for part, column in parts.items():
-            merge_old(connection, chunk_id(column_number(connection, asset, part_name(point, part)), day), column)
+        columns = {part_name(point, part): column for part, column in parts.items()}
+        put_under(connection, dialect, asset, day, columns)
         connection.execute("DELETE FROM chunks WHERE id = ?", (key,))
     return damaged
 
 
-async def _drop(database: Database, before: int, pause: Pause | None) -> int:
+async def _drop(database: Store, before: int, pause: Pause | None) -> int:
     total = 0
     while keys := await database.rows(_STALE, (before, LOOKED_UP)):
         for first in range(0, len(keys), DROPPED_PER_STEP):
@@ -101,5 +100,5 @@ async def _drop(database: Database, before: int, pause: Pause | None) -> int:
     return total
 
 
-def _delete(keys: list[tuple[Any, ...]], connection: sqlite3.Connection) -> None:
+def _delete(keys: list[tuple[Any, ...]], connection: Connection) -> None:
     connection.executemany("DELETE FROM chunks WHERE id = ?", keys)

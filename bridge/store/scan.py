@@ -1,8 +1,7 @@
-"""Reads of `series.db`: chunks and the rows beside them as one. Where both have a reading, the row counts."""
+"""Reads of the time series: chunks and the rows beside them as one. Where both have a reading, the row counts."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from heapq import merge
 from itertools import islice
@@ -12,30 +11,30 @@ import numpy as np
 from bridge.store.chunks import DAY_BITS, DAY_MS, DAYS, PARTS, USED, chunk_id, gathered, part_name, values_of
 from bridge.store.columns import EMPTY, Column, Times, between, decode, joined, merged
 from bridge.store.days import Held, held
+from bridge.store.dialect import Connection, Dialect
 
 BLOCK = 64
 """Samples of a day that are put together at once: of a day of a hundred assets a page wants few."""
 
-_SCAN = "SELECT ts, body FROM samples WHERE asset = ? AND ts >= ? AND ts < ? ORDER BY ts"
-_SCAN_BACK = f"{_SCAN} DESC"
-_LAST_ROW = """
-SELECT ts, value FROM (SELECT ts, json_extract(body, ?4) AS value FROM samples WHERE asset = ?1 AND ts >= ?3 AND ts < ?2
-ORDER BY ts DESC) WHERE value IS NOT NULL LIMIT 1
-"""
+MOST_ROWS = 4_096
+"""Rows that are read at once."""
+
+_SCAN = "SELECT ts, body FROM samples WHERE asset = ? AND ts >= ? AND ts < ? ORDER BY ts LIMIT ?"
+_SCAN_BACK = _SCAN.replace("ORDER BY ts", "ORDER BY ts DESC")
 _NUMBER = "SELECT number FROM columns WHERE asset = ? AND point = ?"
 _CHUNKS = "SELECT body FROM chunks WHERE id >= ? AND id <= ? ORDER BY id"
-_CHUNKS_BACK = f"{_CHUNKS} DESC"
+_CHUNKS_BACK = f"{_CHUNKS} DESC LIMIT 2"
 _DAY = f"""
 SELECT c.point, k.body FROM columns c JOIN chunks k ON k.id = (c.number << {DAY_BITS} | ?2)
-WHERE c.asset = ?1 AND instr(c.point, ',') = 0
+WHERE c.asset = ?1 AND c.point NOT LIKE '%,%'
 """
 _NEXT_DAY = f"""
 SELECT min((SELECT id & {DAYS - 1} FROM chunks WHERE id >= number << {DAY_BITS} | ?2 AND id < (number + 1) << {DAY_BITS}
-ORDER BY id LIMIT 1)) FROM columns WHERE asset = ?1 AND instr(point, ',') = 0
+ORDER BY id LIMIT 1)) FROM columns WHERE asset = ?1 AND point NOT LIKE '%,%'
 """
 _DAY_BEFORE = f"""
 SELECT max((SELECT id & {DAYS - 1} FROM chunks WHERE id <= number << {DAY_BITS} | ?2 AND id >= number << {DAY_BITS}
-ORDER BY id DESC LIMIT 1)) FROM columns WHERE asset = ?1 AND instr(point, ',') = 0
+ORDER BY id DESC LIMIT 1)) FROM columns WHERE asset = ?1 AND point NOT LIKE '%,%'
 """
 
 Sample = tuple[int, dict[str, float]]
@@ -45,8 +44,9 @@ Sample = tuple[int, dict[str, float]]
 class Scan:
     """Reads on one connection, inside its thread."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection, dialect: Dialect) -> None:
         self._connection = connection
+        self._dialect = dialect
 
     def samples(
         self, asset: int, start: int, end: int, newest_first: bool = False, point: str | None = None
@@ -71,7 +71,7 @@ class Scan:
 
     def columns(self, asset: int, points: Collection[str], start: int, end: int) -> Iterator[tuple[str, Column]]:
         """The readings of [start, end) of each of several points, one point after the other."""
-        rows = gathered(self._connection.execute(_SCAN, (asset, start, end)), points) if start < end else {}
+        rows = gathered(self._bodies(asset, start, end, False), points)
         for point in points:
             found = self._old(asset, start, end, point)
             yield point, merged(found, rows[point]) if point in rows else found
@@ -94,7 +94,7 @@ class Scan:
         old = self._last_of_chunks(asset, at, point) or self._last_of_chunks(asset, at, part_name(point, "last"))
         since = -(1 << 63) if old is None else old[0]
         row: tuple[int, float] | None = self._connection.execute(
-            _LAST_ROW, (asset, at, since, f'$."{point}"')
+            self._dialect.last_row, (asset, at, since, point)
         ).fetchone()
         return old if row is None else (row[0], float(row[1]))
 
@@ -127,14 +127,25 @@ class Scan:
         return list(islice(merge(*(one(*each) for each in wanted), key=order), limit))
 
     def _rows(self, asset: int, start: int, end: int, newest_first: bool, point: str | None) -> Iterator[Sample]:
-        if start >= end:
-            return
-        for at, body in self._connection.execute(_SCAN_BACK if newest_first else _SCAN, (asset, start, end)):
+        for at, body in self._bodies(asset, start, end, newest_first):
             values = values_of(body)
             if point is None:
                 yield at, values
             elif point in values:
                 yield at, {point: values[point]}
+
+    def _bodies(self, asset: int, start: int, end: int, newest_first: bool) -> Iterator[tuple[int, str]]:
+        """Rows by portions that grow: who wants few reads few, and nobody has all of them in memory."""
+        limit = BLOCK
+        while start < end:
+            rows = self._connection.execute(
+                _SCAN_BACK if newest_first else _SCAN, (asset, start, end, limit)
+            ).fetchall()
+            yield from rows
+            if len(rows) < limit:
+                return
+            start, end = (start, rows[-1][0]) if newest_first else (rows[-1][0] + 1, end)
+            limit = min(MOST_ROWS, limit * 4)
 
     def _mixed(
         self, asset: int, day: int, start: int, end: int, newest_first: bool, point: str | None

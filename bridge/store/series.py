@@ -1,26 +1,28 @@
-"""`series.db`: assets, their points, and samples (one row an asset and instant, all points in it), which age into chunks.
+"""Time series, in `series.db` or PostgreSQL: assets, their points, and samples (one row an asset and instant, all points in it),
+which age into chunks.
 
 Samples are upserted: the same again changes nothing, another value of a point replaces it, other points are added. Late and
-out-of-order rows are as good as any. The catalogue of assets and points is held in memory; one process writes the file.
+out-of-order rows are as good as any. The catalogue of assets and points is held in memory; one process writes.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping
-from itertools import chain
 from pathlib import Path
 from time import time
 from typing import Any, NamedTuple, Self, TypeVar
 
 import msgspec
 
+from bridge.errors import StoreError
 from bridge.store import days
 from bridge.store.database import Database
+from bridge.store.dialect import Connection, Dialect, Postgres, Row, Store
 from bridge.store.folding import Folding, Pause
 from bridge.store.retention import Roll, retire
 from bridge.store.scan import Scan
+from bridge.store.series_sqlite import SQLITE
 
 __all__ = ["COUNTER", "GAUGE", "Answer", "Asset", "Batch", "Points", "Scan", "Series"]
 
@@ -31,31 +33,10 @@ KEEP_ANSWERS_MS = 24 * 3_600_000
 """Storing is idempotent by itself; a remembered answer only has to outlive a sender's retries."""
 FORGET_EVERY_MS = 3_600_000
 
-_ASSETS = """
-INSERT INTO assets (name, device, timezone, first_at, last_at)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) WHERE true
-ON CONFLICT (name) DO UPDATE SET timezone = coalesce(excluded.timezone, timezone),
-  first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)
-RETURNING name, id
-"""
-_POINTS = """
-INSERT INTO points (asset, name, unit, kind)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE true
-ON CONFLICT (asset, name) DO UPDATE SET unit = excluded.unit, kind = excluded.kind
-"""
-_SAMPLES = {
-    rows: f"""
-INSERT INTO samples (asset, ts, body) VALUES {", ".join(["(?, ?, ?)"] * rows)}
-ON CONFLICT (asset, ts) DO UPDATE SET body = json_patch(body, excluded.body) WHERE body IS NOT excluded.body
-"""
-    for rows in (256, 64, 16, 4, 1)
-}
-"""Number of rows -> a statement for so many. Many at once leave Python's lock once, and cost three quarters of json_each."""
 _ANSWER = (
     "INSERT INTO answers (scope, key, digest, at, status, answer) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 _CATALOGUE = "SELECT name, id, device, timezone, first_at, last_at FROM assets"
-_ASSET_POINTS = "SELECT asset, json_group_object(name, json_array(unit, kind)) FROM points GROUP BY asset"
 _point_table = msgspec.json.Decoder(dict[str, tuple[str, str]]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -114,26 +95,55 @@ class Batch:
             self.texts[key] = text
 
 
-class Series:
-    """An open `series.db`. `describe(point)` gives unit and kind of a point that no sender described."""
+class Catalogue(NamedTuple):
+    """Rows of assets, and of each the JSON of its points."""
 
-    def __init__(self, database: Database, describe: Callable[[str], tuple[str, str]]) -> None:
+    assets: list[tuple[Any, ...]]
+    tables: list[tuple[int, str]]
+
+
+class Series:
+    """An open store. `describe(point)` gives unit and kind of a point that no sender described."""
+
+    def __init__(self, database: Store, dialect: Dialect, describe: Callable[[str], tuple[str, str]]) -> None:
         self.database = database
-        self.assets: dict[str, Asset] = {}
+        self.dialect = dialect
+        self._assets: dict[str, Asset] | None = None
         self._describe = describe
         self._shared: dict[str, Points] = {}
         self._forgotten_at = 0
-        self._folding = Folding(database)
+        self._folding = Folding(database, dialect)
         self._days = days.Days()
         self.stored: list[Callable[[Batch], None]] = []
         """Whom to tell of each batch after its COMMIT."""
+        self.reloaded: list[Callable[[], None]] = []
+        """Whom to tell that the store was out of sight: what was read before may be old."""
+        self.trouble: Callable[[], str | None] = lambda: None
+        """Why the store cannot be used at the moment, or None."""
 
     @classmethod
-    async def open(cls, path: Path, describe: Callable[[str], tuple[str, str]]) -> Self:
-        """Open or make the file and load the catalogue. Raises StoreError."""
-        series = cls(await Database.open(path, "series"), describe)
-        await series._load()
+    async def open(cls, where: Path | Postgres, describe: Callable[[str], tuple[str, str]]) -> Self:
+        """Open or make the store and load the catalogue. A PostgreSQL that does not answer is waited for meanwhile. Raises
+        StoreError."""
+        if isinstance(where, Path):
+            series = cls(await Database.open(where, "series"), SQLITE, describe)
+            series._take(await series.database.snapshot(_catalogue(SQLITE)))
+            return series
+        from bridge.store.postgres import PostgresDatabase  # nobody else has to wait for the library
+        from bridge.store.series_postgres import POSTGRES
+
+        database = PostgresDatabase(where, "series_postgres")
+        series = cls(database, POSTGRES, describe)
+        series.trouble = lambda: database.trouble
+        await database.open(_catalogue(POSTGRES), series._take)
         return series
+
+    @property
+    def assets(self) -> dict[str, Asset]:
+        """The catalogue. Raises StoreError as long as it was never read."""
+        if self._assets is None:
+            raise StoreError(self.trouble() or "the time series are not open yet")
+        return self._assets
 
     async def close(self) -> None:
         """Finish what is queued and close."""
@@ -142,11 +152,12 @@ class Series:
     async def store(self, batch: Batch, answer: Answer | None = None) -> None:
         """Commit a batch, and the answer it gets, in one transaction. Raises StoreError; then nothing of it is kept."""
         spans, points = self._news(batch)
+        dialect = self.dialect
         told = self._days.news(batch.samples, self.assets)
         now = int(time() * 1000)
         forget = now - KEEP_ANSWERS_MS if now - self._forgotten_at > FORGET_EVERY_MS else None
 
-        def write(connection: sqlite3.Connection) -> dict[str, int]:
+        def write(connection: Connection) -> dict[str, int]:
             if forget is not None:
                 connection.execute("DELETE FROM answers WHERE at < ?", (forget,))
             if answer is not None:
@@ -154,15 +165,15 @@ class Series:
             if not batch.samples:
                 return {}
             heads = [(asset, device, batch.zones.get(asset), *spans[asset]) for asset, device in batch.devices.items()]
-            numbers: dict[str, int] = dict(connection.execute(_ASSETS, (_text(heads),)).fetchall())
-            _put(connection, _rows(batch, numbers))
+            numbers: dict[str, int] = dict(connection.execute(dialect.assets, (_text(heads),)).fetchall())
+            dialect.put_samples(connection, _rows(batch, numbers))
             if told:
-                days.put(connection, _text(days.rows(told, numbers)))
+                connection.execute(dialect.days, (_text(days.rows(told, numbers)),))
             if points:
                 described = [
                     (numbers[asset], name, *both) for asset, table in points.items() for name, both in table.items()
                 ]
-                connection.execute(_POINTS, (_text(described),))
+                connection.execute(dialect.points, (_text(described),))
             return numbers
 
         numbers = await self.database.write(write)
@@ -193,15 +204,7 @@ class Series:
 
     async def read(self, fn: Callable[[Scan], T]) -> T:
         """Run `fn` with a Scan in a reader's thread. It sees one state of the store, whatever is folded meanwhile."""
-
-        def run(connection: sqlite3.Connection) -> T:
-            connection.execute("BEGIN")
-            try:
-                return fn(Scan(connection))
-            finally:
-                connection.execute("ROLLBACK")
-
-        return await self.database.read(run)
+        return await self.database.snapshot(lambda connection: fn(Scan(connection, self.dialect)))
 
     async def fold(self, now: int, pause: Pause | None = None) -> int:
         """Move rows that are ripe at `now` (ms) into chunks; see Folding.run."""
@@ -211,13 +214,19 @@ class Series:
         self, roll: Roll, raw: int | None, rolled: int | None, pause: Pause | None = None
     ) -> tuple[int, int]:
         """Let go of old readings; see retention.retire."""
-        return await retire(self.database, roll, raw, rolled, pause)
+        return await retire(self.database, self.dialect, roll, raw, rolled, pause)
 
-    async def _load(self) -> None:
-        tables = {asset: self._share(text) for asset, text in await self.database.rows(_ASSET_POINTS)}
-        for name, number, device, timezone, first, last in await self.database.rows(_CATALOGUE):
-            self.assets[name] = Asset(name, number, device, timezone, first, last, tables.get(number, {}))
-        self._folding.unknown(asset.number for asset in self.assets.values())
+    def _take(self, catalogue: Catalogue) -> None:
+        """The catalogue was read, for the first time or anew."""
+        tables = {asset: self._share(text) for asset, text in catalogue.tables}
+        known, self._assets = self._assets or {}, {}
+        for name, number, device, timezone, first, last in catalogue.assets:
+            asset = Asset(name, number, device, timezone, first, last, tables.get(number, {}))
+            self._assets[name] = _renewed(known[name], asset) if name in known else asset
+        self._days = days.Days()
+        self._folding.unknown(asset.number for asset in self._assets.values())
+        for tell in self.reloaded:
+            tell()
 
     def _news(self, batch: Batch) -> tuple[dict[str, tuple[int, int]], dict[str, dict[str, tuple[str, str]]]]:
         """Oldest and newest instant of each asset in the batch; its points that the catalogue lacks or describes otherwise."""
@@ -266,23 +275,28 @@ class Series:
         return self._shared.setdefault(_text(table), table)
 
 
-def _rows(batch: Batch, numbers: dict[str, int]) -> list[tuple[int, int, str]]:
-    """(asset, ms, JSON) of each sample, in the order of the table."""
+def _catalogue(dialect: Dialect) -> Callable[[Connection], Catalogue]:
+    return lambda connection: Catalogue(
+        connection.execute(_CATALOGUE).fetchall(), connection.execute(dialect.point_tables).fetchall()
+    )
+
+
+def _renewed(known: Asset, asset: Asset) -> Asset:
+    """Whoever holds it sees what is new."""
+    for field in asset.__struct_fields__:
+        setattr(known, field, getattr(asset, field))
+    return known
+
+
+def _rows(batch: Batch, numbers: dict[str, int]) -> list[Row]:
+    """The samples in the order of the table."""
     texts = batch.texts
-    rows = [
-        (numbers[key[0]], key[1], str(texts[key] if key in texts else _encode(values), "utf-8"))
+    rows: list[Row] = [
+        (numbers[key[0]], key[1], texts[key] if key in texts else _encode(values))
         for key, values in batch.samples.items()
     ]
     rows.sort()
     return rows
-
-
-def _put(connection: sqlite3.Connection, rows: list[tuple[int, int, str]]) -> None:
-    at = 0
-    for size, sql in _SAMPLES.items():
-        while len(rows) - at >= size:
-            connection.execute(sql, list(chain.from_iterable(rows[at : at + size])))
-            at += size
 
 
 def _text(value: Any) -> str:

@@ -12,15 +12,18 @@ import pytest
 
 from bridge.config import Config, effective, load, parse_address, problems
 from bridge.config.lines import key_lines
-from bridge.config.settings import Sink
+from bridge.config.mirror import Sink
 from bridge.config.values import settings, wanted
 from bridge.errors import ConfigError
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 
+SINKS = "[[mirror.sinks]]\nname = 'a'\n"
+SINK = f"{SINKS}url = 'http://h/'\n"
 HOOK = "[[webhooks]]\nname = 'a'\nurl = 'http://h/'\n"
 PERIOD = "[[statistics.periods]]\nprice = 1\n"
 SECRET = "secret = 'sixteen letters!'\n"
+APP = "[[enos.apps]]\nkey = 'app-key-1'\nsecret = 'sixteen-letters-'\naccount = 'a'"
 
 WRONG = [
     ("[broker]\nlsten = 'x'", 2, "unknown key broker.lsten", "broker.listen"),
@@ -77,6 +80,16 @@ WRONG = [
     ("[[belimo.clients]]\nid = 'a'\naccount = 'b'", 3, "an account and no secret", "anybody"),
     ("[[belimo.clients]]\nid = 'a'\nredirect_uris = ['/back']", 3, 'redirect_uris has "/back"', "a whole address"),
     ("[[belimo.clients]]\nid = ''", 2, "belimo.clients[0].id", "not empty"),
+    (f"{APP}\n{APP}", 6, 'enos.apps[1].key is "app-key-1" again', "once"),
+    ("[[enos.apps]]\nkey = 'a,b'\nsecret = 's'\naccount = 'a'", 2, 'enos.apps[0].key is "a,b"', "like"),
+    (
+        "[[enos.apps]]\nkey = 'app-key-1'\nsecret = 'hush hush'\naccount = 'a'",
+        3,
+        "a value that is not shown",
+        "at least 16",
+    ),
+    ("[enos]\nclock_s = 0", 2, "enos.clock_s is 0", "at least 1"),
+    ("[enos]\nunverified_poseidon = 'yes'", 2, "enos.unverified_poseidon", "loopback"),
     ("[mirror]\nsinks = 3", 2, "mirror.sinks is 3", "[[mirror.sinks]]"),
     (
         "[[mirror.sinks]]\nname = 'a'\nurl = 'http://h/'\n\n[[mirror.sinks]]\nname = 'a'\nurl = 'http://h/'",
@@ -88,6 +101,51 @@ WRONG = [
     ("[[mirror.sinks]]\nname = 'a'\nurl = 'ftp://h/'", 3, 'url is "ftp://h/"', "http:// or https://"),
     ("[[mirror.sinks]]\nname = 'a'\nurl = 'http://u:p@h/'", 3, "url is", "token"),
     ("[[mirror.sinks]]\nname = 'a b'\nurl = 'http://h/'", 2, 'name is "a b"', "like"),
+    (f"{SINK}[mirror.sinks.auth]\ntype = 'basic'", 5, 'auth.type is "basic"', "auth.username as well"),
+    (f"{SINK}[mirror.sinks.auth]\ntype = 'api_key'", 5, 'auth.type is "api_key"', "auth.key as well"),
+    (f"{SINK}[mirror.sinks.auth]\ntype = 'ntlm'", 5, 'auth.type is "ntlm"', 'one of "bearer", "basic"'),
+    (f"{SINK}[mirror.sinks.auth]\nusername = 'x'", 4, 'its type is "bearer"', "its type as well"),
+    (f"{SINK}[mirror.sinks.auth]\ntype = 'basic'\nusername = 'a:b'", 6, "has a colon", "without"),
+    (
+        f"{SINK}[mirror.sinks.auth]\ntype = 'api_key'\nkey = \"a\\nb\"",
+        6,
+        "mirror.sinks[0].auth.key has a line break",
+        "one line",
+    ),
+    (f"{SINK}token = 'a'\nauth = {{type = 'basic', username = 'a'}}", 4, "has a token", "one of them"),
+    (f"{SINK}[mirror.sinks.auth]\ntype = 'oauth2'\nclient_id = 'a'\ntoken_url = 'x'", 7, "token_url is", "http://"),
+    (f"{SINK}[mirror.sinks.tls]\nca = '/x'", 4, "tls is there", "an https:// address"),
+    (f"{SINKS}url = 'https://h/'\n[mirror.sinks.tls]\nkey = '/x'", 5, "a key and no certificate", "as well"),
+    (f"{SINK}[mirror.sinks.filter]\nassets = ['']", 5, "filter.assets has an empty pattern", "*.meter.*"),
+    (f"{SINK}[mirror.sinks.filter]\nasset = ['a']", 5, "unknown key mirror.sinks[0].filter.asset", "assets"),
+    (f"{SINK}[mirror.sinks.influx]\nmeasurement = 'm'", 4, 'influx is there, and format is "readings"', "influx"),
+    (f"{SINK}format = 'influx'", 3, "has no db and no bucket", "/write?db="),
+    (f"{SINKS}url = 'http://h/write?db=a&precision=s'\nformat = 'influx'", 3, "precision=s", "precision=ms, or none"),
+    (
+        f"{SINKS}url = 'http://h/write?db=a'\nformat = 'influx'\ninflux = {{tags = {{asset = 'x'}}}}",
+        5,
+        'tags has "asset"',
+        "",
+    ),
+    (f"{SINK}format = 'enos'", 3, "has no orgId", "orgId="),
+    (f"{SINK}format = 'template'", 4, 'format is "template"', "template.row as well"),
+    (
+        f'{SINK}format = \'template\'\n[mirror.sinks.template]\nrow = \'{{"a": ["{{asst}}", "{{value}}"]}}\'',
+        6,
+        "mirror.sinks[0].template.row: $.a[0]: {asst} is no place",
+        "docs/mirror.md",
+    ),
+    (
+        f"{SINK}format = 'template'\ntemplate = {{row = '\"{{value}}\"', batch = '[]'}}",
+        5,
+        "mirror.sinks[0].template.batch: {rows} does not stand in it",
+        "",
+    ),
+    (f"{SINK}token_file = '/nowhere/x'", 4, 'token_file is "/nowhere/x", which cannot be read: No such', "alone"),
+    (f"{SINK}token_file = 3", 4, "mirror.sinks[0].token_file is 3", "the path of a file"),
+    (f"{SINK}token_file = '/dev/null'", 4, "which is empty", "alone"),
+    (f"{SINK}token_file = '/dev/null'\ntoken = 'x'", 4, "are both there", "one of them"),
+    (f"{SINK}url_file = '/dev/null'", 4, "unknown key mirror.sinks[0].url_file", "did you mean"),
     ("[mirror]\noutbox_max_age_days = 3", 2, "outbox_max_age_days is 3", "at least 7"),
     ("[broker\nlisten = 1", 1, "not TOML", "column"),
     ("[broker]\nlisten = 'a'\nlisten = 'b'", 3, "not TOML", ""),
@@ -249,6 +307,30 @@ i = { j = 1, k = "#" } # x
 [h.sub]
 l = 2
 """
+
+
+def test_secrets_from_files(tmp_path: Path) -> None:
+    """In the file's words and the environment's; printed as secrets are."""
+    (tmp_path / "one").write_text("hush: 1\n", encoding="utf-8")
+    (tmp_path / "two").write_text("hush 2", encoding="utf-8")
+    text = f"{SINK}auth = {{type = 'basic', username = 'u', password_file = '{tmp_path}/one'}}\n"
+    environ = {"EMS_BRIDGE__MIRROR__SINKS__0__SECRET_FILE": f"{tmp_path}/two"}
+    config = load(write(tmp_path, text), environ=environ)
+    (sink,) = config.mirror.sinks
+    assert (sink.auth.password, sink.secret) == ("hush: 1", "hush 2")
+    assert "hush" not in effective(config)
+    with pytest.raises(ConfigError, match=r"SECRET_FILE: .*cannot be read"):
+        load(write(tmp_path, text), environ={"EMS_BRIDGE__MIRROR__SINKS__0__SECRET_FILE": "/nowhere"})
+
+
+def test_the_example_of_the_mirror_can_be_used(tmp_path: Path) -> None:
+    """docs/mirror.md: its files aside."""
+    document = DOCUMENT.with_name("mirror.md").read_text(encoding="utf-8")
+    text = document.split("```toml\n")[1].split("```")[0]
+    text = re.sub(r'_file = "[^"]*"', f'_file = "{write(tmp_path, "hush", "secret")}"', text)
+    found = problems(write(tmp_path, text), environ={})
+    assert [error.what.partition(":")[0] for error in found] == ["mirror.sinks[3].tls.certificate"]
+    assert load(write(tmp_path, text), environ={}).mirror.sinks[1].auth.password == "hush"
 
 
 def test_lines_of_keys() -> None:

@@ -14,6 +14,7 @@ import pytest
 from client_site import AWAY, BODIES, BOTH, PK, USER, Site
 from harness import messages
 from harness.process import ROOT
+from harness.tasks import beside
 from harness.wire import Client
 from test_client_commands import LIMIT, TRANSPORTS
 
@@ -38,12 +39,8 @@ async def prompt(site: Site, answers: Callable[[], bool] = lambda: True) -> Asyn
 
     async with await Client.open(site.bridge.mqtt, AWAY, AWAY, site.secrets[AWAY]) as line:
         await line.subscribe(f"v1/wudun/{PK}/{AWAY}/+/+/command")
-        task = asyncio.create_task(serve(line))
-        try:
+        async with beside(serve(line)):
             yield got
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 @TRANSPORTS

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
 from aiohttp import web
+from cloud_places import Place
 
 from bridge.cloud.cloud import Cloud, Settings
 from bridge.cloud.routes import add_routes
@@ -60,13 +60,13 @@ Serve = Callable[..., Any]
 
 
 @pytest.fixture
-async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
+async def serve(place: Place) -> AsyncIterator[Serve]:
     """`await serve(Settings(…), **options of Cloud.open)`; all are closed at the end."""
     closers: list[Callable[[], Any]] = []
 
     async def make(settings: Settings | None = None, *, auto_decompress: bool = True, **options: Any) -> Served:
         options = {"authorize": authorize, "may_read": may_read, "clock": lambda: NOW, "counts": Counts(), **options}
-        cloud = await Cloud.open(tmp_path / "series.db", settings, **options)
+        cloud = await Cloud.open(place, settings, **options)
         closers.append(cloud.close)
         app = web.Application()
         add_routes(app, cloud)

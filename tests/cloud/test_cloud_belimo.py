@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
+from cloud_places import Place
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,8 +52,10 @@ def batch(**points: float) -> Batch:
 
 
 @pytest.fixture
-async def cloud(tmp_path: Path) -> Cloud:
-    return await Cloud.open(tmp_path / "series.db")
+async def cloud(place: Place) -> AsyncIterator[Cloud]:
+    opened = await Cloud.open(place)
+    yield opened
+    await opened.close()
 
 
 async def test_newest_values_are_those_of_the_store(cloud: Cloud) -> None:

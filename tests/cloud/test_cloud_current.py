@@ -6,15 +6,15 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
+from cloud_places import Place, Places
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.cloud import current
 from bridge.cloud.cloud import Cloud
-from bridge.cloud.enos import Expression, Query
+from bridge.cloud.enos import Expression, Query, Shape
 from bridge.cloud.power import electric_power
 from bridge.cloud.zones import instant, zone
 from bridge.store.series import Batch
@@ -32,14 +32,14 @@ def now() -> list[int]:
 
 
 @pytest.fixture
-async def cloud(tmp_path: Path, now: list[int]) -> AsyncIterator[Cloud]:
-    opened = await opened_at(tmp_path, lambda: now[0])
+async def cloud(place: Place, now: list[int]) -> AsyncIterator[Cloud]:
+    opened = await opened_at(place, lambda: now[0])
     yield opened
     await opened.close()
 
 
-async def opened_at(directory: Path, clock: Callable[[], int]) -> Cloud:
-    return await Cloud.open(directory / "series.db", timezone_of=lambda _device: "Europe/Berlin", clock=clock)
+async def opened_at(place: Place, clock: Callable[[], int]) -> Cloud:
+    return await Cloud.open(place, timezone_of=lambda _device: "Europe/Berlin", clock=clock)
 
 
 def batch(rows: Rows) -> Batch:
@@ -127,7 +127,7 @@ async def by_query(cloud: Cloud, point: str) -> list[tuple[str, str, float]]:
     """Today's sums as the EnOS query gives them."""
     asked = Query(
         [asset.name for asset in cloud.assets()], [Expression("v", "sum", point)], 1440, LONG_DAY,
-        LONG_DAY + timedelta(days=1), 10, accurate=True,
+        LONG_DAY + timedelta(days=1), 10, Shape(accurate=True),
     )  # fmt: skip
     items = json.loads((await electric_power(cloud, asked, None))[0])["data"]["items"]
     return [(item["assetId"], point, item["v"]) for item in items]
@@ -135,8 +135,8 @@ async def by_query(cloud: Cloud, point: str) -> list[tuple[str, str, float]]:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(rows, st.booleans(), st.booleans()), max_size=6))
-async def test_any_order_of_batches_questions_and_folds(tmp_path_factory, steps) -> None:
-    cloud = await opened_at(tmp_path_factory.mktemp("current"), lambda: MIDNIGHT + 3 * HOUR)
+async def test_any_order_of_batches_questions_and_folds(places: Places, steps) -> None:
+    cloud = await opened_at(places(), lambda: MIDNIGHT + 3 * HOUR)
     stored: dict[tuple[str, str], dict[int, float]] = {}
     try:
         for some, ask, fold in [*steps, ([], True, False)]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from datetime import datetime
 from typing import Any
 
@@ -103,6 +104,7 @@ async def test_local_time_and_its_spelling(power: Served, serve) -> None:
     ]
     found = await items(power, **ask, localTimeAccuracy="True")
     assert found[0]["localtime"] == "6/1/2019 8:00:00.000 AM"
+    await power.cloud.close()
     plain = await serve(Settings(localtime_style="plain"))
     assert [one["localtime"] for one in await items(plain, **ask)] == ["2019-06-01 08:00:00", "2019-06-01 08:30:00"]
 
@@ -305,6 +307,7 @@ async def test_the_post_sample_without_interval(power: Served, serve) -> None:
     async with power.http.post(power.url + PATH, json=sample_body) as response:
         got = await response.json()
         assert (response.status, got["status"], got["submsg"]) == (200, 400, "interval is required")
+    await power.cloud.close()
     lenient = await serve(Settings(lenient_interval=True))
     async with lenient.http.post(lenient.url + PATH, json=sample_body) as response:
         got = await response.json()
@@ -338,6 +341,20 @@ async def test_a_huge_body_is_refused_also_before_it_is_known_who_asks(
     served: Served, size: int, headers: dict[str, str]
 ) -> None:
     async with served.http.post(served.url + PATH, data=io.BytesIO(b"a" * size), headers=headers) as response:
+        assert response.status == 413
+
+
+@pytest.mark.parametrize("part", [b"--b\r\n\r\nx\r\n", b"--b\r\nContent-Type: multipart/x; boundary=c\r\n\r\n"])
+async def test_a_body_of_many_parts_costs_nothing(served: Served, part: bytes) -> None:
+    body = (part * 10_000)[: 60 << 10] + b"--b--"
+    begun = time.process_time()
+    for _ in range(20):
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        async with served.http.post(served.url + PATH, data=body, headers=headers) as response:
+            assert (await response.json())["submsg"] == "more than 100 parts"
+    assert time.process_time() - begun < 2
+    known = {"Content-Type": "multipart/form-data; boundary=b", "X-API-Key": "all"}
+    async with served.http.post(served.url + PATH, data=body * 2, headers=known) as response:
         assert response.status == 413
 
 

@@ -100,6 +100,9 @@ def test_the_error_table(changes: dict[str, str | list[str] | None], status: int
         {"measurepointsWithLogic": ",".join(f"sum(p{n})" for n in range(3000)), "pageSize": "1"},
         {"measurepointsWithLogic": "count(p),cnt(p),avg(p),sum(p),max(p),min(p),first(p),last(p)"},
         {"assetIds": ["A", "B", "C"]},
+        {"_": ["1", "2"], "a b": ["x", "y"]},
+        {"measurepointsWithLogic": None, "pointIdsWithLogic": "sum(p)"},
+        {"pointIdsWithLogic": "what the other version calls them, which counts for nothing here"},
         {"startTime": "9998-01-01 00:00:00", "endTime": "9999-12-31 23:59:59"},
     ],
 )

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cloud_places import Place, Places, problems
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.cloud.cloud import describe
 from bridge.errors import StoreError
+from bridge.store.dialect import Postgres
 from bridge.store.folding import LATE_MS, LOOK_MS, MANY_ROWS
 from bridge.store.series import Batch, Series
-from bridge.store.verify import verify
 
 DAY = 86_400_000
 T = 1_750_032_000_000 // DAY * DAY
@@ -30,8 +31,8 @@ Rows = list[tuple[str, int, dict[str, float]]]
 
 
 @pytest.fixture
-async def series(tmp_path: Path) -> AsyncIterator[Series]:
-    opened = await Series.open(tmp_path / "series.db", describe)
+async def series(place: Place) -> AsyncIterator[Series]:
+    opened = await Series.open(place, describe)
     yield opened
     await opened.close()
 
@@ -98,8 +99,8 @@ readings = st.dictionaries(st.sampled_from("pqr"), st.floats(-1e15, 1e15).map(la
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-async def test_any_order_of_batches_and_folds_is_a_dictionary(tmp_path_factory, data: st.DataObject) -> None:
-    series = await Series.open(tmp_path_factory.mktemp("series") / "series.db", describe)
+async def test_any_order_of_batches_and_folds_is_a_dictionary(places: Places, data: st.DataObject) -> None:
+    series = await Series.open(places(), describe)
     try:
         expected: dict[int, dict[str, float]] = {}
         for _ in range(data.draw(st.integers(1, 8))):
@@ -163,11 +164,11 @@ async def test_a_database_of_before_chunks_is_folded_by_and_by(tmp_path: Path) -
         assert await rows_of(series) == 0
     finally:
         await series.close()
-    assert verify(tmp_path) == []
+    assert problems(path) == []
 
 
-async def test_damage_is_found_and_stops_nothing_else(tmp_path: Path) -> None:
-    series = await Series.open(tmp_path / "series.db", describe)
+async def test_damage_is_found_and_stops_nothing_else(place: Place) -> None:
+    series = await Series.open(place, describe)
     try:
         await series.store(batch([(asset, n, {"p": float(n)}) for n in range(9) for asset in "AB"]))
         await series.fold(T + 9 * DAY)
@@ -180,17 +181,18 @@ async def test_damage_is_found_and_stops_nothing_else(tmp_path: Path) -> None:
         assert (await content(series, "B"))[5] == (5, {"p": 1.5})
     finally:
         await series.close()
-    assert verify(tmp_path) == [f"series.db: the chunk of p of asset number 1 of day {T // DAY} is damaged"]
+    assert problems(place) == [f"the chunk of p of asset number 1 of day {T // DAY} is damaged"]
 
 
 CHILD = """
 import asyncio, sys
 from pathlib import Path
 from bridge.cloud.cloud import describe
+from bridge.store.dialect import Postgres
 from bridge.store.series import Batch, Series
 
-async def main(path, start, day):
-    series = await Series.open(Path(path), describe)
+async def main(path, schema, start, day):
+    series = await Series.open(Postgres(path, schema) if schema else Path(path), describe)
     print("ready", flush=True)
     n = 0
     while True:
@@ -202,13 +204,14 @@ async def main(path, start, day):
         print(n, flush=True)
         await series.fold(start + 10_000 * day)
 
-asyncio.run(main(sys.argv[1], int(sys.argv[2]), 86_400_000))
+asyncio.run(main(*sys.argv[1:3], int(sys.argv[3]), 86_400_000))
 """
 
 
-def killed(path: Path, steps: int) -> list[int]:
+def killed(place: Place, steps: int) -> list[int]:
     """What a process said it stored before it was killed, some `steps` batches after it began."""
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(path), str(T)], stdout=subprocess.PIPE, text=True)
+    where = place if isinstance(place, Postgres) else (str(place), "")
+    child = subprocess.Popen([sys.executable, "-c", CHILD, *where, str(T)], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     with child.stdout as said:
         told = [said.readline() for _ in range(steps + 1)]
@@ -219,10 +222,9 @@ def killed(path: Path, steps: int) -> list[int]:
 
 
 @pytest.mark.parametrize("steps", [1, 3, 8, 17])
-async def test_kill_9_loses_and_doubles_nothing(tmp_path: Path, steps: int) -> None:
-    path = tmp_path / "series.db"
-    told = killed(path, steps)
-    series = await Series.open(path, describe)
+async def test_kill_9_loses_and_doubles_nothing(place: Place, steps: int) -> None:
+    told = killed(place, steps)
+    series = await Series.open(place, describe)
     try:
         stored = told[-1] if told else 0
         for fold in (False, True):
@@ -233,4 +235,4 @@ async def test_kill_9_loses_and_doubles_nothing(tmp_path: Path, steps: int) -> N
             assert found == [(n * MINUTE, {"p": float(n), "q": n / 10}) for n in range(len(found))]
     finally:
         await series.close()
-    assert verify(tmp_path) == []
+    assert problems(place) == []

@@ -302,6 +302,7 @@ async def test_units_kinds_and_zones_as_told(served: Served) -> None:
     assert served.cloud.zone_of(asset).key == "Europe/Berlin"
 
 
+@pytest.mark.parametrize("places", ["sqlite"], indirect=True)
 async def test_a_full_disk_is_said_and_nothing_is_half_stored(served: Served) -> None:
     def fill(connection) -> None:
         connection.execute("PRAGMA max_page_count = 1").fetchall()

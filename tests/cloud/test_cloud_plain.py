@@ -28,7 +28,7 @@ ROWS = st.fixed_dictionaries(
         "timestamp": st.sampled_from([NOW, NOW - 1, NOW + 1, 7, NOW * 1000, float(NOW), str(NOW)]),
         "values": st.lists(st.tuples(st.sampled_from([*NAMES, "new", "no name"]), VALUES), max_size=4),
     },
-    optional={"unit": st.just("kW")},
+    optional={"unit": st.just("kW"), "device": st.sampled_from(["A", "B"])},
 )
 
 
@@ -77,6 +77,8 @@ async def test_plain_rows_are_what_any_rows_are(told: list[tuple[dict[str, Any],
 
 @pytest.mark.parametrize(("line", "taken"), [
     ('{"asset":"A","timestamp":1750000000000,"values":{"p":1.5,"q":-2}}', True),
+    ('{"asset":"A","device":"A","timestamp":1750000000000,"values":{"p":1}}', True),
+    ('{"asset":"A","device":"D","timestamp":1750000000000,"values":{"p":1}}', False),
     ('{ "values" : { "a:b" : 1 } , "asset":"A","timestamp":1750000000000}', False),
     ('{"asset":"A","timestamp":1750000000000,"values":{"p":1,"p":2}}', False),
     ('{"asset":"A","timestamp":1750000000000,"values":{"\\u0070":1}}', False),

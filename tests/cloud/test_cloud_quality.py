@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
+from cloud_places import Place
 from cloud_served import NOW, Served
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.quality import quality
-from bridge.store.days import QUARTER_MS, Days, held, put, rows
+from bridge.store.days import QUARTER_MS, Days, held, rows
 from bridge.store.series import Batch
+from bridge.store.series_sqlite import SQLITE
 
 DAY = 1_559_347_200_000
 """2019-06-01T00:00:00Z"""
@@ -81,8 +82,8 @@ async def test_the_future_is_no_gap(served: Served) -> None:
     )
 
 
-async def test_too_long_a_range_says_its_lag_alone(tmp_path: Path) -> None:
-    cloud = await Cloud.open(tmp_path / "series.db", clock=lambda: DAY)
+async def test_too_long_a_range_says_its_lag_alone(place: Place) -> None:
+    cloud = await Cloud.open(place, clock=lambda: DAY)
     await cloud.series.store(batch("A", OLD, DAY - 5_000))
     asset = cloud.series.assets["A"]
     assert await quality(cloud, [(asset, -(1 << 62), 1 << 62)]) == {"Data-Quality": "coverage=0.000, lag=5, late=0"}
@@ -91,11 +92,10 @@ async def test_too_long_a_range_says_its_lag_alone(tmp_path: Path) -> None:
     await cloud.close()
 
 
-async def test_what_is_known_is_not_written_again(tmp_path: Path) -> None:
+async def test_what_is_known_is_not_written_again(place: Place) -> None:
     """Also after a restart, and after a batch that failed."""
-    path = tmp_path / "series.db"
     for _ in range(2):
-        cloud = await Cloud.open(path)
+        cloud = await Cloud.open(place)
         for n in range(10):
             await cloud.series.store(batch("A", DAY + n * 60_000))
         asset = cloud.series.assets["A"]
@@ -115,7 +115,7 @@ def test_quarter_hours_are_counted_as_a_set_of_them(batches: list[list[int]], on
         days = Days()
         for quarters in batches:
             news = days.news([("A", at * QUARTER_MS + 1) for at in quarters], {})
-            put(connection, str([list(row) for row in rows(news, {"A": 7})]))
+            connection.execute(SQLITE.days, (str([list(row) for row in rows(news, {"A": 7})]),))
             days.written(news)
         low, high = min(one, other), max(one, other)
         found = held(connection, 7, low * QUARTER_MS + 5, high * QUARTER_MS + 5)

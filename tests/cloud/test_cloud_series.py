@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
+from cloud_places import Place, Places
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,8 +17,8 @@ T = 1_750_000_000_000
 
 
 @pytest.fixture
-async def series(tmp_path: Path) -> AsyncIterator[Series]:
-    opened = await Series.open(tmp_path / "series.db", describe)
+async def series(place: Place) -> AsyncIterator[Series]:
+    opened = await Series.open(place, describe)
     yield opened
     await opened.close()
 
@@ -69,9 +69,9 @@ async def test_late_rows_find_their_place(series: Series) -> None:
     )
 )
 async def test_any_order_of_batches_is_a_dictionary(
-    tmp_path_factory, rows: list[tuple[str, int, dict[str, float]]]
+    places: Places, rows: list[tuple[str, int, dict[str, float]]]
 ) -> None:
-    series = await Series.open(tmp_path_factory.mktemp("series") / "series.db", describe)
+    series = await Series.open(places(), describe)
     try:
         expected: dict[tuple[str, int], dict[str, float]] = {}
         for row in rows:
@@ -85,16 +85,15 @@ async def test_any_order_of_batches_is_a_dictionary(
         await series.close()
 
 
-async def test_the_catalogue_survives_a_restart(tmp_path: Path) -> None:
-    path = tmp_path / "series.db"
-    series = await Series.open(path, describe)
+async def test_the_catalogue_survives_a_restart(place: Place) -> None:
+    series = await Series.open(place, describe)
     made = batch(("EMS001.meter.1", 0, {"total_active_power": 1.0, "odd": 2.0}), ("EMS002", 5, {"odd": 1.0}))
     made.zones["EMS002"] = "Asia/Kolkata"
     made.stated["EMS002"] = {"odd": ("m3", "counter")}
     await series.store(made)
     held = dict(series.assets)
     await series.close()
-    series = await Series.open(path, describe)
+    series = await Series.open(place, describe)
     try:
         assert series.assets == held
         assert series.assets["EMS002"] == Asset(
@@ -148,8 +147,8 @@ async def test_a_value_before_a_range_is_found_however_old(series: Series) -> No
 
 
 @pytest.fixture
-async def cloud(tmp_path: Path) -> AsyncIterator[Cloud]:
-    opened = await Cloud.open(tmp_path / "cloud.db", may_read=lambda who, device: device in who)
+async def cloud(place: Place) -> AsyncIterator[Cloud]:
+    opened = await Cloud.open(place, may_read=lambda who, device: device in who)
     await opened.series.store(
         batch(
             *(("E1.meter.1", at * 1000, {"p": float(at), "q": -float(at)}) for at in range(30)),
@@ -196,8 +195,8 @@ async def test_readings_are_bounded_and_filtered(cloud: Cloud) -> None:
     assert len(await cloud.readings(start=-(1 << 80), end=1 << 80, limit=10_000)) == 79
 
 
-async def test_zones_come_from_asset_device_or_default(tmp_path: Path) -> None:
-    cloud = await Cloud.open(tmp_path / "z.db", timezone_of={"E1": "Europe/Berlin"}.get)
+async def test_zones_come_from_asset_device_or_default(place: Place) -> None:
+    cloud = await Cloud.open(place, timezone_of={"E1": "Europe/Berlin"}.get)
     try:
         await cloud.series.store(batch(("E1", 0, {"p": 1.0}), ("E1.meter.1", 0, {"p": 1.0}), ("E2", 0, {"p": 1.0})))
         assert await cloud.series.set_timezone("E1.meter.1", "Asia/Tokyo")

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.cloud.zones import instant, local, parse, wall_ms, write, zone
+from bridge.cloud import zones
+from bridge.cloud.zones import clock, instant, local, parse, wall_ms, write, write_iso, zone
 
 ZONES = [
     "Europe/Berlin",
@@ -136,3 +137,33 @@ def test_local_time_as_enos_writes_it(at: int, style, milliseconds: bool, expect
 def test_an_unknown_zone_is_a_value_error(name: str) -> None:
     with pytest.raises(ValueError, match="no IANA time zone"):
         zone(name)
+
+
+@given(
+    st.sampled_from([*ZONES, "Asia/Kathmandu", "Africa/Monrovia"]),
+    st.sampled_from(["seed", "plain", "iso"]),
+    st.booleans(),
+    st.lists(st.integers(-100_000_000_000, 4_000_000_000_000), min_size=1),
+    st.integers(-7_200_000, 7_200_000),
+)
+def test_a_clock_writes_what_is_written_one_by_one(name, style, accurate, ats, near) -> None:
+    """St John's changed its clocks a minute past midnight, Monrovia was 44 minutes and 30 seconds from UTC."""
+    where = zone(name)
+    text = clock(where, style, accurate)
+    for at in [
+        *ats,
+        *(at + near for at in ats),
+        1_300_000_000_000 + near,
+        1_289_104_260_000 + near,
+        63_593_070_000 + near,
+    ]:
+        one = write_iso(at, where, accurate) if style == "iso" else write(at, where, style, accurate)
+        assert text(at) == one
+
+
+def test_a_clock_does_not_remember_for_ever(monkeypatch) -> None:
+    monkeypatch.setattr(zones, "QUARTERS", 3)
+    text = clock(zone("Asia/Shanghai"), "plain", False)
+    assert [text(n * 900_000) for n in range(9)] == [
+        write(n * 900_000, zone("Asia/Shanghai"), "plain", False) for n in range(9)
+    ]

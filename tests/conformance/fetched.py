@@ -38,9 +38,14 @@ def paho() -> tuple[Path, str]:
     if (Path(source) / "interoperability").is_dir():
         return Path(source) / "interoperability", "the checkout that EMS_CONFORMANCE_PAHO names"
     kept = cache() / f"paho.mqtt.testing-{PAHO_COMMIT[:12]}"
-    if not kept.is_dir():
-        _into(kept, lambda folder: _clone(folder, source))
+    checkout(kept, source, PAHO_COMMIT, "EMS_CONFORMANCE_PAHO")
     return kept / "interoperability", f"commit {PAHO_COMMIT[:12]}"
+
+
+def checkout(kept: Path, source: str, commit: str, variable: str) -> None:
+    """Make a folder of one commit of a git repository, unless it is there; `variable` names another one. Raises NotThere."""
+    if not kept.is_dir():
+        _into(kept, lambda folder: _clone(folder, source, commit, variable))
 
 
 def modules(locked: Path = HERE) -> Path | None:
@@ -63,13 +68,13 @@ def _modules_folder(locked: Path) -> Path:
     return cache() / f"{json.loads(lock)['name']}-{hashlib.sha256(lock).hexdigest()[:12]}"
 
 
-def _clone(folder: Path, source: str) -> None:
+def _clone(folder: Path, source: str, commit: str, variable: str) -> None:
     for command in (
         ["git", "init", "--quiet"],
-        ["git", "fetch", "--quiet", "--depth", "1", source, PAHO_COMMIT],
+        ["git", "fetch", "--quiet", "--depth", "1", source, commit],
         ["git", "-c", "advice.detachedHead=false", "checkout", "--quiet", "FETCH_HEAD"],
     ):
-        _run(command, folder, f"{source} is out of reach: set EMS_CONFORMANCE_PAHO to a checkout of it")
+        _run(command, folder, f"{source} is out of reach: set {variable} to a checkout of it")
 
 
 def _npm(folder: Path, locked: Path, what: str) -> None:

@@ -26,7 +26,8 @@ from bridge.broker import proxy
 from bridge.cli import main
 from bridge.client import sse, webhooks
 from bridge.cloud import body as bodies
-from bridge.cloud import enos, routes, rows
+from bridge.cloud import enos, enos_routes, rows
+from bridge.cloud.cloud import Settings as CloudSettings
 from bridge.config import read as configuration
 from bridge.errors import BridgeError, Refused
 from bridge.http import bodies as typed
@@ -86,6 +87,19 @@ ENOS = (
     "accessKey",
     "localTimeAccuracy",
     "x",
+    "pointIds",
+    "pointId",
+    "operator",
+    "valueFilter",
+    "orderBy",
+    "timeWindow",
+    "status",
+    "itemFormat",
+    "localTimeFormat",
+    "withQuality",
+    "autoInterpolate",
+    "interpolation",
+    "action",
 )
 ROW = {
     "asset": "EMS001.meter.1",
@@ -252,22 +266,27 @@ def enos_query(chance: random.Random, _home: Path) -> None:
         "interval": "5",
         "startTime": "2019-06-01 00:00:00",
         "endTime": "2019-06-02 00:00:00",
+        "pointIds": "p,q",
+        "pointId": "p",
+        "operator": "in",
+        "valueFilter": "1,2",
     }
+    operation, version = chance.choice(enos_routes.OPERATIONS), chance.choice(enos_routes.VERSIONS)
     for _ in range(chance.randrange(4)):
         good[chance.choice(ENOS)] = _word(chance)
     form = chance.randrange(4)
     if form == 0:
-        params = _told(lambda: routes._pairs(urllib.parse.urlencode(good, errors="surrogatepass")))
+        params = _told(lambda: enos_routes.pairs(urllib.parse.urlencode(good, errors="surrogatepass")))
     elif form == 1:
-        params = _told(lambda: routes._json(jsons.text(chance, jsons.changed(chance, good))))
+        params = _told(lambda: enos_routes._json(jsons.text(chance, jsons.changed(chance, good))))
     elif form == 2:
-        params = _told(lambda: routes._multipart(*_multipart(chance, good)))
+        params = _told(lambda: enos_routes._multipart(*_multipart(chance, good)))
     else:
         params = {name: [value] * chance.choice((1, 2)) for name, value in good.items()}
     try:
-        enos.query(params or {}, chance.random() < 0.5)
+        operation.ask(CloudSettings(lenient_interval=chance.random() < 0.5), params or {}, version)
     except enos.EnosError as error:
-        json.loads(enos.envelope(error.status, error.text))
+        json.loads(enos.envelope(error.status, error.text, version=version))
 
 
 def _multipart(chance: random.Random, good: dict[str, str]) -> tuple[str, bytes]:

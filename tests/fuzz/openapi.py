@@ -23,7 +23,7 @@ CHECKS = (
 STRICT = ("negative_data_rejection", "missing_required_header", "ignored_auth")
 """Not of EnOS's routes, which answer errors with HTTP status 200 as EnOS does."""
 ENDLESS = "/api/v1/events"
-ENOS = "/tsdb-service"
+ENOS = "/(tsdb|apim-token)-service"
 CONFIG = """
 [http]
 max_wait_s = 0.2

@@ -38,6 +38,13 @@ class Pki:
             context.load_cert_chain(*map(str, pair))
         return context
 
+    def mutual(self) -> ssl.SSLContext:
+        """What a server has that asks for a certificate of this CA."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(self.ca))
+        context.load_cert_chain(*map(str, self.server()))
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
     def _write(self, name: str, issued: trustme.LeafCert) -> tuple[Path, Path]:
         certificate, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, NamedTuple
@@ -49,10 +50,13 @@ class Sink:
         self.changed = asyncio.Condition()
         self.port = 0
         self._runner: web.AppRunner | None = None
+        self.routes: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = {}
+        """What other paths answer, for formats that are not ours."""
+        self.tls: ssl.SSLContext | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/rows"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/rows"
 
     async def __aenter__(self) -> Sink:
         await self.up()
@@ -65,9 +69,10 @@ class Sink:
         """Listen (again on the same port)."""
         app = web.Application(client_max_size=64 << 20)
         app.router.add_post("/rows", self._take)
+        app.router.add_route("*", "/{path:.*}", self._other)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True, ssl_context=self.tls)
         await site.start()
         self.port = self._runner.addresses[0][1]
 
@@ -91,6 +96,13 @@ class Sink:
         """Wait until `true()` after some attempt; TimeoutError when it does not come."""
         async with asyncio.timeout(seconds), self.changed:
             await self.changed.wait_for(true)
+
+    async def _other(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self.routes[request.path](request)
+        finally:
+            async with self.changed:
+                self.changed.notify_all()
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
         batch = Batch(request.headers.get("Idempotency-Key", ""), rows_of(await request.read()), request)

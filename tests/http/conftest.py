@@ -16,6 +16,13 @@ from bridge.app.house import House
 from bridge.config import load
 
 PATIENCE_S = 20.0
+BOTH = {
+    "test_http_readings",
+    "test_http_belimo",
+    "test_http_belimo_stream",
+    "test_http_vendor_forecast",
+}
+"""Modules whose tests run over SQLite and over PostgreSQL."""
 
 
 class Window:
@@ -65,11 +72,26 @@ def config_of() -> dict[str, object]:
     return {}
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of what reads the time series run over both stores."""
+    if metafunc.module.__name__ in BOTH and "stored_in" in metafunc.fixturenames:
+        metafunc.parametrize("stored_in", ["sqlite", "postgresql"], indirect=True)
+
+
 @pytest.fixture
-async def window(tmp_path: Path, config_of: dict[str, object]) -> AsyncIterator[Window]:
+def stored_in(request: pytest.FixtureRequest) -> dict[str, object]:
+    """Where the time series lie, as settings."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return {}
+    place = request.getfixturevalue("cluster").place()
+    return {"cloud.database": place.url, "cloud.database_schema": place.schema}
+
+
+@pytest.fixture
+async def window(tmp_path: Path, config_of: dict[str, object], stored_in: dict[str, object]) -> AsyncIterator[Window]:
     """A running house with device D1 of PK001, D2 of tenant other, and an account that may touch both."""
     given = {"broker.listen": "127.0.0.1:0", "http.listen": "127.0.0.1:0", "store.data": str(tmp_path / "data")}
-    house = await House.open(load(None, {**given, **config_of}, environ={}))
+    house = await House.open(load(None, {**given, **stored_in, **config_of}, environ={}))
     started, stop = asyncio.Event(), asyncio.Event()
 
     async def live() -> None:

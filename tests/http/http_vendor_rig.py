@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -10,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from harness import messages
+from harness.tasks import beside
 from harness.wire import Client
 
 from simulator.device import Device
@@ -46,12 +46,8 @@ async def online(window: Window, device: Device) -> AsyncIterator[Client]:
         for _ in range(2):
             for topic, payload in device.due(device.next_due):
                 await line.stored(topic, payload)
-        task = asyncio.create_task(serve(line))
-        try:
+        async with beside(serve(line)):
             yield line
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -75,13 +71,8 @@ async def scripted(window: Window, script: Script, uid: str = "D1") -> AsyncIter
                     answer["data"] = said[1]
                 await line.stored(got.topic.removesuffix("command") + "result", json.dumps(answer).encode())
 
-    async with await window.connect(uid) as line:
-        task = asyncio.create_task(serve(line))
-        try:
-            yield asked
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    async with await window.connect(uid) as line, beside(serve(line)):
+        yield asked
 
 
 async def good(window: Window, method: str, path: str, body: Any = None, **more: Any) -> Any:

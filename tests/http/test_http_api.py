@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness import messages
+from harness.tasks import beside
 from openapi_spec_validator import validate
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -89,10 +90,8 @@ async def answering(window: Window, code: int = 200) -> AsyncIterator[Any]:
                 topic = got.topic.removesuffix("command") + "result"
                 await device.stored(topic, messages.answer(got.payload, "D1", code=code))
 
-        task = asyncio.create_task(answer())
-        yield device
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with beside(answer()):
+            yield device
 
 
 @pytest.mark.parametrize(("code", "state"), [(200, "succeeded"), (400, "rejected")])
@@ -335,7 +334,7 @@ def test_openapi_is_valid_and_has_every_route() -> None:
         assert named == set(re.findall(r"\{(\w+)\}", route.path))
         assert ("requestBody" in operation) == (route.body is not None)
         assert (operation.get("security") == []) == route.open
-        assert route.open or "429" in operation["responses"]
+        assert route.open or route.tag == "enos" or "429" in operation["responses"]
         for answer in operation["responses"].values():
             assert answer["content"]
     ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,8 @@ from random import Random
 from typing import Any
 
 from bridge.counts import Counts
-from bridge.mirror.courier import Courier, SinkConfig
+from bridge.mirror.courier import Courier
+from bridge.mirror.sink import SinkConfig
 from bridge.store.database import Database
 from bridge.store.outbox import STATEMENTS, Outbox
 
@@ -57,9 +59,11 @@ class Post:
         """Lines `first`, … of one reading each, whose value is its seq."""
         await self.write(*((seq, [["M", START + seq, {"p": float(seq)}]]) for seq in range(first, first + count)))
 
-    def courier(self, url: str, name: str = "s", **options: Any) -> Courier:
+    def courier(self, url: str, name: str = "s", tls: ssl.SSLContext | None = None, **options: Any) -> Courier:
         sink = SinkConfig(name=name, url=url, **{"batch_rows": 8, "batch_age_s": 0.5, "timeout_s": 5.0, **options})
-        return Courier(sink, self.outbox, self.counts, clock=self.clock.now, sleep=self.clock.sleep, random=Random(1))
+        return Courier(
+            sink, self.outbox, self.counts, tls=tls, clock=self.clock.now, sleep=self.clock.sleep, random=Random(1)
+        )
 
     async def dead(self) -> list[dict[str, Any]]:
         sql = "SELECT source, device, reason, path, detail, payload, context FROM dead_letters ORDER BY id"

@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import json
 import logging
-from collections.abc import AsyncIterator
 from email.utils import formatdate
 from pathlib import Path
 
@@ -16,12 +15,6 @@ from harness.sink import Batch, Sink, cut
 from mirror_post import START, Post, killed, opened, running, until
 
 PATIENCE_S = 20.0
-
-
-@pytest.fixture
-async def post(tmp_path: Path) -> AsyncIterator[Post]:
-    async with opened(tmp_path) as made:
-        yield made
 
 
 def answers(sink: Sink, *statuses: int | None, headers: dict[str, str] | None = None) -> list[str]:
@@ -105,7 +98,7 @@ async def test_what_a_batch_looks_like(post: Post, sink: Sink) -> None:
     ]
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599, 301, 307, 401, 403, 404, None])
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599, 301, 307, 401, 403, 404, 405, 407, None])
 async def test_what_is_tried_again_under_the_same_key(post: Post, sink: Sink, status: int | None) -> None:
     keys = answers(sink, status, status, status, headers={"Location": sink.url + "/elsewhere"})
     await post.reports(5)

@@ -1,0 +1,1 @@
+"""EnOS's APIs under what the vendor wrote; `make enos` fetches it."""
