@@ -107,4 +107,5 @@ def _highest(fields: Fields, stem: str) -> float | None:
 
 
 def _phases(fields: Fields, stem: str) -> list[Any]:
-    return [fields[name] for name in (f"{stem}_{phase}" for phase in "abc") if name in fields]
+    """What is set of the three phases; 0 is nothing."""
+    return [fields[name] for name in (f"{stem}_{phase}" for phase in "abc") if fields.get(name)]

@@ -27,8 +27,8 @@ METER_IDS = (GATEWAY_METER_ID, 10, 11, 12)
 CABINET_KWH = 104.5
 CABINET_KW = 50.0
 PILE_KW = 60.0
-FAULT_SHARE = 1 / 4000
-"""Of half hours, for each fault of a site: about four in a year."""
+FAULT_SHARE = 1 / 17_520
+"""Of half hours, for each fault of a site: about one in a year."""
 
 
 class DeviceSpec(NamedTuple):
