@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from cloud_places import Place, Places
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,10 +40,8 @@ def written(row: dict[str, Any], spaced: bool, escaped: bool) -> str:
     return text.replace(",", " ,\t").replace(":", " : ") if spaced and "a:b" not in text else text
 
 
-async def everything(parsed: rows.Parsed, path: Path) -> Any:
-    for file in path.parent.glob("series.db*"):
-        file.unlink()
-    cloud = await Cloud.open(path)
+async def everything(parsed: rows.Parsed, place: Place) -> Any:
+    cloud = await Cloud.open(place)
     try:
         first = Batch()
         for name in KNOWN:
@@ -100,7 +98,7 @@ async def test_which_rows_are_plain(line: str, taken: bool) -> None:
     assert (found is not None) is taken
 
 
-async def test_a_body_of_many_portions(tmp_path: Path) -> None:
+async def test_a_body_of_many_portions(places: Places) -> None:
     lines = [
         f'{{"asset":"{"AB"[n % 2]}","timestamp":{NOW - n},"values":{{"p":{n / 8},"q":{n}}}}}' for n in range(5_000)
     ]
@@ -110,10 +108,10 @@ async def test_a_body_of_many_portions(tmp_path: Path) -> None:
     assert found.accepted == 5_000
     whole = await rows.parse(rows.split(body, "application/x-ndjson"), KNOWN, lambda _: True, NOW)
     assert not whole.batch.texts
-    assert await everything(found, tmp_path / "series.db") == await everything(whole, tmp_path / "series.db")
+    assert await everything(found, places()) == await everything(whole, places())
 
 
-async def test_of_two_rows_of_one_instant_both_count(tmp_path: Path) -> None:
+async def test_of_two_rows_of_one_instant_both_count(places: Places) -> None:
     body = b"\n".join(
         [
             b'{"asset":"A","timestamp":1750000000000,"values":{"p":1,"q":1}}',
@@ -121,5 +119,5 @@ async def test_of_two_rows_of_one_instant_both_count(tmp_path: Path) -> None:
         ]
     )
     found = sure(await rows.plain(body, KNOWN, lambda _: True, NOW))
-    ((_, p), (_, q)) = [(each.point, each.value) for each in (await everything(found, tmp_path / "series.db"))[0][-2:]]
+    ((_, p), (_, q)) = [(each.point, each.value) for each in (await everything(found, places()))[0][-2:]]
     assert (p, q) == (1.0, 2.0)
