@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from simulator.cards import rfc3339
 from simulator.profile import unit
+from simulator.protection import HOT_C, LOW_V, hottest_c, lowest_v
 from simulator.readouts import Fields
 from simulator.site import State
 
@@ -33,12 +34,33 @@ class Raised(NamedTuple):
     at: float
 
 
+def _fault(name: str) -> Callable[[State], bool]:
+    return lambda site: any(there == name for there, _ in site.faults)
+
+
+def _hot(site: State) -> bool:
+    faults = frozenset(name for name, _ in site.faults)
+    return any(hottest_c(pack, faults) >= HOT_C[1] for pack in site.packs)
+
+
+def _sagging(site: State) -> bool:
+    faults = frozenset(name for name, _ in site.faults)
+    return any(lowest_v(site.pack_soc(place), faults) <= LOW_V[1] for place in range(len(site.packs)))
+
+
 CAUSES: tuple[Cause, ...] = (
     Cause(lambda site: site.soc <= site.spec.battery.soc_min + _LOW_MARGIN, "SOC过低告警", "BMS", 2),
     Cause(lambda site: site.gateway_kw > site.spec.transformer_kva, "变压器过载告警", "PCS", 3),
     Cause(
         lambda site: unit(site.spec.seed ^ 0xA1, int(site.at // _WINDOW_S)) < RARE_SHARE, "PCS通讯中断告警", "PCS", 1
     ),
+    Cause(_hot, "电芯过温告警", "BMS", 3),
+    Cause(_sagging, "电芯欠压告警", "BMS", 2),
+    Cause(_fault("smoke"), "烟雾告警", "FIRE", 3),
+    Cause(_fault("flooding"), "水浸告警", "EMS", 3),
+    Cause(_fault("cooling"), "空调离线告警", "AIRCON", 2),
+    Cause(_fault("meter"), "关口电表离线告警", "METER", 2),
+    Cause(_fault("ground"), "接地断开告警", "EMS", 2),
 )
 
 

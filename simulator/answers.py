@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from schemas.envelope import Message
-from simulator import cards, charging
+from simulator import cards, charging, controls
 from simulator.identity import METER_IDS, SubDevice
 from simulator.readouts import Fields
 from simulator.site import GATEWAY
@@ -35,7 +35,7 @@ CONTROLS: dict[str, Fields] = {
     "bms_control": {"battery_system_reset": 0, "high_voltage_command": 1},
     "condition_control": {"power_on": 1, "target_heating_point": 15.0, "target_cooling_point": 25.0},
 }
-"""Feature -> what a cabinet was set to at the works. Settings are kept and told; the site does not follow them."""
+"""Feature -> what a cabinet was set to at the works."""
 
 POLICIES: dict[str, Fields] = {
     "charge_percentage": cards.charge_depth(),
@@ -106,9 +106,10 @@ def _node_sync(device: Device, _message: Message, _now: float) -> Answer:
 def _policy_set(feature: str) -> Work:
     """What a command names is set."""
 
-    def work(device: Device, message: Message, _now: float) -> Answer:
+    def work(device: Device, message: Message, now: float) -> Answer:
         kept = device.settings.setdefault((feature, 0), dict(POLICIES[feature]))
         kept.update(msgspec.to_builtins(message.data))
+        controls.policy_acts(device, feature, kept, now)
         return Answer()
 
     return work
@@ -126,12 +127,14 @@ def _policy_sync(feature: str) -> Work:
 def _control_set(feature: str) -> Work:
     """What a command names is set, of one cabinet or, without a sub-device, of all."""
 
-    def work(device: Device, message: Message, _now: float) -> Answer:
+    def work(device: Device, message: Message, now: float) -> Answer:
         wanted: Fields = msgspec.to_builtins(message.data)
         sub, _ = addressed(device, message)
-        for each in device.identity.cabinets if sub is None else (sub,):
-            kept = device.settings.setdefault((feature, each.id), dict(CONTROLS[feature]))
-            kept.update(wanted)
+        for place, each in enumerate(device.identity.cabinets):
+            if sub in (None, each):
+                kept = device.settings.setdefault((feature, each.id), dict(CONTROLS[feature]))
+                kept.update(wanted)
+                controls.control_acts(device, feature, place, kept, wanted, now)
         return Answer()
 
     return work
@@ -200,7 +203,7 @@ def _schedule(device: Device, message: Message, now: float) -> Answer:
     if wrong := charging.slots_wrong(fields):
         return refuse(wrong)
     device.settings["charge", 0] = fields
-    orders = tuple(charging.orders_of(fields, device.site.spec.battery.cabinets))
+    orders = tuple(charging.orders_of(fields, range(device.site.spec.battery.cabinets)))
     device.follow(msgspec.structs.replace(device.site.plan, orders=orders), now)
     return Answer()
 

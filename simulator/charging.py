@@ -1,19 +1,20 @@
 """Timed strategies of a site: what a good one is, how it is shown, what the storage does under it (the charge-strategy pages).
 
-The storage follows its schedules; those of photovoltaics and charging piles are kept and shown.
+Photovoltaics deliver no more than a slot's power, nothing in one of standby; a charging pile draws no more, and nothing in one of
+standby or of discharge, which it cannot. Outside their slots both are free.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from simulator import cards
 from simulator.identity import Identity
+from simulator.plan import Order
 from simulator.readouts import Fields
-from simulator.site import Order
 
 if TYPE_CHECKING:
     from simulator.device import Device
@@ -69,16 +70,45 @@ def charge_acts(device: Device, now: float) -> None:
     """The storage follows the strategies that are on, the oldest first; a slot's power is each covered cabinet's."""
     orders: list[Order] = []
     for fields in device.shelves["charge"].items.values():
-        orders += orders_of(fields, len(_covered(device.identity, fields)))
+        orders += orders_of(fields, _covered(device.identity, fields))
     device.follow(msgspec.structs.replace(device.site.plan, orders=tuple(orders)), now)
 
 
-def keeps(_device: Device, _now: float) -> None:
-    """Kept and shown; the site does not change."""
+def photovoltaic_acts(device: Device, now: float) -> None:
+    """The inverter keeps to the strategies that are on."""
+    orders = _bounds(device.shelves["charge_photovoltaic"].items.values(), _DISCHARGE)
+    device.follow(msgspec.structs.replace(device.site.plan, pv_orders=orders), now)
 
 
-def orders_of(fields: Fields, cabinets: int) -> list[Order]:
-    """What a schedule asks of the storage; nothing while it is off."""
+def pail_acts(device: Device, now: float) -> None:
+    """The charging pile keeps to the strategies that are on."""
+    orders = _bounds(device.shelves["charge_pail"].items.values(), _CHARGE)
+    device.follow(msgspec.structs.replace(device.site.plan, pile_orders=orders), now)
+
+
+def orders_of(fields: Fields, cabinets: Sequence[int]) -> list[Order]:
+    """What a schedule asks of the storage in these cabinets; nothing while it is off."""
+    signs = {_CHARGE: 1.0, _DISCHARGE: -1.0}
+    return [
+        msgspec.structs.replace(
+            order, kw=signs.get(mode, 0.0) * order.kw * len(cabinets) + 0.0, cabinets=frozenset(cabinets)
+        )
+        for order, mode in _slots(fields)
+        if cabinets
+    ]
+
+
+def _bounds(schedules: Iterable[Fields], working: int) -> tuple[Order, ...]:
+    """Slots of schedules as upper bounds of a power; in a mode other than `working` nothing may flow."""
+    return tuple(
+        order if mode == working else msgspec.structs.replace(order, kw=0.0)
+        for fields in schedules
+        for order, mode in _slots(fields)
+    )
+
+
+def _slots(fields: Fields) -> list[tuple[Order, int]]:
+    """The slots of a schedule with their power as it stands and their mode; none while it is off."""
     if fields["status"] != 1:
         return []
     by_date = fields.get("mode") == _BY_DATE
@@ -88,9 +118,9 @@ def orders_of(fields: Fields, cabinets: int) -> list[Order]:
     found = []
     for slot in fields["settings"]:
         start, end = _minutes(slot)
-        sign = {_CHARGE: 1.0, _DISCHARGE: -1.0}.get(slot["cdc_enable_mode"], 0.0)
         if slot["cdc_enable_mode"] != _FILLER and start < end:
-            found.append(Order(start, end, sign * slot["run_power"] * cabinets + 0.0, months, week_days, dates, year))
+            order = Order(start, end, float(slot["run_power"]), months, week_days, dates, year)
+            found.append((order, slot["cdc_enable_mode"]))
     return found
 
 

@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.table import Table
 
 from simulator.counters import Summary
+from simulator.evaluate_cli import evaluate_command
 from simulator.faults import HONEST
 from simulator.options import Given, Options, Wrong, options
 from simulator.run import Outcome, Run
@@ -72,6 +73,7 @@ def run(scenario: Path | None, control: Path | None, **given: Any) -> None:
 
 app.add_command(record)
 app.add_command(replay)
+app.add_command(evaluate_command)
 
 
 def main() -> None:

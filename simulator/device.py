@@ -17,10 +17,12 @@ from schemas.envelope import CODE_INVALID, Message, encode
 from schemas.errors import Invalid
 from simulator import cards
 from simulator.alarms import Alarms
-from simulator.answers import addressed, work_of
+from simulator.answers import POLICIES, addressed, work_of
+from simulator.controls import delivered
 from simulator.emu import report_emu
 from simulator.identity import METER_IDS, DeviceSpec, Identity, SubDevice, device_seed
 from simulator.profile import unit
+from simulator.protection import FAULTS
 from simulator.readouts import Fields
 from simulator.regulation import instruction
 from simulator.reports import Body, report_v1, report_v2
@@ -64,7 +66,12 @@ class Device:
         self.identity = identity
         self.prefix = topic_prefix(spec, 1)
         self.report_prefix = topic_prefix(spec, 2 if spec.version == "v2" else 1)
-        self.site = begin(site, start, soc=0.2 + 0.6 * unit(site.seed, 1))
+        plan = (
+            Plan()
+            if spec.version == "emu"
+            else delivered(POLICIES["charge_percentage"], POLICIES["reactive_power_control"])
+        )
+        self.site = begin(site, start, 0.2 + 0.6 * unit(site.seed, 1), plan)
         self.shelves = {row.feature: Shelf() for row in STRATEGIES}
         self.settings: dict[tuple[str, int], Fields] = {}
         self.next_due = start
@@ -101,8 +108,9 @@ class Device:
             first = self.identity.cabinets[0]
             for alarm in self._alarms.look(self.site):
                 posts.append(self._post(self.prefix, "alarm/details/post", alarm, now, first))
-            order = instruction(self.site, self._interval_s)
-            if order is not None:
+            told = instruction(self.site, self._interval_s)
+            if told is not None:
+                order, self.site = told
                 posts.append(self._post(self.prefix, "grid_fm/receive/post", order, now, first))
         return posts
 
@@ -160,6 +168,12 @@ class Device:
     def follow(self, plan: Plan, now: float) -> None:
         """Let the site run under `plan` from `now` on."""
         self.site = replan(advance(self.site, now), plan)
+
+    def afflict(self, now: float, *faults: str) -> None:
+        """Let these of `protection.FAULTS` be there from `now` on, and no others; none ends them all."""
+        if unknown := set(faults) - set(FAULTS):
+            raise ValueError(f"no fault {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
+        self.follow(msgspec.structs.replace(self.site.plan, faults=frozenset(faults)), now)
 
     def _decide(self, feature: str, action: str, payload: bytes, now: float) -> tuple[Answer, Message | None]:
         kind = kinds.command(feature, action)

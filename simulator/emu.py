@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from simulator import readouts
+from simulator import protection, readouts
 from simulator.readouts import CELLS, Cabinet, Fields
 from simulator.site import State
 
@@ -66,7 +66,7 @@ def _array(shown: Cabinet, volts: list[float], temps: list[float]) -> Fields:
     limit_a = 1000.0 / shown.voltage
     return {
         **_ARRAY_QUIET,
-        "operating_status": {2: 2, 3: 3, 4: 4}[shown.running_status],
+        "operating_status": shown.running_status if shown.closed else 1,
         "soc": round(shown.soc * 100.0, 2),
         "charge_power_limit": round(shown.max_charge_kw, 1),
         "discharge_power_limit": round(shown.max_discharge_kw, 1),
@@ -87,7 +87,10 @@ def _array(shown: Cabinet, volts: list[float], temps: list[float]) -> Fields:
         "min_temp_id_cell": temps.index(low_t) + 1,
         "max_voltage_id_cell": volts.index(high_v) + 1,
         "min_voltage_id_cell": volts.index(low_v) + 1,
+        "soh": round(shown.soh * 100.0, 1),
         "battery_cycle_count": int(shown.dc_charged_kwh / shown.capacity_kwh),
+        **_raised("single_high_temp", protection.level(shown.hottest_c, protection.HOT_C)),
+        **_raised("single_under_voltage", protection.level(shown.lowest_v, protection.LOW_V)),
         **words("battery_charge_total_energy", shown.dc_charged_kwh * 10),
         **words("battery_discharge_total_energy", shown.dc_discharged_kwh * 10),
         **words("current_chargeable_energy", shown.chargeable_kwh * 10),
@@ -99,6 +102,7 @@ def _rack(shown: Cabinet, volts: list[float], temps: list[float]) -> Fields:
     high_v, low_v, high_t, low_t = _extremes(volts, temps)
     return {
         **_RACK_QUIET,
+        "soh": round(shown.soh * 100.0, 1),
         "cell_voltage": volts,
         "cell_temp": temps,
         "cell_status": [0] * CELLS,
@@ -124,25 +128,31 @@ def _rack(shown: Cabinet, volts: list[float], temps: list[float]) -> Fields:
     }
 
 
+def _raised(stem: str, reached: int) -> Fields:
+    """The alarms of the levels that are reached."""
+    return {f"{stem}_level_{n}": int(n <= reached) for n in _LEVELS}
+
+
 def _fire(state: State, shown: Cabinet) -> Fields:
+    smoke = protection.fire_status(state.faults)
     return {
-        "warning": 0,
+        "warning": 3 * smoke,
         "heartbeat": int(state.at) % 256,
         "temperature": round(shown.cell_c - 1.0) + 40,
         "co": 2,
         "deflating": 0,
         "electric_explosion_volve": 0,
-        "smog": 12,
+        "smog": 12 + 400 * smoke,
         "voc": 15,
         "temperature_status": 0,
         "co_status": 0,
-        "smog_status": 0,
+        "smog_status": 2 * smoke,
         "voc_status": 0,
     }
 
 
 def _pcs(state: State, shown: Cabinet, volts: list[float], temps: list[float]) -> Fields:
-    phases = readouts.three_phases(state, shown.ac_kw, 0.99)
+    phases = readouts.three_phases(state, shown.ac_kw, -shown.kvar)
     fields: Fields = dict(_PCS_QUIET)
     for name, value in phases.items():
         if "frequency" not in name:
@@ -150,7 +160,8 @@ def _pcs(state: State, shown: Cabinet, volts: list[float], temps: list[float]) -
     idle = shown.running_status == 2
     fields |= {
         "standby_status": int(idle),
-        "running_status": int(not idle),
+        "running_status": int(shown.running_status > 2),
+        "shutdown_status": int(shown.running_status == 1),
         "grid_frequency": phases["frequency_grid"],
         "pcs_communication_status": int(state.at) % 65_536,
         "pcs_input_power": round(shown.dc_kw, 3) + 0.0,

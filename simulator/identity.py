@@ -9,7 +9,9 @@ from typing import Literal, NamedTuple
 
 from faker import Faker
 
-from simulator.site import Battery, Spec
+from simulator.battery import lfp
+from simulator.piles import Piles
+from simulator.site import Spec
 
 Version = Literal["v1", "v2", "emu"]
 """Which form `report/regular` takes: the V1 or V2 form of a level-2 EMS, or the form of an EMU."""
@@ -24,6 +26,9 @@ METER_IDS = (GATEWAY_METER_ID, 10, 11, 12)
 
 CABINET_KWH = 104.5
 CABINET_KW = 50.0
+PILE_KW = 60.0
+FAULT_SHARE = 1 / 17_520
+"""Of half hours, for each fault of a site: about one in a year."""
 
 
 class DeviceSpec(NamedTuple):
@@ -163,11 +168,19 @@ def _site(seed: int, dice: random.Random, cabinets: int, latitude: float, longit
         base_kw=swing * dice.uniform(0.15, 0.3),
         swing_kw=swing,
         pv_peak_kw=swing * dice.uniform(0.3, 0.9),
-        battery=Battery(CABINET_KWH * cabinets, CABINET_KW * cabinets, cabinets),
+        battery=lfp(CABINET_KWH * cabinets, CABINET_KW * cabinets, cabinets),
         latitude=latitude,
         longitude=longitude,
         transformer_kva=float(next(k for k in _TRANSFORMERS if k >= swing * 1.6)),
+        phases=_phases(dice),
+        piles=Piles(1, PILE_KW, dice.uniform(2.0, 10.0)),
+        fault_share=FAULT_SHARE,
     )
+
+
+def _phases(dice: random.Random) -> tuple[float, float, float]:
+    a, b = dice.uniform(0.28, 0.38), dice.uniform(0.28, 0.38)
+    return a, b, 1.0 - a - b
 
 
 def _hosts(subnet: str, dice: random.Random) -> Iterator[str]:

@@ -6,6 +6,11 @@ Times are epoch seconds (UTC). Nothing here keeps state, so the result does not 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+
+from simulator.sun import irradiance
+
+__all__ = ["ambient_c", "cloudiness", "irradiance", "load_kw", "mix", "noise", "unit", "weekday", "year_fraction"]
 
 DAY_S = 86_400.0
 YEAR_D = 365.2425
@@ -38,8 +43,14 @@ def noise(seed: int, at: float, period_s: float) -> float:
     step, rest = divmod(at, period_s)
     x = rest / period_s
     x = x * x * (3.0 - 2.0 * x)
-    a, b = unit(seed, int(step)), unit(seed, int(step) + 1)
+    a, b = _knot(seed, int(step)), _knot(seed, int(step) + 1)
     return 2.0 * (a + (b - a) * x) - 1.0
+
+
+@lru_cache(maxsize=256)
+def _knot(seed: int, step: int) -> float:
+    """A value between which noise is blended: a site that is stepped asks for the same few again and again."""
+    return unit(seed, step)
 
 
 def weekday(local: float) -> int:
@@ -63,30 +74,6 @@ def load_kw(seed: int, at: float, utc_offset_s: float, base_kw: float, swing_kw:
 def year_fraction(at: float) -> float:
     """0 at the turn of the year, 0.5 at mid-year; good to a day, as seasons need."""
     return (at / DAY_S / YEAR_D) % 1.0
-
-
-def irradiance(at: float, latitude: float, longitude: float) -> float:
-    """Global horizontal irradiance under a clear sky, W/m².
-
-    Declination after Cooper (1969), equation of time after Spencer (1971), clear sky after Haurwitz (1945).
-    """
-    day = year_fraction(at) * YEAR_D
-    angle = 2.0 * math.pi * day / YEAR_D
-    declination = math.radians(23.45) * math.sin(2.0 * math.pi * (284.0 + day + 1.0) / 365.0)
-    equation_min = 229.18 * (
-        0.000075
-        + 0.001868 * math.cos(angle)
-        - 0.032077 * math.sin(angle)
-        - 0.014615 * math.cos(2 * angle)
-        - 0.040849 * math.sin(2 * angle)
-    )
-    solar_hour = (at % DAY_S) / 3600.0 + longitude / 15.0 + equation_min / 60.0
-    hour_angle = math.radians(15.0 * (solar_hour - 12.0))
-    phi = math.radians(latitude)
-    cos_zenith = math.sin(phi) * math.sin(declination) + math.cos(phi) * math.cos(declination) * math.cos(hour_angle)
-    if cos_zenith <= 0.01:
-        return 0.0
-    return 1098.0 * cos_zenith * math.exp(-0.059 / cos_zenith)
 
 
 def cloudiness(seed: int, at: float) -> float:

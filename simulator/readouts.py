@@ -8,8 +8,11 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from simulator import grid
+from simulator.battery import cell_voltage
 from simulator.profile import ambient_c, noise
-from simulator.site import PV, STORAGE, Meter, State
+from simulator.protection import HOT_C, LOW_V, hottest_c, level, lowest_v
+from simulator.site import GATEWAY, LOAD, PV, STORAGE, Meter, State
 
 Fields = dict[str, Any]
 
@@ -17,7 +20,6 @@ CELLS = 104
 """Cells in series in one cabinet (LFP, 314 Ah), one temperature sensor for every four."""
 
 IDLE_KW = 0.05
-_PHASE_SHARE = (0.338, 0.331)
 
 
 class Cabinet(NamedTuple):
@@ -26,7 +28,9 @@ class Cabinet(NamedTuple):
     running_status: int
     ac_kw: float
     dc_kw: float
+    kvar: float
     soc: float
+    soh: float
     chargeable_kwh: float
     dischargeable_kwh: float
     max_charge_kw: float
@@ -35,6 +39,7 @@ class Cabinet(NamedTuple):
     voltage: float
     current: float
     cell_c: float
+    air_kw: float
     ambient_c: float
     dc_charged_kwh: float
     dc_discharged_kwh: float
@@ -45,54 +50,95 @@ class Cabinet(NamedTuple):
     ac_charged_today_kwh: float
     ac_discharged_today_kwh: float
     capacity_kwh: float
+    cooling_c: float
+    heating_c: float
+    cooled: bool
+    closed: bool
+    hottest_c: float
+    lowest_v: float
+    battery_level: int
 
 
-def cabinet(state: State) -> Cabinet:
-    """One of the site's equal cabinets."""
-    battery, marks, meter = state.spec.battery, state.marks, state.meters[STORAGE]
+def cabinet(state: State, place: int = 0) -> Cabinet:
+    """One of the site's cabinets."""
+    battery, pack, told = state.spec.battery, state.packs[place], state.setting(place)
     n = battery.cabinets
-    ac = state.storage_kw / n
-    dc = ac * battery.charge_efficiency if ac >= 0 else ac / battery.discharge_efficiency
-    soc = state.soc
-    capacity = battery.capacity_kwh / n
-    cell = _cell_voltage(soc)
-    ambient = ambient_c(state.spec.seed, state.at, state.spec.utc_offset_s, state.spec.latitude)
-    charged, discharged = sum(meter.forward) / n, sum(meter.reverse) / n
+    faults = frozenset(name for name, _ in state.faults)
+    soc = state.pack_soc(place)
+    capacity = battery.capacity_kwh / n * pack.soh
+    cell = cell_voltage(soc)
     share = battery.power_kw / n
+    able = share if told.works else 0.0
+    hottest, lowest = hottest_c(pack, faults), lowest_v(soc, faults)
+    today = [now - then for now, then in zip(pack.counters, pack.day, strict=True)]
     return Cabinet(
-        running_status=2 if abs(ac) < IDLE_KW else 3 if ac > 0 else 4,
-        ac_kw=ac,
-        dc_kw=dc,
+        running_status=running_status(pack.ac_kw, told.running and told.closed),
+        ac_kw=pack.ac_kw,
+        dc_kw=pack.dc_kw,
+        kvar=state.kvar / n,
         soc=soc,
+        soh=pack.soh,
         chargeable_kwh=max(0.0, battery.soc_max - soc) * capacity,
         dischargeable_kwh=max(0.0, soc - battery.soc_min) * capacity,
-        max_charge_kw=share if soc < battery.soc_max - 1e-6 else 0.0,
-        max_discharge_kw=share if soc > battery.soc_min + 1e-6 else 0.0,
+        max_charge_kw=able if soc < battery.soc_max - 1e-6 else 0.0,
+        max_discharge_kw=able if soc > battery.soc_min + 1e-6 else 0.0,
         cell_v=cell,
         voltage=cell * CELLS,
-        current=dc * 1000.0 / (cell * CELLS),
-        cell_c=23.0 + 0.12 * (ambient - 15.0) + 4.0 * abs(ac) / share,
-        ambient_c=ambient,
-        dc_charged_kwh=state.dc_charged_kwh / n,
-        dc_discharged_kwh=state.dc_discharged_kwh / n,
-        ac_charged_kwh=charged,
-        ac_discharged_kwh=discharged,
-        dc_charged_today_kwh=(state.dc_charged_kwh - marks.dc_charged_kwh) / n,
-        dc_discharged_today_kwh=(state.dc_discharged_kwh - marks.dc_discharged_kwh) / n,
-        ac_charged_today_kwh=charged - marks.charged_kwh / n,
-        ac_discharged_today_kwh=discharged - marks.discharged_kwh / n,
+        current=pack.dc_kw * 1000.0 / (cell * CELLS),
+        cell_c=pack.temp_c,
+        air_kw=pack.air_kw,
+        ambient_c=ambient_c(state.spec.seed, state.at, state.spec.utc_offset_s, state.spec.latitude),
+        ac_charged_kwh=pack.ac_charged_kwh,
+        ac_discharged_kwh=pack.ac_discharged_kwh,
+        dc_charged_kwh=pack.dc_charged_kwh,
+        dc_discharged_kwh=pack.dc_discharged_kwh,
+        ac_charged_today_kwh=today[0],
+        ac_discharged_today_kwh=today[1],
+        dc_charged_today_kwh=today[2],
+        dc_discharged_today_kwh=today[3],
         capacity_kwh=capacity,
+        cooling_c=told.cooling_c,
+        heating_c=told.heating_c,
+        closed=told.closed,
+        cooled=told.cooled and "cooling" not in faults,
+        hottest_c=hottest,
+        lowest_v=lowest,
+        battery_level=max(level(hottest, HOT_C), level(lowest, LOW_V)),
     )
 
 
-def three_phases(state: State, power_kw: float, power_factor: float) -> Fields:
-    """Power, voltage, current, power factor and frequency of one feeder, in total and by phase. Phases add up to the total."""
+def running_status(ac_kw: float, running: bool) -> int:
+    """What a converter says of itself: 1 stopped, 2 standby, 3 charging, 4 discharging."""
+    if not running:
+        return 1
+    return 2 if abs(ac_kw) < IDLE_KW else 3 if ac_kw > 0 else 4
+
+
+def feeder(state: State, place: int) -> Fields:
+    """`three_phases` of one of the site's meters."""
+    spec, storage = state.spec, state.storage_kw
+    parts = (state.phases[0].power_kw, state.phases[1].power_kw, state.phases[2].power_kw)
+    reactive = state.load_kw * math.tan(math.acos(spec.power_factor))
+    if place == GATEWAY:
+        return three_phases(state, state.gateway_kw, reactive - state.kvar, parts)
+    if place == LOAD:
+        rest = (storage - state.pv_kw) / 3.0
+        return three_phases(state, state.load_kw, reactive, (parts[0] - rest, parts[1] - rest, parts[2] - rest))
+    if place == STORAGE:
+        return three_phases(state, storage, -state.kvar)
+    return three_phases(state, state.pv_kw, 0.0)
+
+
+def three_phases(state: State, power_kw: float, kvar: float, parts: grid.Three | None = None) -> Fields:
+    """Power, voltage, current, power factor and frequency of one feeder, in total and by phase (equal ones without `parts`).
+    Phases add up to the total."""
     seed, at = state.spec.seed, state.at
-    tangent = math.sqrt(1.0 - power_factor * power_factor) / power_factor
-    active = _split(power_kw)
-    reactive = _split(abs(power_kw) * tangent)
+    third = power_kw / 3.0
+    active = _split(power_kw, parts or (third, third, third))
+    reactive = _split(kvar, (kvar / 3.0,) * 3)
     frequency = round(50.0 + 0.02 * noise(seed ^ 0x81, at, 20.0), 3)
-    swing = 2.0 * noise(seed ^ 0x82, at, 120.0)
+    reactive_kvar = state.load_kw * math.tan(math.acos(state.spec.power_factor)) - state.kvar
+    volts = grid.volts(seed, at, state.gateway_kw, reactive_kvar, state.spec.transformer_kva)
     out: Fields = {
         "total_active_power": active[3],
         "total_reactive_power": reactive[3],
@@ -101,14 +147,14 @@ def three_phases(state: State, power_kw: float, power_factor: float) -> Fields:
         "frequency_grid": frequency,
     }
     for n, phase in enumerate("abc"):
-        volts = round(231.0 + swing + 0.4 * n, 1)
+        seen = round(volts + 0.4 * (n - 1), 1)
         apparent = round(math.hypot(active[n], reactive[n]), 3)
         out[f"active_power_phase_{phase}"] = active[n]
         out[f"reactive_power_phase_{phase}"] = reactive[n]
         out[f"apparent_power_phase_{phase}"] = apparent
         out[f"power_factor_phase_{phase}"] = _factor(active[n], reactive[n])
-        out[f"voltage_phase_{phase}"] = volts
-        out[f"current_phase_{phase}"] = round(apparent * 1000.0 / volts, 2)
+        out[f"voltage_phase_{phase}"] = seen
+        out[f"current_phase_{phase}"] = round(apparent * 1000.0 / seen, 2)
         out[f"frequency_phase_{phase}"] = frequency
     return out
 
@@ -158,15 +204,20 @@ def cells(state: State, shown: Cabinet, which: int) -> tuple[list[float], list[f
     start = (state.spec.seed + 37 * which) % CELLS
     volts = [round(shown.cell_v + x, 3) for x in _OFFSETS[start : start + CELLS]]
     temps = [round(shown.cell_c + 150.0 * x, 1) for x in _OFFSETS[start : start + CELLS // 4]]
+    if any(name == "weak_cell" for name, _ in state.faults):
+        volts[0] = round(shown.lowest_v, 3)
+    if any(name == "hot_cell" for name, _ in state.faults):
+        temps[0] = round(shown.hottest_c, 1)
     return volts, temps
 
 
 def cooling(shown: Cabinet) -> Fields:
     """The cabinet's air conditioner, with the set-points that it keeps."""
-    cools, heats = shown.cell_c > 25.0, shown.cell_c < 15.0
+    cools, heats = shown.air_kw > 0.0, shown.air_kw < 0.0
     indoor = round(shown.cell_c - 2.0, 1)
+    idle = 4 if shown.cooled else 6
     return {
-        "machine_status": 2 if cools else 3 if heats else 4,
+        "machine_status": 2 if cools else 3 if heats else idle,
         "cooling_status": int(cools),
         "heating_status": int(heats),
         "outdoor_temp": round(shown.ambient_c, 1),
@@ -174,8 +225,8 @@ def cooling(shown: Cabinet) -> Fields:
         "indoor_temp": indoor,
         "exhaust_temp": round(indoor - (7.0 if cools else 0.5), 1),
         "condensing_temp": round(shown.ambient_c + (12.0 if cools else 1.0), 1),
-        "cooling_point": 25.0,
-        "heating_point": 15.0,
+        "cooling_point": round(shown.cooling_c, 1),
+        "heating_point": round(shown.heating_c, 1),
         "cooling_diff": 3.0,
         "heating_diff": 3.0,
     }
@@ -187,16 +238,11 @@ def pv_energy(state: State) -> tuple[float, float, float, float]:
     return total, total - marks.pv_day_kwh, total - marks.pv_month_kwh, total - marks.pv_year_kwh
 
 
-def _cell_voltage(soc: float) -> float:
-    """Open-circuit voltage of an LFP cell: flat in the middle, steep at both ends."""
-    return 3.20 + 0.14 * soc + 0.10 * math.exp(-(1.0 - soc) / 0.04) - 0.35 * math.exp(-soc / 0.04)
-
-
-def _split(power_kw: float) -> tuple[float, float, float, float]:
+def _split(total: float, parts: grid.Three) -> tuple[float, float, float, float]:
     """(a, b, c, total), rounded to watts so that a + b + c = total."""
-    total = round(power_kw, 3) + 0.0
-    a, b = round(total * _PHASE_SHARE[0], 3), round(total * _PHASE_SHARE[1], 3)
-    return a, b, round(total - a - b, 3), total
+    whole = round(total, 3) + 0.0
+    a, b = round(parts[0], 3) + 0.0, round(parts[1], 3) + 0.0
+    return a, b, round(whole - a - b, 3) + 0.0, whole
 
 
 def _factor(active: float, reactive: float) -> float:

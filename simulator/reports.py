@@ -10,11 +10,11 @@ from typing import NamedTuple
 from simulator import readouts
 from simulator.identity import METER_IDS, Identity, SubDevice
 from simulator.profile import cloudiness, irradiance
+from simulator.protection import fire_status
 from simulator.readouts import Cabinet, Fields
 from simulator.site import GATEWAY, LOAD, PV, STORAGE, State
 
 _SCENARIO = {STORAGE: 1, PV: 2}
-_STORAGE_FACTOR = 0.99
 
 
 class Body(NamedTuple):
@@ -26,49 +26,59 @@ class Body(NamedTuple):
 
 def report_v2(identity: Identity, state: State) -> list[Body]:
     """V2: arrays of entries, by type and index."""
-    shown = readouts.cabinet(state)
+    shown = [readouts.cabinet(state, place) for place in range(len(identity.cabinets))]
     site = [
         _entry("ems", {"total": _totals_v2(state, shown), "statistics": _statistics(state)}),
-        _entry("sub_elemeters", [_meter_v2(state, place) for place in (GATEWAY, STORAGE, LOAD)]),
+        _entry("sub_elemeters", [_meter_v2(state, place) for place in _heard(state, GATEWAY, STORAGE, LOAD)]),
         _entry("photovoltaic_meter", _meter_v2(state, PV)),
-        _entry("photovoltaic_inverter", _inverter(state, shown)),
+        _entry("photovoltaic_inverter", _inverter(state, shown[0].ambient_c)),
     ]
-    return [Body(site), *(Body(_cabinet_v2(state, shown, sub), sub) for sub in identity.cabinets)]
+    each = zip(shown, identity.cabinets, strict=True)
+    return [Body(site), *(Body(_cabinet_v2(state, one, sub), sub) for one, sub in each)]
 
 
 def report_v1(identity: Identity, state: State) -> list[Body]:
     """V1: one object of one type a message."""
-    shown = readouts.cabinet(state)
+    shown = [readouts.cabinet(state, place) for place in range(len(identity.cabinets))]
     return [
         Body({"type": "ems", "data": {"total": _totals(state, shown), "statistics": _statistics(state)}}),
-        Body({"type": "sub_elemeters", "data": [_meter_v1(state, n) for n in (GATEWAY, STORAGE, PV, LOAD)]}),
-        *(Body({"type": "sub_ems", "data": _cabinet_v1(state, shown, sub)}, sub) for sub in identity.cabinets),
+        Body(
+            {"type": "sub_elemeters", "data": [_meter_v1(state, n) for n in _heard(state, GATEWAY, STORAGE, PV, LOAD)]}
+        ),
+        *(
+            Body({"type": "sub_ems", "data": _cabinet_v1(state, one, sub)}, sub)
+            for one, sub in zip(shown, identity.cabinets, strict=True)
+        ),
     ]
+
+
+def _heard(state: State, *places: int) -> list[int]:
+    """The meters that can be read."""
+    lost = any(name == "meter" for name, _ in state.faults)
+    return [place for place in places if place != GATEWAY or not lost]
 
 
 def _entry(kind: str, data: object) -> Fields:
     return {"type": kind, "index": 0, "data": data}
 
 
-def _totals(state: State, shown: Cabinet) -> Fields:
-    n = state.spec.battery.cabinets
-    phases = readouts.three_phases(state, state.storage_kw, _STORAGE_FACTOR)
+def _totals(state: State, shown: list[Cabinet]) -> Fields:
+    phases = readouts.feeder(state, STORAGE)
     return {
         "running_status": 2,
         "soc": round(state.soc * 100.0, 2),
         "pcs_total_active_power": phases["total_active_power"],
         "pcs_total_reactive_power": phases["total_reactive_power"],
-        "current_chargeable_energy": round(shown.chargeable_kwh * n, 2),
-        "current_dischargeable_energy": round(shown.dischargeable_kwh * n, 2),
+        "current_chargeable_energy": round(sum(one.chargeable_kwh for one in shown), 2),
+        "current_dischargeable_energy": round(sum(one.dischargeable_kwh for one in shown), 2),
     }
 
 
-def _totals_v2(state: State, shown: Cabinet) -> Fields:
-    n = state.spec.battery.cabinets
+def _totals_v2(state: State, shown: list[Cabinet]) -> Fields:
     return _totals(state, shown) | {
-        "max_charge_power": round(shown.max_charge_kw * n, 1),
-        "max_discharge_power": round(shown.max_discharge_kw * n, 1),
-        "device_count": n,
+        "max_charge_power": round(sum(one.max_charge_kw for one in shown), 1),
+        "max_discharge_power": round(sum(one.max_discharge_kw for one in shown), 1),
+        "device_count": len(shown),
     }
 
 
@@ -84,15 +94,16 @@ def _statistics(state: State) -> list[Fields]:
     ]
 
 
-def _factor(state: State, place: int) -> float:
-    return _STORAGE_FACTOR if place in (STORAGE, PV) else state.spec.power_factor
-
-
 def _meter_v1(state: State, place: int) -> Fields:
-    meter = state.meters[place]
-    phases = readouts.three_phases(state, meter.power_kw, _factor(state, place))
+    phases = readouts.feeder(state, place)
     purpose = 1 if place == GATEWAY else 2
-    return {"id": METER_IDS[place], "uid": "", "purpose": purpose, **phases, **readouts.registers(meter)}
+    return {
+        "id": METER_IDS[place],
+        "uid": "",
+        "purpose": purpose,
+        **phases,
+        **readouts.registers(state.meters[place]),
+    }
 
 
 def _meter_v2(state: State, place: int) -> Fields:
@@ -101,7 +112,8 @@ def _meter_v2(state: State, place: int) -> Fields:
     if place in _SCENARIO:
         head["scenario"] = _SCENARIO[place]
     meter = state.meters[place]
-    tail = readouts.demands(meter, _factor(state, place), fields["total_apparent_power"])
+    factor = max(0.1, abs(fields["total_power_factor"])) if fields["total_active_power"] else 1.0
+    tail = readouts.demands(meter, factor, fields["total_apparent_power"])
     return head | fields | readouts.numbered_registers(fields) | tail
 
 
@@ -116,13 +128,13 @@ def _cabinet_v1(state: State, shown: Cabinet, sub: SubDevice) -> Fields:
         "ems": {"mode": 1},
         "cooling_method": "air",
         "cooling": cooling,
-        "fire": {"fire_status": 0},
+        "fire": {"fire_status": fire_status(state.faults)},
     }
 
 
 def _cabinet_v2(state: State, shown: Cabinet, sub: SubDevice) -> list[Fields]:
     fire = {
-        "fire_status": 0,
+        "fire_status": fire_status(state.faults),
         "fire_flammable_gas_alarm_status": 0,
         "fire_safety_equipments_status": 0,
         "fire_safety_system": 0,
@@ -142,11 +154,11 @@ def _bms_v1(state: State, shown: Cabinet, sub: SubDevice) -> Fields:
     high_v, low_v, high_t, low_t = max(volts), min(volts), max(temps), min(temps)
     return {
         "running_status": shown.running_status,
-        "total_alarm_status": 0,
-        "total_fault_status": 0,
-        "high_voltage_closed_status": 1,
+        "total_alarm_status": int(shown.battery_level > 0),
+        "total_fault_status": int(shown.battery_level > 2),
+        "high_voltage_closed_status": int(shown.closed),
         "soc": round(shown.soc * 100.0, 2),
-        "soh": 98.5,
+        "soh": round(shown.soh * 100.0, 1),
         "current_chargeable_energy": round(shown.chargeable_kwh, 2),
         "current_dischargeable_energy": round(shown.dischargeable_kwh, 2),
         "charge_accumulated_energy": round(shown.dc_charged_kwh, 2),
@@ -191,7 +203,7 @@ def _bms_v2(state: State, shown: Cabinet, sub: SubDevice) -> Fields:
 
 
 def _pcs(state: State, shown: Cabinet) -> Fields:
-    phases = readouts.three_phases(state, shown.ac_kw, _STORAGE_FACTOR)
+    phases = readouts.three_phases(state, shown.ac_kw, -shown.kvar)
     fields: Fields = {"running_status": shown.running_status}
     for name, value in phases.items():
         if "apparent" not in name:
@@ -223,9 +235,9 @@ def _pcs_sensors(shown: Cabinet) -> Fields:
     return {"soc_temp": round(warm + 4.0, 1)} | {f"igbt_temp_{n}": round(warm + 0.1 * n, 1) for n in range(1, 5)}
 
 
-def _inverter(state: State, shown: Cabinet) -> Fields:
+def _inverter(state: State, outside_c: float) -> Fields:
     spec, at = state.spec, state.at
-    phases = readouts.three_phases(state, state.pv_kw, _STORAGE_FACTOR)
+    phases = readouts.feeder(state, PV)
     power, efficiency = phases["total_active_power"], 0.983
     direct = round(power / efficiency, 3)
     volts = 640.0 if power > 0.0 else 0.0
@@ -241,12 +253,12 @@ def _inverter(state: State, shown: Cabinet) -> Fields:
         "total_reactive_power": phases["total_reactive_power"],
         "alternating_current_output_frequency": phases["frequency_grid"],
         "inverter_efficiency": round(efficiency * 100.0, 1) if power else 0.0,
-        "inverter_internal_temp": round(shown.ambient_c + 5.0 + 0.05 * power, 1),
-        "inverter_heatsink_temp": round(shown.ambient_c + 8.0 + 0.08 * power, 1),
+        "inverter_internal_temp": round(outside_c + 5.0 + 0.05 * power, 1),
+        "inverter_heatsink_temp": round(outside_c + 8.0 + 0.08 * power, 1),
         "running_status": 5 if power > 0.0 else 2,
         "fault_status": 0,
         "alternating_current_output_power_factor": phases["total_power_factor"],
-        "ambient_temp": round(shown.ambient_c, 1),
+        "ambient_temp": round(outside_c, 1),
         "irradiance": round(sun, 1),
         "cumulative_power_generation": round(total, 2),
         "cumulative_power_generation_today": round(today, 2),

@@ -1,4 +1,4 @@
-"""A site: load, PV, storage and meters, stepped by a pure function of its state.
+"""A site: load, PV, charging piles, storage and meters, stepped by a pure function of its state.
 
 `step(state, dt)` knows no clock and does no I/O. Powers are kW, energies kWh, times epoch seconds (UTC). Signs: import and
 charging are positive, `pv` is what the inverter delivers and its meter counts forward: `gateway = load - pv + storage` at every
@@ -8,286 +8,308 @@ step. A power holds for the whole step, and every register is the integral of it
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
-from simulator.profile import DAY_S, cloudiness, irradiance, load_kw
+from simulator import battery as cabinets
+from simulator import grid, piles, program, protection
+from simulator.battery import COP, Battery, Pack, Setting
+from simulator.meter import BLOCK_S, FLAT, PEAK, SHARP, VALLEY, Meter, count, turn_month
+from simulator.piles import Piles, Yard
+from simulator.plan import Grid, Order, Plan, edges
+from simulator.profile import DAY_S, ambient_c, cloudiness, irradiance, load_kw
+from simulator.state import (
+    GATEWAY,
+    LOAD,
+    PV,
+    STORAGE,
+    TARIFF,
+    Marks,
+    Spec,
+    State,
+    begin,
+    demand_limit,
+    local_time,
+    replan,
+    reset,
+)
 
-BLOCK_S = 900.0
-"""Demand is the mean of a quarter of an hour, aligned to the clock."""
+__all__ = [
+    "BLOCK_S",
+    "FLAT",
+    "GATEWAY",
+    "LOAD",
+    "MAX_STEP_S",
+    "PEAK",
+    "PV",
+    "SHARP",
+    "STORAGE",
+    "TARIFF",
+    "VALLEY",
+    "Battery",
+    "Marks",
+    "Meter",
+    "Order",
+    "Piles",
+    "Plan",
+    "Setting",
+    "Spec",
+    "State",
+    "advance",
+    "begin",
+    "demand_limit",
+    "local_time",
+    "replan",
+    "reset",
+    "step",
+]
 
 MAX_STEP_S = 300.0
 """`advance` takes no longer step: load and sun change little in five minutes."""
 
-SHARP, PEAK, FLAT, VALLEY = range(4)
-TARIFF = (
-    (VALLEY,) * 8 + (FLAT, FLAT, PEAK, PEAK) + (FLAT,) * 3 + (PEAK,) * 3 + (SHARP, SHARP, SHARP, PEAK) + (FLAT, FLAT)
-)
-"""The tariff period of each local hour: sharp, peak, flat, valley."""
-
-GATEWAY, STORAGE, PV, LOAD = range(4)
-"""Places of a site's meters in `State.meters`."""
-
-_PV_LOSSES = 0.86
 _EPOCH_ORDINAL = 719_163
-
-
-class Battery(msgspec.Struct, frozen=True, gc=False):
-    """Storage of a site: `cabinets` equal cabinets that share every order equally. Figures are of the whole site."""
-
-    capacity_kwh: float
-    power_kw: float
-    cabinets: int = 1
-    charge_efficiency: float = 0.95
-    discharge_efficiency: float = 0.95
-    soc_min: float = 0.08
-    soc_max: float = 0.96
-
-
-class Spec(msgspec.Struct, frozen=True):
-    """What a site is built of; never changes."""
-
-    seed: int
-    base_kw: float
-    swing_kw: float
-    pv_peak_kw: float
-    battery: Battery
-    latitude: float = 31.2
-    longitude: float = 121.5
-    utc_offset_s: float = 28_800.0
-    transformer_kva: float = 1000.0
-    power_factor: float = 0.95
-
-
-class Order(msgspec.Struct, frozen=True):
-    """A slot of a schedule: from minute `start` to minute `end` of the days that it is for, the storage runs at `kw` (positive:
-    charge). Months, weekdays (0 = Monday) and dates count from 0; None is any."""
-
-    start: int
-    end: int
-    kw: float
-    months: frozenset[int]
-    week_days: frozenset[int] | None = None
-    dates: frozenset[int] | None = None
-    year: int | None = None
-
-    def holds(self, local: datetime) -> bool:
-        """Whether it is for this moment."""
-        return (
-            self.start <= local.hour * 60 + local.minute < self.end
-            and local.month - 1 in self.months
-            and (self.week_days is None or local.weekday() in self.week_days)
-            and (self.dates is None or local.day - 1 in self.dates)
-            and self.year in (None, local.year)
-        )
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """What the EMS was told. `demand_kw` are twelve monthly import limits, January first; `export_kw` bounds what flows back;
-    the first of `orders` that holds says what the storage does, within those limits."""
-
-    demand_kw: tuple[float, ...] | None = None
-    export_kw: float | None = None
-    orders: tuple[Order, ...] = ()
-
-
-class Meter(msgspec.Struct, frozen=True):
-    """A meter. `forward` and `reverse` are kWh by tariff period (sharp, peak, flat, valley) and only grow."""
-
-    power_kw: float = 0.0
-    forward: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    reverse: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    block_forward: float = 0.0
-    block_reverse: float = 0.0
-    demand_forward_kw: float = 0.0
-    demand_forward_at: int = 0
-    demand_reverse_kw: float = 0.0
-    demand_reverse_at: int = 0
-
-
-class Marks(msgspec.Struct, frozen=True):
-    """Register readings at the start of the local day, month and year, for the energies "today", "this month"."""
-
-    day: int
-    month: int
-    year: int
-    charged_kwh: float = 0.0
-    discharged_kwh: float = 0.0
-    dc_charged_kwh: float = 0.0
-    dc_discharged_kwh: float = 0.0
-    pv_day_kwh: float = 0.0
-    pv_month_kwh: float = 0.0
-    pv_year_kwh: float = 0.0
-
-
-class State(msgspec.Struct, frozen=True):
-    """A site at one instant. Powers are those of the step that ended there."""
-
-    spec: Spec
-    at: float
-    marks: Marks
-    plan: Plan = Plan()
-    load_kw: float = 0.0
-    pv_kw: float = 0.0
-    storage_kw: float = 0.0
-    energy_kwh: float = 0.0
-    dc_charged_kwh: float = 0.0
-    dc_discharged_kwh: float = 0.0
-    meters: tuple[Meter, Meter, Meter, Meter] = (Meter(), Meter(), Meter(), Meter())
-
-    @property
-    def soc(self) -> float:
-        """State of charge, 0 to 1."""
-        return self.energy_kwh / self.spec.battery.capacity_kwh
-
-    @property
-    def gateway_kw(self) -> float:
-        """Import at the gateway, kW; negative when the site feeds back."""
-        return self.meters[GATEWAY].power_kw
-
-
-def begin(spec: Spec, at: float, soc: float = 0.5, plan: Plan | None = None) -> State:
-    """A site that wakes at `at`, its registers at zero."""
-    local = _local(spec, at)
-    marks = Marks(local.toordinal(), local.month, local.year)
-    return State(spec, at, marks, plan or Plan(), energy_kwh=soc * spec.battery.capacity_kwh)
-
-
-def replan(state: State, plan: Plan) -> State:
-    """The same site under another plan."""
-    return msgspec.structs.replace(state, plan=plan)
+_NO_GRID = Grid()
+_IDLE = (0.0, 0.0)
 
 
 def advance(state: State, to: float) -> State:
-    """Step to `to`, splitting at quarter hours (tariff and demand blocks begin there) and at `MAX_STEP_S`."""
+    """Step to `to`, splitting at quarter hours (tariff and demand blocks begin there), at edges of slots and at `MAX_STEP_S`."""
+    plan, offset = state.plan, state.spec.utc_offset_s
+    within = (
+        edges(plan.orders, plan.pv_orders, plan.pile_orders)
+        if plan.orders or plan.pv_orders or plan.pile_orders
+        else ()
+    )
     while state.at < to:
-        edge = (math.floor(state.at / BLOCK_S) + 1) * BLOCK_S
-        state = step(state, min(to - state.at, edge - state.at, MAX_STEP_S))
+        dt = min(to - state.at, (math.floor(state.at / BLOCK_S) + 1) * BLOCK_S - state.at, MAX_STEP_S)
+        if within:
+            second = (state.at + offset) % DAY_S
+            dt = min((edge - second for edge in within if 1e-3 < edge - second < dt), default=dt)
+        state = step(state, dt)
     return state
 
 
 def step(state: State, dt: float) -> State:
     """The site `dt` seconds later. The energy of the step is booked under the tariff period of its middle."""
-    spec = state.spec
-    battery = spec.battery
-    middle = state.at + dt / 2
-    local = _local(spec, middle)
-    period = TARIFF[local.hour]
-    load = load_kw(spec.seed, middle, spec.utc_offset_s, spec.base_kw, spec.swing_kw)
-    sun = irradiance(middle, spec.latitude, spec.longitude) * cloudiness(spec.seed, middle)
-    pv = spec.pv_peak_kw * _PV_LOSSES * sun / 1000.0
-    storage = _settle(state, _wish(state.plan, battery, local, period, load, pv), dt)
-    export = state.plan.export_kw
-    if export is not None:
-        pv = min(pv, max(0.0, load + storage + export))
-    direct = storage * battery.charge_efficiency if storage >= 0 else storage / battery.discharge_efficiency
-    hours = dt / 3600.0
-    moved = direct * hours
-    at = state.at + dt
+    if dt <= 0.0:
+        return state
+    spec, plan, hours = state.spec, state.plan, dt / 3600.0
+    middle, at = state.at + dt / 2, state.at + dt
+    local, outside, available, building, shares = _surroundings(spec, middle)
+    pv = min(available, program.pv_limit(plan, local))
+    state = _refreshed(state)
+    building += sum(abs(pack.air_kw) for pack in state.packs) / COP
+    yard, pile = _piles(state, hours, local, building - pv)
+    load = building + pile
+    kws = _storage(state, local, load, pv, shares, dt)
+    storage = sum(kws)
+    pv = min(pv, _pv_ceiling(plan, spec, load, storage, shares))
+    packs, energy, charged, discharged = _run(state, kws, outside, hours)
     powers = (load - pv + storage, storage, pv, load)
-    old = state.meters
-    return State(
-        spec,
-        at,
-        _turn(state, at),
-        state.plan,
-        load,
-        pv,
-        storage,
-        min(max(state.energy_kwh + moved, 0.0), battery.capacity_kwh),
-        state.dc_charged_kwh + max(moved, 0.0),
-        state.dc_discharged_kwh + max(-moved, 0.0),
-        (
-            _count(old[0], powers[0], period, hours, at),
-            _count(old[1], powers[1], period, hours, at),
-            _count(old[2], powers[2], period, hours, at),
-            _count(old[3], powers[3], period, hours, at),
-        ),
+    period = spec.tariff[local.hour]
+    old, parts = state.meters, grid.on_phases(load, shares, pv, storage)
+    reactive = load * math.tan(math.acos(spec.power_factor))
+    kvar = 0.0
+    if plan.grid != _NO_GRID:
+        rated = spec.battery.power_kw * sum(state.setting(n).works for n in range(len(packs))) / len(packs)
+        kvar = grid.compensation(
+            plan.grid, spec.seed, at, powers[0], reactive, storage, rated, spec.transformer_kva
+        )  # fmt: skip
+    return _turned(
+        State(
+            spec,
+            at,
+            state.marks,
+            plan,
+            load,
+            pv,
+            storage,
+            energy,
+            state.dc_charged_kwh + charged,
+            state.dc_discharged_kwh + discharged,
+            (
+                count(old[0], powers[0], period, hours, at),
+                count(old[1], powers[1], period, hours, at),
+                count(old[2], powers[2], period, hours, at),
+                count(old[3], powers[3], period, hours, at),
+            ),
+            (
+                count(state.phases[0], parts[0], period, hours, at),
+                count(state.phases[1], parts[1], period, hours, at),
+                count(state.phases[2], parts[2], period, hours, at),
+            ),
+            packs,
+            yard,
+            pile,
+            available - pv,
+            kvar,
+            state.faults,
+            state.outlook_day,
+            state.held,
+        )
     )
 
 
-def _local(spec: Spec, at: float) -> datetime:
-    return datetime.fromtimestamp(at + spec.utc_offset_s, UTC)
+class _Surroundings(NamedTuple):
+    """What does not depend on what the EMS does."""
+
+    local: datetime
+    outside_c: float
+    pv_kw: float
+    building_kw: float
+    shares: grid.Three
 
 
-def _wish(plan: Plan, battery: Battery, local: datetime, period: int, load: float, pv: float) -> float:
-    """What the EMS asks of the storage, kW: what its schedule says; else charge in the valley and from surplus sun, and serve the
-    load at the peak. Either way it keeps the gateway between the export and the demand limit."""
-    net = load - pv
-    wish = 0.0
-    order = next((order for order in plan.orders if order.holds(local)), None) if plan.orders else None
-    if order is not None:
-        wish = order.kw
-    elif period == VALLEY:
-        wish = 0.6 * battery.power_kw
-    elif period in (SHARP, PEAK):
-        wish = -min(battery.power_kw, max(net, 0.0))
-    if net < 0 and order is None:
-        wish = max(wish, -net)
-    if plan.demand_kw is not None:
-        wish = min(wish, plan.demand_kw[local.month - 1] - net)
+@lru_cache(maxsize=64)
+def _surroundings(spec: Spec, at: float) -> _Surroundings:
+    """Kept for the second run of an evaluation, which goes through the same moments beside the first."""
+    outside = ambient_c(spec.seed, at, spec.utc_offset_s, spec.latitude)
+    sun = irradiance(at, spec.latitude, spec.longitude)
+    return _Surroundings(
+        local_time(spec, at),
+        outside,
+        program.pv_kw(spec.pv_peak_kw, sun * cloudiness(spec.seed, at), outside) if sun else 0.0,
+        load_kw(spec.seed, at, spec.utc_offset_s, spec.base_kw, spec.swing_kw),
+        grid.phase_shares(spec.phases, spec.seed, at),
+    )
+
+
+def _refreshed(state: State) -> State:
+    """The state with the faults that are there now, and with an outlook for this day."""
+    spec, plan = state.spec, state.plan
+    if spec.fault_share or plan.faults or state.faults:
+        there = protection.faults_at(plan, spec.seed, spec.fault_share, state.at)
+        before = dict(state.faults)
+        if there != before.keys():
+            since = tuple((name, before.get(name, state.at)) for name in protection.FAULTS if name in there)
+            state = msgspec.structs.replace(state, faults=since)
+    if state.outlook_day == state.marks.day:
+        return state
+    limit = demand_limit(state)
+    held: tuple[float, ...] = ()
+    if limit is not None:
+        midnight = math.floor((state.at + spec.utc_offset_s) / DAY_S) * DAY_S - spec.utc_offset_s
+        usable = (spec.battery.soc_max - spec.battery.soc_min) * spec.battery.capacity_kwh * state.soh
+        held = program.outlook(spec, limit, midnight, usable)
+    return msgspec.structs.replace(state, outlook_day=state.marks.day, held=held)
+
+
+def _piles(state: State, hours: float, local: datetime, rest_kw: float) -> tuple[Yard, float]:
+    """Vehicles come, charge within their schedule and what the transformer has left, and go."""
+    spec = state.spec
+    if not spec.piles.count:
+        return state.yard, 0.0
+    end = state.at + hours * 3600.0
+    yard = piles.turn(spec.piles, state.yard, spec.seed, state.at, end, spec.utc_offset_s)
+    left = spec.transformer_kva * spec.power_factor - rest_kw
+    return piles.charge(spec.piles, yard, hours, program.pile_limit(state.plan, local), left)
+
+
+def _storage(
+    state: State, local: datetime, load: float, pv: float, shares: tuple[float, float, float], dt: float
+) -> list[float]:
+    """The power of every cabinet: what its plan wants, under what it can do and the limits of the site."""
+    spec, plan, net, hours = state.spec, state.plan, load - pv, dt / 3600.0
+    able = _abilities(state, hours)
+    gives, takes = [give for give, _ in able], [take for _, take in able]
+    carries = spec.transformer_kva * spec.power_factor
+    high = max(0.0, carries - net)
+    limit = demand_limit(state)
+    if limit is not None:
+        high = min(high, program.allowed_kw(limit, state.meters[GATEWAY].block_forward, state.at, dt) - net)
+    low = -math.inf if not state.held else min(high, _keeping(state, able, hours))
+    low = max(low, -carries - net)
     if plan.export_kw is not None:
-        wish = max(wish, -plan.export_kw - net)
-    return wish
-
-
-def _settle(state: State, wish: float, dt: float) -> float:
-    """What the storage can do of a wish: power limit, and the energy that it has or has room for."""
-    battery = state.spec.battery
-    hours = dt / 3600.0
-    if hours <= 0:
-        return 0.0
-    if wish >= 0:
-        room = max(0.0, battery.soc_max * battery.capacity_kwh - state.energy_kwh)
-        return min(wish, battery.power_kw, room / battery.charge_efficiency / hours)
-    left = max(0.0, state.energy_kwh - battery.soc_min * battery.capacity_kwh)
-    return -min(-wish, battery.power_kw, left * battery.discharge_efficiency / hours)
-
-
-def _count(meter: Meter, power: float, period: int, hours: float, at: float) -> Meter:
-    """The meter after a step at `power`; a demand block closes when `at` reaches or passes its end."""
-    forward, reverse = meter.forward, meter.reverse
-    energy = power * hours
-    if energy >= 0:
-        forward = _book(forward, period, energy)
-        ahead, back = meter.block_forward + energy, meter.block_reverse
+        low = max(low, -plan.export_kw - net)
+    if plan.phase_export_kw is not None:
+        low = max(low, grid.storage_floor(load, shares, pv, plan.phase_export_kw))
+    asked = program.instructed(spec.seed, state.at) if plan.regulation else None
+    if asked is not None:
+        wanted = [asked * spec.battery.power_kw / len(able)] * len(able)
     else:
-        reverse = _book(reverse, period, -energy)
-        ahead, back = meter.block_forward, meter.block_reverse - energy
-    top, top_at = meter.demand_forward_kw, meter.demand_forward_at
-    low, low_at = meter.demand_reverse_kw, meter.demand_reverse_at
-    if at // BLOCK_S > (at - hours * 3600.0) // BLOCK_S:
-        mean = BLOCK_S / 3600.0
-        if ahead / mean > top:
-            top, top_at = ahead / mean, int(at)
-        if back / mean > low:
-            low, low_at = back / mean, int(at)
-        ahead = back = 0.0
-    return Meter(power, forward, reverse, ahead, back, top, top_at, low, low_at)
+        rated = spec.battery.power_kw / len(able)
+        wanted = program.wishes(plan, local, spec.tariff[local.hour], net, gives, takes, rated)
+    return program.spread(wanted, gives, takes, low, high)
 
 
-def _book(
-    registers: tuple[float, float, float, float], period: int, energy: float
-) -> tuple[float, float, float, float]:
-    a, b, c, d = registers
-    if period == SHARP:
-        return (a + energy, b, c, d)
-    if period == PEAK:
-        return (a, b + energy, c, d)
-    if period == FLAT:
-        return (a, b, c + energy, d)
-    return (a, b, c, d + energy)
+def _abilities(state: State, hours: float) -> list[tuple[float, float]]:
+    """What each cabinet can give and take: nothing where it was stopped or must not run."""
+    battery, plan, since = state.spec.battery, state.plan, dict(state.faults)
+    if protection.stopped(plan.safety, since, state.at):
+        return [_IDLE] * len(state.packs)
+    found: list[tuple[float, float]] = []
+    depth, faults = (plan.charge_steps, plan.discharge_steps), frozenset(since)
+    for n, pack in enumerate(state.packs):
+        if not state.setting(n).works:
+            found.append(_IDLE)
+            continue
+        if n and pack is state.packs[n - 1] and found[n - 1] is not _IDLE:
+            found.append(found[n - 1])
+            continue
+        rated = battery.power_kw / battery.cabinets
+        cap = protection.cap_kw(plan.safety, pack, state.pack_soc(n), faults, rated)
+        found.append(cabinets.limits(battery, pack, state.energy_kwh * pack.share, hours, cap, depth))
+    return found
 
 
-def _turn(state: State, at: float) -> Marks:
-    """New marks when the local day has changed by `at`. The registers of the step that crosses midnight count to its day."""
-    marks = state.marks
-    if int((at + state.spec.utc_offset_s) // DAY_S) + _EPOCH_ORDINAL == marks.day:
-        return marks
-    local = _local(state.spec, at)
+def _keeping(state: State, able: list[tuple[float, float]], hours: float) -> float:
+    """The least power with which the storage holds what the outlook asks for."""
+    battery = state.spec.battery
+    here = sum(
+        max(0.0, state.energy_kwh * pack.share - battery.soc_min * battery.capacity_kwh / battery.cabinets * pack.soh)
+        for pack, (give, take) in zip(state.packs, able, strict=True)
+        if give or take
+    )
+    second = (state.at + hours * 3600.0 + state.spec.utc_offset_s) % DAY_S
+    spare = here - program.to_hold(state.held, second)
+    return -spare * battery.discharge_efficiency / hours if spare >= 0 else -spare / battery.charge_efficiency / hours
+
+
+def _pv_ceiling(
+    plan: Plan, spec: Spec, load: float, storage: float, shares: tuple[float, float, float]
+) -> float:  # fmt: skip
+    """The most that PV may deliver: what the transformer carries and the limits of reverse flow allow."""
+    most = load + storage + spec.transformer_kva * spec.power_factor
+    if plan.export_kw is not None:
+        most = min(most, load + storage + plan.export_kw)
+    if plan.phase_export_kw is not None:
+        most = min(most, grid.pv_ceiling(load, shares, storage, plan.phase_export_kw))
+    return max(0.0, most)
+
+
+def _run(
+    state: State, kws: list[float], outside_c: float, hours: float
+) -> tuple[tuple[Pack, ...], float, float, float]:
+    """The cabinets after the step, the energy in them, and what went into and out of their cells."""
+    battery, cools = state.spec.battery, not any(name == "cooling" for name, _ in state.faults)
+    packs, energies, charged, discharged = [], [], 0.0, 0.0
+    last, energy = state.packs[0], 0.0
+    for n, (pack, kw) in enumerate(zip(state.packs, kws, strict=True)):
+        if not (n and pack is state.packs[n - 1] and kw == kws[n - 1] and state.setting(n) == state.setting(n - 1)):
+            told = state.setting(n) if cools else Setting(cooled=False)
+            last, energy = cabinets.run(battery, pack, state.energy_kwh * pack.share, kw, outside_c, hours, told)
+        charged += max(last.dc_kw, 0.0) * hours
+        discharged += max(-last.dc_kw, 0.0) * hours
+        packs.append(last)
+        energies.append(energy)
+    total = sum(energies)
+    if total > 0.0 and any(pack is not last for pack in packs):
+        packs = [cabinets.shared(pack, energy / total) for pack, energy in zip(packs, energies, strict=True)]
+    return tuple(packs), total, charged, discharged
+
+
+def _turned(state: State) -> State:
+    """New marks when the local day has changed. The registers of the step that crosses midnight count to its day, and the demand
+    of its quarter hour to its month."""
+    marks, spec = state.marks, state.spec
+    if int((state.at + spec.utc_offset_s) // DAY_S) + _EPOCH_ORDINAL == marks.day:
+        return state
+    local = local_time(spec, state.at)
     storage, pv = state.meters[STORAGE], sum(state.meters[PV].forward)
-    return Marks(
+    new = Marks(
         local.toordinal(),
         local.month,
         local.year,
@@ -299,3 +321,9 @@ def _turn(state: State, at: float) -> Marks:
         pv if local.month != marks.month else marks.pv_month_kwh,
         pv if local.year != marks.year else marks.pv_year_kwh,
     )
+    state = msgspec.structs.replace(state, marks=new, packs=cabinets.new_day(state.packs))
+    if local.month == marks.month:
+        return state
+    a, b, c, d = (turn_month(meter) for meter in state.meters)
+    e, f, g = (turn_month(meter) for meter in state.phases)
+    return msgspec.structs.replace(state, meters=(a, b, c, d), phases=(e, f, g))

@@ -222,21 +222,34 @@ def _overdemand_shown(device: Device, key: int, fields: Fields, now: float) -> F
 
 
 def _overdemand_acts(device: Device, now: float) -> None:
-    """The tightest enabled limits on the gateway meter hold. Per-phase limits and dynamic demand are kept and shown only."""
+    """The tightest enabled limits on the gateway meter hold."""
     shelf = device.shelves["streaming_overdemand"]
     mine = [x for x in shelf.items.values() if x["ele_meter_id"] == METER_IDS[GATEWAY]]
     demands = [x["over_demand_condition"] for x in mine if x.get("over_demand_status") == ENABLED]
-    exports = [float(x.get("streaming_condition", 0)) for x in mine if x.get("streaming_status") == ENABLED]
-    demand = tuple(float(min(month)) for month in zip(*demands, strict=True)) if demands else None
-    export = min(exports) if exports else None
-    device.follow(msgspec.structs.replace(device.site.plan, demand_kw=demand, export_kw=export), now)
+    shares = [float(x.get("dynamic_demand_percentage", 100)) for x in mine if x.get("dynamic_demand_status") == ENABLED]
+    plan = msgspec.structs.replace(
+        device.site.plan,
+        demand_kw=tuple(float(min(month)) for month in zip(*demands, strict=True)) if demands else None,
+        export_kw=_tightest(mine, "streaming"),
+        phase_export_kw=_tightest(mine, "individual_phase_streaming"),
+        dynamic_share=min(shares) / 100.0 if shares else None,
+    )
+    device.follow(plan, now)
+
+
+def _tightest(limits: list[Fields], name: str) -> float | None:
+    return min(
+        (float(x.get(f"{name}_condition", 0)) for x in limits if x.get(f"{name}_status") == ENABLED), default=None
+    )
 
 
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy("streaming_overdemand", _overdemand_wrong, _overdemand_shown, _overdemand_acts, "id", merges=True),
     Strategy("charge", charging.charge_wrong, charging.charge_shown, charging.charge_acts),
-    Strategy("charge_photovoltaic", charging.photovoltaic_wrong, charging.photovoltaic_shown, charging.keeps),
-    Strategy("charge_pail", charging.pail_wrong, charging.pail_shown, charging.keeps),
+    Strategy(
+        "charge_photovoltaic", charging.photovoltaic_wrong, charging.photovoltaic_shown, charging.photovoltaic_acts
+    ),
+    Strategy("charge_pail", charging.pail_wrong, charging.pail_shown, charging.pail_acts),
 )
 """A further kind of strategy is a row here."""
 

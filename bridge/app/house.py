@@ -13,6 +13,7 @@ from bridge.app import care
 from bridge.app.carriers import Calls, carrier
 from bridge.app.clock import Clock
 from bridge.app.doors import Doors, loopback
+from bridge.app.evaluations import Evaluations
 from bridge.app.replays import Replays
 from bridge.app.settings import (
     LOCAL_SINK,
@@ -90,6 +91,7 @@ class House:
         self._quiet = Quiet(log)
         self.attempts = Attempts(attempt_limits(config))
         self.reload = asyncio.Event()
+        self._evaluations = Evaluations()
         self._token = secrets.token_urlsafe(32)
         self._tasks: list[asyncio.Task[None]] = []
         self._couriers: list[Courier] = []
@@ -237,6 +239,7 @@ class House:
     async def stop(self) -> None:
         """Close the doors, finish what was begun, end every task."""
         self.services.closing.set()
+        self._evaluations.stop()
         self.flow.hush()
         await self._carrier.stop()
         await self.doors.stop()
@@ -354,7 +357,7 @@ class House:
             registry=self.registry, presence=self.presences.get, commands=self.commands, ledger=self.ledger,
             platform=Platform(self.database), licenses=Attempts(attempt_limits(self.config)),
             events=self.events, cloud=self.cloud, belimo=self.belimo, enos=self.enos, statistics=self.statistics,
-            attempts=self.attempts, counts=self.counts, replays=self._replays, ready=self._checks(),
+            attempts=self.attempts, counts=self.counts, replays=self._replays, evaluate=self._evaluations, ready=self._checks(),
             sinks=lambda: [courier.state() for courier in self._couriers],
             allow_anonymous=self.config.broker.allow_anonymous, limits=http_limits(self.config),
         )  # fmt: skip

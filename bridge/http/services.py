@@ -34,6 +34,12 @@ class Replays(Protocol):
     async def some(self, wanted: Wanted, limit: int) -> list[dict[str, Any]]: ...
 
 
+class Evaluate(Protocol):
+    """A strategy on a simulated site: the JSON of an EvaluationBody. Raises Unprocessable with a JSON path, Exhausted."""
+
+    async def __call__(self, strategy: Any, site: Mapping[str, Any], days: int) -> bytes: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The [http] section and what concerns HTTP of [commands] and [devices]."""
@@ -89,3 +95,4 @@ class Services(Receiving):
     """Wrong license codes of the vendor's platform API."""
     events: Events
     replays: Replays
+    evaluate: Evaluate

@@ -1,0 +1,105 @@
+"""A strategy tried on a simulated site. The simulator runs it (`Services.evaluate`); this room knows the shapes alone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bridge.http.table import Answer, Call, Route
+
+MAX_DAYS = 366
+
+
+class EvaluationRequest(Struct, forbid_unknown_fields=True):
+    """`site` is what SITE.toml of docs/simulator.md says, as JSON; every key may be left out."""
+
+    strategy: Annotated[
+        Any,
+        Meta(
+            description="the data of a command, {feature, action, data}, or a list of them: what a platform would send"
+        ),
+    ]
+    site: dict[str, Any] = {}
+    days: Annotated[int, Meta(ge=1, le=MAX_DAYS)] = 30
+
+
+class EvaluationMonth(Struct, frozen=True, forbid_unknown_fields=True):
+    """The highest quarter hour of a local month, kW, and what part of the month the run had."""
+
+    month: str
+    peak_kw: float
+    share: float
+
+
+class EvaluationOutcome(Struct, frozen=True, forbid_unknown_fields=True):
+    """What one run came to: kWh, shares from 0 to 1, money in `currency`."""
+
+    months: list[EvaluationMonth]
+    imported_kwh: float
+    exported_kwh: float
+    load_kwh: float
+    pv_kwh: float
+    curtailed_kwh: float
+    self_consumption: float
+    self_sufficiency: float
+    charged_kwh: float
+    discharged_kwh: float
+    full_cycles: float
+    soc_end: float
+    soh_end: float
+    energy_cost: float
+    demand_cost: float
+    export_revenue: float
+    cost: float
+
+
+class EvaluationChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """With the strategy less without it."""
+
+    peak_kw: float
+    imported_kwh: float
+    exported_kwh: float
+    self_consumption: float
+    full_cycles: float
+    cost: float
+
+
+class EvaluationBody(
+    Struct, frozen=True, forbid_unknown_fields=True, rename={"with_strategy": "with", "without_strategy": "without"}
+):
+    """Both runs, and what is different."""
+
+    start: str
+    days: int
+    currency: str
+    seed: int
+    commands: list[str]
+    with_strategy: EvaluationOutcome
+    without_strategy: EvaluationOutcome
+    change: EvaluationChange
+
+
+async def evaluate(call: Call) -> Answer:
+    """POST /api/v1/evaluate"""
+    asked = call.body(EvaluationRequest)
+    found = await call.services.evaluate(asked.strategy, asked.site, asked.days)
+    return msgspec.json.decode(found, type=EvaluationBody)
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/api/v1/evaluate",
+        evaluate,
+        "Try a strategy on a simulated site: the same site with it and without it",
+        {
+            200: (EvaluationBody, "both runs, and what is different"),
+            422: (None, "the strategy, the site or the days are not what they should be; `path` says where"),
+            429: (None, "another evaluation is running, or this one took too long"),
+        },
+        body=EvaluationRequest,
+        tag="evaluation",
+    ),
+)

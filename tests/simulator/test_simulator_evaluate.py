@@ -1,0 +1,257 @@
+"""`ems-sim evaluate`: what a strategy is worth, checked by hand sums, from Python and from the command line."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from schemas.errors import Invalid
+from simulator import evaluate as module
+from simulator.cli import app
+from simulator.evaluate import Evaluation, Series, commands_of, evaluate
+from simulator.site_file import PERIODS, SiteFile, parse_site, site_of
+
+LIMIT: dict[str, Any] = {
+    "ele_meter_id": 9, "over_demand_status": 1, "over_demand_condition": [160] * 12, "streaming_status": 2,
+    "individual_phase_streaming_status": 2, "dynamic_demand_percentage": 100,
+}  # fmt: skip
+SLOT = {"start_hour": 0, "start_minute": 0, "end_hour": 6, "end_minute": 0, "cdc_enable_mode": 1, "run_power": 20}
+SCHEDULE: dict[str, Any] = {
+    "charge_type": 1, "status": 1, "mode": 2, "month": list(range(12)), "week_day": list(range(7)), "apply_to_all": True,
+    "settings": [SLOT],
+}  # fmt: skip
+SITE: dict[str, Any] = {
+    "start": "2025-05-28", "load": {"base_kw": 40, "swing_kw": 160}, "pv": {"peak_kw": 320}, "storage": {"cabinets": 3},
+}  # fmt: skip
+
+
+def test_a_demand_limit_and_reverse_flow_prevention_are_worth_what_the_registers_say() -> None:
+    kept: list[Series] = []
+    strategy = LIMIT | {"streaming_status": 1, "streaming_condition": 10}
+    found = evaluate(strategy, SITE, 14, watch=lambda a, b: kept.extend((a, b)))
+    assert found.commands == ["streaming_overdemand/create"]
+    with_it, without = found.with_strategy, found.without_strategy
+    assert max(month.peak_kw for month in with_it.months) <= 160 + 1e-3
+    assert max(month.peak_kw for month in without.months) > 161
+    assert with_it.exported_kwh < without.exported_kwh
+    assert min(kept[0].gateway_kw) >= -10 - 1e-6
+    assert min(kept[1].gateway_kw) < -20
+    assert found.change.cost == pytest.approx(with_it.cost - without.cost, abs=1e-3)
+    assert [month.month for month in with_it.months] == ["2025-05", "2025-06"]
+    assert [month.share for month in with_it.months] == [
+        pytest.approx(4 / 31, abs=1e-4),
+        pytest.approx(10 / 30, abs=1e-4),
+    ]
+
+
+def test_every_figure_is_the_sum_of_its_quarter_hours() -> None:
+    kept: list[Series] = []
+    site = site_of(SITE)
+    one = evaluate(SCHEDULE, site, 5, watch=lambda a, b: kept.extend((a, b))).with_strategy
+    series, prices = kept[0], site.prices
+    assert len(series.gateway_kw) == len(series.soc) == 5 * 96
+    for net, load, pv, storage in zip(series.gateway_kw, series.load_kw, series.pv_kw, series.storage_kw, strict=True):
+        assert net == pytest.approx(load - pv + storage, abs=1e-6)
+    assert math.fsum(series.gateway_kw) / 4 == pytest.approx(one.imported_kwh - one.exported_kwh, abs=0.01)
+    assert math.fsum(series.load_kw) / 4 == pytest.approx(one.load_kwh, abs=0.01)
+    assert one.self_consumption == pytest.approx(1 - one.exported_kwh / one.pv_kwh, abs=1e-4)
+    assert one.self_sufficiency == pytest.approx(1 - one.imported_kwh / one.load_kwh, abs=1e-4)
+    # Money: quarter hours that both import and feed back are the only difference to the registers.
+    by_hour = [prices.kwh[PERIODS.index(name)] for name in prices.hours]
+    bought = math.fsum(max(kw, 0) / 4 * by_hour[n // 4 % 24] for n, kw in enumerate(series.gateway_kw))
+    assert one.energy_cost == pytest.approx(bought, rel=0.02)
+    peaks = [max(series.gateway_kw[: 4 * 96]), max(series.gateway_kw[4 * 96 :])]
+    assert [month.peak_kw for month in one.months] == [pytest.approx(kw, abs=0.01) for kw in peaks]
+    demand = 40.0 * (peaks[0] * 4 / 31 + peaks[1] * 1 / 30)
+    assert one.demand_cost == pytest.approx(demand, abs=0.05)
+    assert one.export_revenue == pytest.approx(one.exported_kwh * 0.39, abs=0.01)
+    assert one.cost == pytest.approx(one.energy_cost + one.demand_cost - one.export_revenue, abs=1e-3)
+    assert one.full_cycles == pytest.approx(one.discharged_kwh / (3 * 104.5), rel=0.12)
+    assert one.soc_end == pytest.approx(series.soc[-1], abs=1e-4)
+
+
+def test_the_same_seed_evaluates_the_same_and_another_does_not() -> None:
+    one, two = (evaluate(LIMIT, SITE, 3) for _ in range(2))
+    assert one == two
+    assert evaluate(LIMIT, SITE | {"seed": 2}, 3) != one
+
+
+def test_a_strategy_that_says_nothing_changes_nothing() -> None:
+    found = evaluate({"feature": "charge", "action": "create", "data": SCHEDULE | {"status": 0}}, SITE, 3)
+    assert msgspec.to_builtins(found.with_strategy) == msgspec.to_builtins(found.without_strategy)
+    assert set(msgspec.to_builtins(found.change).values()) == {0.0}
+
+
+def test_a_list_is_told_in_its_order() -> None:
+    stop = {"feature": "pcs_control", "action": "set", "data": {"pcs_device_stop": 1}}
+    start = {"feature": "pcs_control", "action": "set", "data": {"pcs_device_startup": 1}, "sub_device_id": 2}
+    assert evaluate([stop], SITE, 1).with_strategy.charged_kwh == 0.0
+    one = evaluate([stop, start], SITE, 1)
+    assert 0 < one.with_strategy.charged_kwh < one.without_strategy.charged_kwh
+    assert one.commands == ["pcs_control/set"] * 2
+
+
+@pytest.mark.parametrize(
+    ("said", "command"),
+    [
+        (LIMIT, "streaming_overdemand/create"),
+        (SCHEDULE, "charge/create"),
+        ({"pcs_device_stop": 1}, "pcs_control/set"),
+        ({"bms_3": 0}, "safety/set"),
+        ({"high_voltage_command": 0}, "bms_control/set"),
+        ({"target_cooling_point": 20}, "condition_control/set"),
+        ({"feature": "charge_pail", "action": "create"}, "charge_pail/create"),
+    ],
+)
+def test_data_alone_says_which_command_it_is(said: dict[str, Any], command: str) -> None:
+    (found,) = commands_of(said)
+    assert f"{found.feature}/{found.action}" == command
+
+
+WRONG: list[tuple[Any, str, str]] = [
+    (5, "$", "expected an object"),
+    ([], "$", "0 commands"),
+    ([LIMIT] * 65, "$", "65 commands"),
+    ({}, "$", "no data of a command"),
+    ({"coffee": 1}, "$", "no data of a command"),
+    (LIMIT | {"over_demand_condition": [1, 2]}, "$.over_demand_condition", "12"),
+    ([LIMIT, LIMIT | {"streaming_status": 9}], "$[1].streaming_status", "9"),
+    ({"feature": "charge", "action": "create", "data": SCHEDULE | {"mode": 3}}, "$.data.mode", "3"),
+    ({"feature": "charge", "action": "create", "data": SCHEDULE, "colour": 1}, "$.colour", "unknown key"),
+    ({"feature": "charge", "action": "create"}, "$.data", "required"),
+    ([{"feature": "coffee", "action": "brew"}], "$[0].feature", "no command coffee/brew"),
+    ({"action": "create", "data": {}}, "$.feature", "required"),
+    (LIMIT | {"ele_meter_id": 4}, "$", "no meter with id 4"),
+    ({"feature": "charge", "action": "setting", "data": {}}, "$", ""),
+]
+
+
+@pytest.mark.parametrize(("strategy", "path", "said"), WRONG, ids=lambda value: str(value)[:30])
+def test_a_wrong_strategy_is_told_where(strategy: Any, path: str, said: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        evaluate(strategy, SITE, 1)
+    assert caught.value.path.startswith(path)
+    assert said in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("site", "path"),
+    [
+        ({"pv": {"peak_kw": -1}}, "$.pv.peak_kw"),
+        ({"pv": {"peak": 1}}, "$.pv.peak"),
+        ({"colour": 1}, "$.colour"),
+        ({"prices": {"hours": ["flat"] * 23}}, "$.prices.hours"),
+        ({"prices": {"hours": ["noon"] * 24}}, "$.prices.hours"),
+        ({"storage": {"soc_min": 0.9, "soc_max": 0.2}}, "$.storage"),
+        ({"storage": {"soc": 0.01}}, "$.storage"),
+        ({"storage": {"cabinets": 0}}, "$.storage.cabinets"),
+        ({"load": {"phases": [1, 1, 1]}}, "$.load"),
+        ({"load": {"base_kw": math.nan}}, "$.load.base_kw"),
+        ({"load": {"base_kw": math.inf}}, "$.load.base_kw"),
+        ({"place": {"utc_offset_h": 8.1}}, "$.place.utc_offset_h"),
+        ({"start": "soon"}, "$.start"),
+        ({"start": "1900-01-01"}, "$.start"),
+    ],
+)
+def test_a_wrong_site_is_told_where(site: dict[str, Any], path: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        site_of(site)
+    assert caught.value.path.startswith(path)
+
+
+@pytest.mark.parametrize("site", [
+    {"load": {"base_kw": 0, "swing_kw": 0}, "pv": {"peak_kw": 0}}, {"transformer_kva": 1.0}, {"storage": {"cabinets": 64}},
+    {"place": {"latitude": 90, "longitude": -180, "utc_offset_h": -12}},
+    {"start": "2024-02-28", "piles": {"count": 4, "vehicles_per_day": 200}},
+    {"prices": {"sharp": 0, "peak": 0, "flat": 0, "valley": 0, "export": 0, "demand_kw_month": 0}},
+])  # fmt: skip
+def test_odd_sites_run(site: dict[str, Any]) -> None:
+    found = evaluate(LIMIT, site, 3)
+    assert all(math.isfinite(value) for value in msgspec.to_builtins(found.change).values())
+    assert found.with_strategy.load_kwh >= 0
+
+
+@pytest.mark.parametrize("days", [0, -1, 3661])
+def test_days_have_a_bound(days: int) -> None:
+    with pytest.raises(ValueError, match="days are 1 to 3660"):
+        evaluate(LIMIT, SITE, days)
+
+
+def test_a_site_file_may_be_empty() -> None:
+    assert parse_site("") == SiteFile()
+    assert SiteFile().spec().battery.cabinets == 2
+
+
+# The command line
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "strategy.json").write_text(json.dumps(LIMIT))
+    (tmp_path / "site.toml").write_text(
+        "start = 2025-05-28\n[pv]\npeak_kw = 320\n[load]\nbase_kw = 40\nswing_kw = 160\n"
+    )
+    return tmp_path
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, ["evaluate", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_tables_and_json_tell_the_same(files: Path) -> None:
+    strategy, site = files / "strategy.json", files / "site.toml"
+    shown = run(strategy, "--site", site, "--days", 2)
+    found = msgspec.json.decode(run(strategy, "--site", site, "--days", 2, "--json"), type=Evaluation)
+    assert f"{found.with_strategy.imported_kwh:,.0f}" in shown
+    assert f"{found.with_strategy.cost:,.2f}" in shown
+    assert "2025-05" in shown
+    assert found.with_strategy == evaluate(LIMIT, parse_site(site.read_text()), 2).with_strategy
+
+
+def test_plots_are_pictures(files: Path) -> None:
+    pytest.importorskip("matplotlib", reason="skipped: needs matplotlib")
+    for name in ("plot.png", "plot.svg"):
+        run(files / "strategy.json", "--days", 3, "--plot", files / name)
+    assert (files / "plot.png").read_bytes().startswith(b"\x89PNG")
+    root = ElementTree.parse(files / "plot.svg").getroot()
+    assert root is not None
+    assert root.tag.endswith("svg")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere.json"], "ems-sim: nowhere.json: No such file"),
+        (["strategy.json", "--days", "0"], "ems-sim: --days: 0 is not 1 to 3660"),
+        (["strategy.json", "--days", "soon"], "ems-sim: "),
+        (["strategy.json", "--site", "nowhere.toml"], "ems-sim: --site: nowhere.toml: No such file"),
+        (["strategy.json", "--site", "strategy.json"], "ems-sim: --site: strategy.json: no TOML"),
+        (["strategy.json", "--site", "wrong.toml"], "ems-sim: --site: wrong.toml: $.pv.peak_kw"),
+        (["strategy.json", "--plot", "plot.pdf"], "ems-sim: --plot: plot.pdf ends neither"),
+        (["strategy.json", "--plot", "no/where.png"], "ems-sim: --plot: no is no directory"),
+        (["site.toml"], "ems-sim: site.toml: no JSON"),
+        (["wrong.json"], "ems-sim: wrong.json: $.streaming_status"),
+    ],
+)
+def test_a_mistake_is_one_line(files: Path, arguments: list[str], said: str) -> None:
+    (files / "wrong.toml").write_text("[pv]\npeak_kw = -4\n")
+    (files / "wrong.json").write_text(json.dumps(LIMIT | {"streaming_status": 7}))
+    root = str(Path(module.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-m", "simulator", "evaluate", *arguments], cwd=files, capture_output=True, text=True,
+        check=False, env={"PYTHONPATH": root},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1
