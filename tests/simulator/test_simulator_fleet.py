@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -201,9 +200,10 @@ async def test_simulated_time_runs_faster(script: Script) -> None:
         for frame in script.frames(framing.PUBLISH)
         if frame[1].endswith("report/regular/post")
     ]
-    gaps = {b - a for a, b in itertools.pairwise(stamps) if b != a}
-    assert min(stamps) >= START * 1000
-    assert min(gaps) >= 90_000
+    instants = sorted({*stamps})
+    assert instants[0] >= START * 1000
+    late = 100_000  # a tenth of a second of real time, by which the first of them may be late
+    assert instants[-1] - instants[0] >= 100_000 * (len(instants) - 1) - late
 
 
 async def test_a_broken_device_ends_the_fleet(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:

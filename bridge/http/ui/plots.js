@@ -62,14 +62,22 @@ export function plots(host, { say, params, go, whole }) {
     else update(state);
   }
 
+  // What is above goes by the address. Of assets that are known it does so before anything is asked: two quick strokes are two steps.
+  function steer(names, assets) {
+    const zone = known(assets[0]?.timezone ?? "UTC");
+    const range = rangeOf(zone);
+    const move = (changes) => go({ a: names.join(","), ...changes });
+    controls(above, { names, range, zone, move, say, most: COLOURS });
+    return { zone, range, move };
+  }
+
   async function show(signal) {
+    const before = named();
+    if (before.length && before.every((name) => places.has(name))) steer(before, before.map((name) => places.get(name)));
     const names = await chosen(signal);
     const found = await Promise.all(names.map((name) => described(name, signal)));
     const assets = found.filter(Boolean);
-    const zone = known(assets[0]?.timezone ?? "UTC");
-    const range = rangeOf(zone, assets);
-    const move = (changes) => go({ a: names.join(","), ...changes });
-    controls(above, { names, range, zone, move, say, most: COLOURS });
+    const { zone, range, move } = steer(names, assets);
     if (!assets.length) {
       empty(power, t(names.length ? "not_found" : "no_assets"));
       empty(energy, "");
@@ -82,10 +90,13 @@ export function plots(host, { say, params, go, whole }) {
     zones.textContent = [t("zone", { zone }), others.length ? t("own_zones", { names: others.join(", ") }) : ""].join(" ");
   }
 
+  function named() {
+    return (state.get("a") ?? "").split(",").filter(Boolean).slice(0, COLOURS);
+  }
+
   // Those of the address; a meter of its device, for meters have power and energy, or what it has; else the first with power.
   async function chosen(signal) {
-    const named = (state.get("a") ?? "").split(",").filter(Boolean).slice(0, COLOURS);
-    if (named.length) return named;
+    if (named().length) return named();
     const device = state.get("d");
     const { readings } = await get("/api/v1/latest", { point: POWERS.join(","), device, limit: device ? 1_000 : 1 }, signal);
     const meter = readings.find((each) => each.point === POWERS[0] && METER.test(each.asset));
