@@ -99,6 +99,7 @@ def _costs(axes: Any, found: Evaluation) -> None:
     )
     axes.axhline(0.0, color="black", linewidth=0.6)
     axes.set_ylabel(found.currency)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_title("Cost", loc="left", fontsize=10)
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, fontsize=8, frameon=False)
 
