@@ -12,6 +12,8 @@ import pytest
 from cloud_served import NOW, Served
 
 from bridge.cloud.cloud import Settings
+from bridge.cloud.ingest import Ingest
+from bridge.errors import Refused
 
 T = NOW - 3_600_000
 ROW = {"asset": "EMS001.meter.1", "point": "total_active_power", "timestamp": T, "value": 1.5}
@@ -332,3 +334,31 @@ async def test_what_is_wrong_is_told_of_odd_text_too(served: Served, text: str) 
     wrong = f'{{"asset":"A","timestamp":{T},{text[1:]}'.encode()
     found = await served.ingest(lines(ROW, wrong), 422, Content_Type="application/x-ndjson")
     assert (found["accepted"], found["rejected"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "code"),
+    [
+        (b"x\n" * 4_000_000, "application/x-ndjson", "too_many_rows"),
+        (b"x\n" * 200_000, "application/x-ndjson", "not_json"),
+        (b"[1" + b",1" * 4_000_000 + b"]", "application/json", "too_many_rows"),
+        (b"[NaN" + b",1" * 4_000_000 + b"]", "application/json", "too_many_rows"),
+        (b'{"readings":[1' + b",1" * 4_000_000 + b"]}", "application/json", "too_many_rows"),
+    ],
+)
+async def test_no_body_stops_the_others(served: Served, body: bytes, content_type: str, code: str) -> None:
+    loop, gaps = asyncio.get_running_loop(), [0.0]
+
+    async def tick() -> None:
+        last = loop.time()
+        while True:
+            await asyncio.sleep(0.005)
+            gaps.append(loop.time() - last)
+            last = loop.time()
+
+    ticking = asyncio.create_task(tick())
+    with pytest.raises(Refused) as refused:
+        await Ingest(served.cloud).take(None, body, content_type, None)
+    ticking.cancel()
+    assert refused.value.code == code
+    assert max(gaps) < 1.5  # one by one on the loop they took 2 to 26 s
