@@ -22,6 +22,7 @@ from bridge.store.chunks import DAY_MS
 from bridge.store.columns import EMPTY, Column, Times, Values
 from bridge.store.scan import Scan
 
+MINUTE_MS = 60_000
 NOISE = 0.01
 RESET = 0.5
 ROLLOVER = 0.01
@@ -128,10 +129,16 @@ def rounded(steps: Values) -> Values:
 
 def by_minute(column: Column) -> Column:
     """The last reading of each minute, at the minute: pulse inputs are kept by the minute (http_apis.md A.1)."""
-    times, values = column
-    minutes: Times = times - times % 60_000
+    times, values = last_of_minutes(column)
+    minutes: Times = times - times % MINUTE_MS
+    return Column(minutes, values)
+
+
+def last_of_minutes(column: Column) -> Column:
+    """The last reading of each minute, at its own time."""
+    minutes = column.times // MINUTE_MS
     last = np.flatnonzero(np.diff(minutes, append=minutes[-1:] + 1))
-    return Column(minutes[last], values[last])
+    return Column(column.times[last], column.values[last])
 
 
 def counted_from(scan: Scan, asset: int, point: str, start: int) -> Increments:
