@@ -15,7 +15,7 @@ from bridge.errors import NotFound, Unprocessable
 from bridge.http.belimo import BASE, DIALECT, MISSING, collection, get, iso, moment, reply, spend
 from bridge.http.belimo_devices import Place, data_at, place, place_at
 from bridge.http.belimo_shapes import COLLECTION, OBJECT, POINT_VALUES, At, Raw, Resampled, Span
-from bridge.http.belimo_state import Download
+from bridge.http.belimo_state import Download, Subscription
 from bridge.http.errors import begin
 from bridge.http.services import Receiving
 from bridge.http.table import Answer, Call, Route
@@ -99,7 +99,7 @@ async def request_download(call: Call) -> Answer:
     start, end = _range(call.receiving, each, asked.start, asked.end)
     fixed = Span(datapointIds=asked.datapointIds, start=str(max(0, start)), end=str(max(0, end)))
     until = belimo.tokens.clock() + DOWNLOAD_MS
-    name = belimo.downloads.put(Download(call.principal, each.uid, fixed), until)
+    name = belimo.downloads.put(Download(call.principal, stamp(call.receiving, call.principal), each.uid, fixed), until)
     url = call.request.url.origin().with_path(f"{BASE}/download/{name}")
     return reply({"downloadUrl": str(url), "validUntil": iso(until, exact=True)})
 
@@ -107,17 +107,26 @@ async def request_download(call: Call) -> Answer:
 async def downloaded(call: Call) -> Answer:
     """GET /download/{offer}: needs no token; who knows the address may read."""
     offer = call.receiving.belimo.downloads.find(call.path("offer"))
-    principal = None if offer is None else present(call.receiving, offer.principal)
+    principal = None if offer is None else present(call.receiving, offer)
     each = None if offer is None or principal is None else place_at(call.receiving, principal, offer.device)
     if offer is None or each is None:
         raise NotFound("not_found", "there is no such download, or no more")
     return await _csv(call.request, call.receiving, each, offer.asked)
 
 
-def present(receiving: Receiving, principal: Principal) -> Principal | None:
-    """Who was offered something, with the rights of now; None when the account is gone."""
+def stamp(receiving: Receiving, principal: Principal) -> bytes | None:
+    """What tells an account from a later one of the same name."""
+    account = receiving.registry.account(principal.name) if principal.kind == "account" else None
+    return None if account is None else account.key_hash
+
+
+def present(receiving: Receiving, offered: Download | Subscription) -> Principal | None:
+    """Who was offered something, with the rights of now; None when the account is gone, or another one by now."""
+    principal = offered.principal
     if principal.kind != "account" or principal == LOCAL:
         return principal
+    if stamp(receiving, principal) != offered.stamp:
+        return None
     return receiving.registry.find("account", principal.name)
 
 
