@@ -36,10 +36,11 @@ async def electric_power(cloud: Cloud, asked: Query, principal: Any) -> Told:
     items = Items(asked.shape, cloud.settings.localtime_style, isinstance(asked.start, int))
     parts: list[bytes] = []
     spans: list[Span] = []
-    for first in range(0, len(assets), ASSETS_PER_READ):
-        jobs = [_job(cloud, asked, asset, items) for asset in assets[first : first + ASSETS_PER_READ]]
-        spans += [(asset, job.start, job.end) for asset, job in zip(assets[first:], jobs, strict=False)]
-        parts += await cloud.series.read(partial(_run, jobs))
+    async with cloud.turns:
+        for first in range(0, len(assets), ASSETS_PER_READ):
+            jobs = [_job(cloud, asked, asset, items) for asset in assets[first : first + ASSETS_PER_READ]]
+            spans += [(asset, job.start, job.end) for asset, job in zip(assets[first:], jobs, strict=False)]
+            parts += await cloud.series.read(partial(_run, jobs))
     return answer(asked.shape.version, denied, parts), spans
 
 

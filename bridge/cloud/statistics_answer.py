@@ -87,7 +87,8 @@ class Statistics:
                     found[resource][device] = numbers
         spans: list[Span] = []
         if CHARGE in found:
-            found[CHARGE] = await self._charges(windows, spans)
+            async with self._cloud.turns:
+                found[CHARGE] = await self._charges(windows, spans)
         write = _charts if asked.unit else _dashboard
         return Told({resource: write(resource, found[resource]) for resource in asked.resources}, behind, spans)
 
