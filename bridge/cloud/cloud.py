@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from itertools import count
@@ -44,6 +45,8 @@ TURNS = 4
 """Large answers that are made at a time, the others wait: what is on its way to one is some ten times as large as the answer."""
 HELD_BYTES = 512 << 20
 """Large answers that wait for their readers, together."""
+SHARE = 2
+"""One sender's answers may have half of it."""
 PAGES = 2
 """Pages of streams that are read at a time: a crowd of downloads leaves room between its pages."""
 FAILED_S = 60.0
@@ -117,7 +120,7 @@ class Cloud:
         self.signed = signed
         self.zone = zone(settings.timezone)
         self.turns = asyncio.Semaphore(TURNS)
-        self._held = 0
+        self._held: Counter[str] = Counter()
         self._pages = asyncio.Semaphore(PAGES)
         self._current = Current(series)
         counts.describe("ems_bridge_ingest_rows", "Rows of ingestion bodies, by outcome")
@@ -209,12 +212,20 @@ class Cloud:
                 allowed[each.device] = self.may_read(principal, each.device)
         return [each for each in found if allowed[each.device]]
 
-    def hold(self, size: int) -> bool:
-        """Take up room for a large answer, or give it back; False where there is none."""
-        if size > 0 and self._held + size > HELD_BYTES:
+    def hold(self, size: int, principal: Any) -> bool:
+        """Take up room for a large answer of `principal`; False where there is none, or none left for him."""
+        held, who = self._held, str(getattr(principal, "name", ""))
+        if held.total() + size > HELD_BYTES or held[who] + size > HELD_BYTES // SHARE:
             return False
-        self._held += size
+        held[who] += size
         return True
+
+    def release(self, size: int, principal: Any) -> None:
+        """Give it back."""
+        who = str(getattr(principal, "name", ""))
+        self._held[who] -= size
+        if not self._held[who]:
+            del self._held[who]
 
     async def newest(self, assets: Sequence[Asset], points: Sequence[str]) -> list[Newest]:
         """The newest reading of each of the points that an asset has, by asset, then point, in the order given."""

@@ -103,8 +103,10 @@ def add_routes(app: web.Application, cloud: Cloud) -> None:
 
 async def _handle(cloud: Cloud, operation: Operation, version: Version, request: web.Request) -> web.StreamResponse:
     headers: dict[str, str] = {}
+    principal = None
     try:
         asked = await _asked(cloud, request)
+        principal = asked.principal
         text, spans = await operation.answer(
             cloud, operation.ask(cloud.settings, asked.params, version), asked.principal
         )
@@ -122,13 +124,13 @@ async def _handle(cloud: Cloud, operation: Operation, version: Version, request:
         text = envelope(SERVICE, None, version=version)
     if len(text) <= LARGE:
         return web.Response(body=text, content_type="application/json", charset="utf-8", headers=headers)
-    if not cloud.hold(len(text)):
+    if not cloud.hold(len(text), principal):
         text = envelope(TOO_MANY, "too many large answers are being read at the moment", version=version)
         return web.Response(body=text, content_type="application/json", charset="utf-8")
     try:
         return await _written(request, text, headers)
     finally:
-        cloud.hold(-len(text))
+        cloud.release(len(text), principal)
 
 
 async def _written(request: web.Request, text: bytes, headers: dict[str, str]) -> web.StreamResponse:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from cloud_places import Place
-from cloud_served import NOW, Served
+from cloud_served import NOW, Served, authorize
 
-from bridge.cloud.cloud import HELD_BYTES, Settings
+from bridge.cloud.cloud import HELD_BYTES, SHARE, Settings
 from bridge.cloud.enos_routes import LARGE
 from bridge.cloud.ingest import Ingest
 from bridge.errors import Refused
@@ -395,9 +395,12 @@ async def test_a_large_answer_comes_whole_and_only_so_many_at_a_time(served: Ser
         assert (await response.read()).count(b'"timestamp"') == 20_000
         assert int(response.headers["Content-Length"]) > LARGE
         assert "Data-Quality" in response.headers
-    assert served.cloud.hold(HELD_BYTES)
+    who = await authorize(None, "all")  # type: ignore[arg-type]
+    assert served.cloud.hold(HELD_BYTES // SHARE, who)
     async with served.http.get(url, params=asked) as response:
         assert (await response.json())["status"] == 429
-    served.cloud.hold(-HELD_BYTES)
+    async with served.http.get(url, params={**asked, "accessKey": "alice-key"}) as response:
+        assert (await response.json())["status"] == 0  # one account takes no room from another
+    served.cloud.release(HELD_BYTES // SHARE, who)
     async with served.http.get(url, params=asked) as response:
         assert (await response.json())["status"] == 0
