@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from itertools import count
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from typing import Any, Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo
 
@@ -40,6 +41,16 @@ May = Callable[[Any, str], bool]
 PAGE = 2_000
 """Samples read in one turn of a stream: some 20 ms and a megabyte."""
 FOREVER = 1 << 62
+TURNS = 4
+"""Large answers that are made at a time, the others wait: what is on its way to one is some ten times as large as the answer."""
+HELD_BYTES = 512 << 20
+"""Large answers that wait for their readers, together."""
+SHARE = 2
+"""One sender's answers may have half of it."""
+PAGES = 2
+"""Pages of streams that are read at a time: a crowd of downloads leaves room between its pages."""
+FAILED_S = 60.0
+"""How long a failed write is told, unless one succeeds: who sends comes again within half a minute."""
 KEEP_EVERY_S = 30.0
 """Between two looks at what is ripe for its chunks."""
 RETIRE_EVERY = 120
@@ -108,6 +119,9 @@ class Cloud:
         self.clock = clock
         self.signed = signed
         self.zone = zone(settings.timezone)
+        self.turns = asyncio.Semaphore(TURNS)
+        self._held: Counter[str] = Counter()
+        self._pages = asyncio.Semaphore(PAGES)
         self._current = Current(series)
         counts.describe("ems_bridge_ingest_rows", "Rows of ingestion bodies, by outcome")
         counts.describe("ems_bridge_ingest_requests", "Ingestion requests, by status")
@@ -140,7 +154,10 @@ class Cloud:
 
     def reachable(self) -> str | None:
         """None, or that the store cannot be used: for everybody's eyes, so without what the log tells of it."""
-        return "PostgreSQL cannot be used at the moment, see the log" if self.series.trouble() else None
+        if self.series.trouble():
+            return "PostgreSQL cannot be used at the moment, see the log"
+        failed = self.series.failed_at
+        return "readings could not be stored, see the log" if failed and monotonic() - failed < FAILED_S else None
 
     def _count_assets(self) -> int:
         try:
@@ -194,6 +211,21 @@ class Cloud:
             if each.device not in allowed:
                 allowed[each.device] = self.may_read(principal, each.device)
         return [each for each in found if allowed[each.device]]
+
+    def hold(self, size: int, principal: Any) -> bool:
+        """Take up room for a large answer of `principal`; False where there is none, or none left for him."""
+        held, who = self._held, str(getattr(principal, "name", ""))
+        if held.total() + size > HELD_BYTES or held[who] + size > HELD_BYTES // SHARE:
+            return False
+        held[who] += size
+        return True
+
+    def release(self, size: int, principal: Any) -> None:
+        """Give it back."""
+        who = str(getattr(principal, "name", ""))
+        self._held[who] -= size
+        if not self._held[who]:
+            del self._held[who]
 
     async def newest(self, assets: Sequence[Asset], points: Sequence[str]) -> list[Newest]:
         """The newest reading of each of the points that an asset has, by asset, then point, in the order given."""
@@ -251,14 +283,15 @@ class Cloud:
             def read(scan: Scan, spans: list[tuple[int, int, int]] = spans) -> list[tuple[int, int, dict[str, float]]]:
                 return scan.merged(spans, page, backwards, point)
 
-            rows = await self.series.read(read)
-            portion = [
-                Reading(known.name, name, at, value, known.points.get(name, ("", GAUGE))[0])
-                for at, number, values in rows
-                for known in (assets[number],)
-                for name, value in (sorted(values.items()) if point is None else ((point, values.get(point)),))
-                if value is not None
-            ]
+            async with self._pages:
+                rows = await self.series.read(read)
+                portion = [
+                    Reading(known.name, name, at, value, known.points.get(name, ("", GAUGE))[0])
+                    for at, number, values in rows
+                    for known in (assets[number],)
+                    for name, value in (sorted(values.items()) if point is None else ((point, values.get(point)),))
+                    if value is not None
+                ]
             if portion:
                 yield portion
             if len(rows) < page:

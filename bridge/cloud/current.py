@@ -7,12 +7,13 @@ again at the next question. So answers are what a query of the store would give,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from datetime import datetime, time, timedelta
 from typing import Generic, NamedTuple, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from bridge.cloud.buckets import MINUTE, added, running, up
-from bridge.cloud.registers import Increments, by_minute, increment
+from bridge.cloud.registers import Increments, by_minute, counted_from
 from bridge.cloud.zones import instant, local
 from bridge.store.columns import Column
 from bridge.store.series import COUNTER, Asset, Batch, Scan, Series
@@ -197,17 +198,17 @@ def _last(scan: Scan, asset: Asset, point: str) -> _Last:
 
 
 class _Today:
-    """A day's sum as far as it is settled. Of a counter the newest minute is not: `last` is its reading so far, and `measure`
-    what it is measured against."""
+    """A day's sum as far as it is settled. Of a counter the newest minute is not: `last` is its reading so far, and `increments`
+    those of the minutes before."""
 
-    __slots__ = ("_count", "_low", "_sum", "at", "counter", "end", "last", "measure", "midnight", "start")
+    __slots__ = ("_count", "_low", "_sum", "at", "counter", "end", "increments", "last", "midnight", "start")
 
     def __init__(self, midnight: int, end: int, counter: bool) -> None:
         self.midnight, self.end, self.counter = midnight, end, counter
         self.start = up(midnight) if counter else midnight
         self.at: int | None = None
         self.last = self._sum = self._low = 0.0
-        self.measure: float | None = None
+        self.increments = Increments()
         self._count = 0
 
     def settle(self, total: float, low: float, count: int) -> None:
@@ -224,7 +225,7 @@ class _Today:
         if not self.counter:
             self._add(value)
         elif self.at is not None and at // MINUTE != self.at // MINUTE:
-            self._settle_minute()
+            self._settle_minute(self.at)
         self.at, self.last = at, value
         return True
 
@@ -235,18 +236,16 @@ class _Today:
         if not self.counter:
             return self.at, self._sum + self._low
         total, low, count = self._sum, self._low, self._count
-        if self.measure is not None:
-            used, _ = increment(self.measure, self.last)
+        used = copy(self.increments).follow(self.at, self.last)
+        if used is not None:
             total, low = added(total, low, used) if count else (used, 0.0)
             count += 1
         return (self.at - self.at % MINUTE, total + low) if count else None
 
-    def _settle_minute(self) -> None:
-        if self.measure is None:
-            self.measure = self.last
-            return
-        used, self.measure = increment(self.measure, self.last)
-        self._add(used)
+    def _settle_minute(self, at: int) -> None:
+        used = self.increments.follow(at, self.last)
+        if used is not None:
+            self._add(used)
 
     def _add(self, value: float) -> None:
         if self._count:
@@ -260,17 +259,14 @@ def _today(scan: Scan, asset: Asset, point: str, midnight: int, end: int) -> _To
     line = _Today(midnight, end, asset.points[point][1] == COUNTER)
     column = scan.column(asset.number, line.start, up(end) if line.counter else end, point)
     if line.counter:
-        before = scan.before(asset.number, line.start, point)
-        line.measure = before and before[1]
+        line.increments = counted_from(scan, asset.number, point, line.start)
     if not len(column.times):
         return line
     line.at, line.last = int(column.times[-1]), float(column.values[-1])
     values = column.values
     if line.counter:
-        increments = Increments(line.measure)
         minutes = by_minute(column)
-        values = increments.take(Column(minutes.times[:-1], minutes.values[:-1])).values
-        line.measure = increments.measure
+        values = line.increments.take(Column(minutes.times[:-1], minutes.values[:-1])).values
     if len(values):
         line.settle(*running(values), len(values))
     return line

@@ -125,9 +125,10 @@ async def _gathered(
     assets, denied = allowed(cloud, asked.assets, principal)
     sources = [_Source.of(cloud, asset, asked) for asset in assets]
     parts: list[bytes] = []
-    for first in range(0, len(sources), ASSETS_PER_READ):
-        jobs = [job(source) for source in sources[first : first + ASSETS_PER_READ]]
-        parts += await cloud.series.read(partial(_run, jobs))
+    async with cloud.turns:
+        for first in range(0, len(sources), ASSETS_PER_READ):
+            jobs = [job(source) for source in sources[first : first + ASSETS_PER_READ]]
+            parts += await cloud.series.read(partial(_run, jobs))
     spans = [(asset, source.start, source.end) for asset, source in zip(assets, sources, strict=True)]
     return answer(version, denied, parts), spans
 

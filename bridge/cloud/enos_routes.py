@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
@@ -64,6 +65,9 @@ def _normalized(settings: Settings, params: Parameters, version: Version) -> Any
     return query(params, settings.lenient_interval, version, normalized=True)
 
 
+LARGE: Final = 1 << 20
+PIECE: Final = 256 << 10
+
 OPERATIONS: Final = (
     Operation(
         "electric-power", _power, electric_power, "Energy and power by intervals; a counter's sum is its increments"
@@ -97,10 +101,12 @@ def add_routes(app: web.Application, cloud: Cloud) -> None:
             app.router.add_post(path_of(operation, version), handler)
 
 
-async def _handle(cloud: Cloud, operation: Operation, version: Version, request: web.Request) -> web.Response:
+async def _handle(cloud: Cloud, operation: Operation, version: Version, request: web.Request) -> web.StreamResponse:
     headers: dict[str, str] = {}
+    principal = None
     try:
         asked = await _asked(cloud, request)
+        principal = asked.principal
         text, spans = await operation.answer(
             cloud, operation.ask(cloud.settings, asked.params, version), asked.principal
         )
@@ -116,7 +122,33 @@ async def _handle(cloud: Cloud, operation: Operation, version: Version, request:
     except (StoreError, sqlite3.Error):
         log.exception("query failed")
         text = envelope(SERVICE, None, version=version)
-    return web.Response(body=text, content_type="application/json", charset="utf-8", headers=headers)
+    if len(text) <= LARGE:
+        return web.Response(body=text, content_type="application/json", charset="utf-8", headers=headers)
+    if not cloud.hold(len(text), principal):
+        text = envelope(TOO_MANY, "too many large answers are being read at the moment", version=version)
+        return web.Response(body=text, content_type="application/json", charset="utf-8")
+    try:
+        return await _written(request, text, headers)
+    finally:
+        cloud.release(len(text), principal)
+
+
+async def _written(request: web.Request, text: bytes, headers: dict[str, str]) -> web.StreamResponse:
+    """Sent piece by piece, as fast as it is read: the socket's buffer has no second copy."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8", **headers})
+    response.content_length = len(text)
+    await response.prepare(request)
+    try:
+        for first in range(0, len(text), PIECE):
+            async with asyncio.timeout(bodies.READ_TIMEOUT_S):
+                await response.write(text[first : first + PIECE])
+        await response.write_eof()
+    except ConnectionError:  # the reader went away
+        pass
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()  # he reads no more: others want the room
+    return response
 
 
 class Asked(NamedTuple):

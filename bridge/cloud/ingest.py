@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -15,8 +16,11 @@ from bridge.cloud.cloud import Cloud
 from bridge.errors import Refused
 from bridge.store.series import Answer
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 BIG = 256 << 10
-"""Bytes above which hashing leaves the event loop."""
+"""Bytes above which hashing, and looking for the rows, leave the event loop."""
 MAX_KEY = 255
 
 
@@ -41,7 +45,7 @@ class Ingest:
         scope = str(getattr(principal, "name", ""))
         turn = self._turns.setdefault((scope, key), asyncio.Lock())
         async with turn:
-            digest = await asyncio.to_thread(_digest, body) if len(body) > BIG else _digest(body)
+            digest = await _aside(len(body) > BIG, _digest, body)
             known = await self._cloud.series.answer(scope, key)
             if known is None:
                 return await self._store(principal, body, content_type, (scope, key, digest))
@@ -58,7 +62,8 @@ class Ingest:
         known, now = cloud.series.assets, cloud.clock()
         parsed = await rows.plain(body, known, may_write, now) if content_type in rows.JSON_LINES else None
         if parsed is None:
-            parsed = await rows.parse(rows.split(body, content_type), known, may_write, now)
+            lines = await _aside(len(body) > BIG, rows.split, body, content_type)
+            parsed = await rows.parse(lines, known, may_write, now)
         said: dict[str, Any] = {"accepted": parsed.accepted, "rejected": parsed.rejected, "errors": parsed.errors}
         if parsed.rejected > len(parsed.errors):
             said["errors_omitted"] = parsed.rejected - len(parsed.errors)
@@ -67,6 +72,11 @@ class Ingest:
         cloud.counts.add("ems_bridge_ingest_rows", (("outcome", "accepted"),), parsed.accepted)
         cloud.counts.add("ems_bridge_ingest_rows", (("outcome", "rejected"),), parsed.rejected)
         return status, text
+
+
+async def _aside(big: bool, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `work` gives, which does not stop the event loop where there is much of it."""
+    return await asyncio.to_thread(work, *args, **kwargs) if big else work(*args, **kwargs)
 
 
 def _digest(body: bytes) -> bytes:

@@ -16,7 +16,7 @@ from bridge.cloud.buckets import Buckets, Wall, up
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.enos_items import Pairs
 from bridge.cloud.power import Counter, Line, held
-from bridge.cloud.registers import Increments
+from bridge.cloud.registers import counted_from
 from bridge.cloud.rollups import ROLLED_MS
 from bridge.cloud.zones import instant, local
 from bridge.store.chunks import DAY_MS
@@ -96,8 +96,7 @@ def _measured(wanted: _Wanted, scan: Scan) -> Drawn:
 def _counted(wanted: _Wanted, scan: Scan) -> Drawn:
     step = step_of(wanted.end - wanted.start, wanted.most, ROLLED_MS)
     start, buckets = _buckets(wanted, step)
-    before = scan.before(wanted.asset.number, up(start), wanted.point)
-    increments = Increments(before and before[1])
+    increments = counted_from(scan, wanted.asset.number, wanted.point, up(start))
     line = Counter(buckets, wanted.most, up(start), up(wanted.end), ("sum",), increments)
     _take(line, wanted, scan, start, up(wanted.end))
     return Drawn(wanted.asset, wanted.zone, step, line.result("sum"))

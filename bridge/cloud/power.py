@@ -17,7 +17,7 @@ from bridge.cloud.cloud import Cloud
 from bridge.cloud.enos import Expression, Query
 from bridge.cloud.enos_items import Items, Pairs, Told, allowed, answer, span
 from bridge.cloud.quality import Span
-from bridge.cloud.registers import Increments, by_minute
+from bridge.cloud.registers import Increments, by_minute, counted_from
 from bridge.cloud.rollups import ROLLED_MS
 from bridge.store.chunks import DAY_MS, USED
 from bridge.store.columns import Column, between
@@ -36,10 +36,11 @@ async def electric_power(cloud: Cloud, asked: Query, principal: Any) -> Told:
     items = Items(asked.shape, cloud.settings.localtime_style, isinstance(asked.start, int))
     parts: list[bytes] = []
     spans: list[Span] = []
-    for first in range(0, len(assets), ASSETS_PER_READ):
-        jobs = [_job(cloud, asked, asset, items) for asset in assets[first : first + ASSETS_PER_READ]]
-        spans += [(asset, job.start, job.end) for asset, job in zip(assets[first:], jobs, strict=False)]
-        parts += await cloud.series.read(partial(_run, jobs))
+    async with cloud.turns:
+        for first in range(0, len(assets), ASSETS_PER_READ):
+            jobs = [_job(cloud, asked, asset, items) for asset in assets[first : first + ASSETS_PER_READ]]
+            spans += [(asset, job.start, job.end) for asset, job in zip(assets[first:], jobs, strict=False)]
+            parts += await cloud.series.read(partial(_run, jobs))
     return answer(asked.shape.version, denied, parts), spans
 
 
@@ -96,10 +97,7 @@ class _Job(NamedTuple):
             return _Minutes(buckets, asked.page, up(self.start), up(self.end), functions)
         if not counter:
             return Line(buckets, asked.page, self.start, self.end, functions)
-        increments = None
-        if "sum" in functions:
-            before = scan.before(self.number, up(self.start), point)
-            increments = Increments(before and before[1])
+        increments = counted_from(scan, self.number, point, up(self.start)) if "sum" in functions else None
         return Counter(buckets, asked.page, up(self.start), up(self.end), functions, increments)
 
 
@@ -208,7 +206,7 @@ class Counter(Line):
         super()._fold_rolled(parts)
         if self._sums and self._increments:
             self._sums.take_rolled({"sum": parts[USED]})
-            self._increments.measure = float(parts["last"].values[-1])
+            self._increments = Increments(float(parts["last"].values[-1]))
 
     def _fold(self, column: Column) -> None:
         minutes = by_minute(column)

@@ -11,7 +11,8 @@ import json
 import math
 import re
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from io import BytesIO
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -41,6 +42,7 @@ _POINT = re.compile(POINT)
 _AT = re.compile(r"(.*) - at `(.*)`", re.DOTALL)
 JSON_LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 
+T = TypeVar("T")
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 Sort = Literal["gauge", "counter"]
 
@@ -104,10 +106,7 @@ _wrapped = msgspec.json.Decoder(_Readings).decode
 
 def split(body: bytes, content_type: str) -> list[Line]:
     """The rows of a body. Raises Refused: not_json when it is none of the forms, too_many_rows."""
-    rows = _lines(body) if content_type in JSON_LINES else _whole(body)
-    if len(rows) > MAX_ROWS:
-        raise Refused("too_many_rows", f"{len(rows)} rows; a body may have {MAX_ROWS}")
-    return rows
+    return _lines(body) if content_type in JSON_LINES else _whole(body)
 
 
 async def parse(rows: list[Line], assets: dict[str, Asset], may_write: Callable[[str], bool], now: int) -> Parsed:
@@ -277,8 +276,19 @@ def _short(at: int) -> str:
     return str(at) if abs(at) < 10**20 else "it"
 
 
+def _bounded(rows: list[T]) -> list[T]:
+    """The same rows, before anything is done with each. Raises Refused."""
+    if len(rows) > MAX_ROWS:
+        raise Refused("too_many_rows", f"a body may have {MAX_ROWS} rows")
+    return rows
+
+
 def _lines(body: bytes) -> list[Line]:
-    rows = [Line(line, number) for number, line in enumerate(body.split(b"\n"), 1) if line.strip()]
+    rows: list[Line] = []
+    for number, line in enumerate(BytesIO(body), 1):
+        if line.strip():
+            rows.append(Line(line, number))
+            _bounded(rows)
     if not rows:
         raise Refused("not_json", "the body is empty")
     if not any(_is_json(line.body) for line in rows):
@@ -290,7 +300,7 @@ def _whole(body: bytes) -> list[Line]:
     head = body.lstrip()[:1]
     try:
         if head == b"[":
-            return [Line(raw, None) for raw in _array(body)]
+            return [Line(raw, None) for raw in _bounded(_array(body))]
         if head == b"{":
             return _object(body)
     except RecursionError as error:
@@ -312,7 +322,7 @@ def _object(body: bytes) -> list[Line]:
             return _lines(body)
         raise
     try:
-        return [Line(raw, None) for raw in _wrapped(body).readings]
+        return [Line(raw, None) for raw in _bounded(_wrapped(body).readings)]
     except msgspec.ValidationError:
         return [Line(body, None)]
 
@@ -322,7 +332,8 @@ def _tolerant(body: bytes, error: Exception) -> list[Line]:
     try:
         value = json.loads(body)
         rows = value.get("readings", [value]) if isinstance(value, dict) else value
-        return [Line(json.dumps(row).encode(), None) for row in (rows if isinstance(rows, list) else [value])]
+        listed = _bounded(rows) if isinstance(rows, list) else [value]
+        return [Line(json.dumps(row).encode(), None) for row in listed]
     except (ValueError, RecursionError):
         detail = str(error).removeprefix("JSON is malformed: ")
         raise Refused("not_json", f"the body is no JSON: {detail}") from error

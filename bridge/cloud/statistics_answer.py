@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import repeat
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from bridge.cloud.cloud import Cloud
 from bridge.cloud.power import portions
 from bridge.cloud.quality import Span
+from bridge.cloud.registers import last_of_minutes
 from bridge.cloud.rollups import ROLLED_MS
 from bridge.cloud.statistics import Run, Times, Window, intervals, times
 from bridge.cloud.statistics_asked import CHARGE, Asked
 from bridge.cloud.statistics_follow import FAULT, RUNNING, Follower
-from bridge.cloud.statistics_tariff import DAY, LONGEST, NANO, Period, Tariff, amounts, money, used
+from bridge.cloud.statistics_tariff import DAY, LONGEST, NANO, Period, Reading, Rolled, Tariff, amounts, money, used
 from bridge.cloud.zones import zone
-from bridge.store.columns import Column, merged
+from bridge.store.chunks import USED
 from bridge.store.equipment import Equipment, Look
 from bridge.store.series import COUNTER, Asset, Scan
 from schemas.points import DRAWN
@@ -85,7 +87,8 @@ class Statistics:
                     found[resource][device] = numbers
         spans: list[Span] = []
         if CHARGE in found:
-            found[CHARGE] = await self._charges(windows, spans)
+            async with self._cloud.turns:
+                found[CHARGE] = await self._charges(windows, spans)
         write = _charts if asked.unit else _dashboard
         return Told({resource: write(resource, found[resource]) for resource in asked.resources}, behind, spans)
 
@@ -127,7 +130,8 @@ def _charge(asset: Asset, point: str, tariff: Tariff, window: Window, scan: Scan
     """Label -> what one register's energy cost."""
     sums: defaultdict[str, int] = defaultdict(int)
     for low, high in window.ranges:
-        low, high = max(low, asset.first_at), min(high, asset.last_at + 1)
+        low = max(low, asset.first_at - asset.first_at % ROLLED_MS)
+        high = min(high, asset.last_at - asset.last_at % ROLLED_MS + ROLLED_MS)
         if low < high:
             one = Window([(low, high)], window.zone, window.unit)
             for label, amount in amounts(used(_register(scan, asset.number, point, low, high)), tariff, one).items():
@@ -135,28 +139,34 @@ def _charge(asset: Asset, point: str, tariff: Tariff, window: Window, scan: Scan
     return sums
 
 
-def _register(scan: Scan, number: int, point: str, low: int, high: int) -> Iterator[tuple[int, float]]:
+def _register(scan: Scan, number: int, point: str, low: int, high: int) -> Iterator[Reading]:
     """The readings that tell what was used in [low, high): from the one before the day of `low` to the first at or after
     `high`, unless that is so late that it tells nothing of what is before."""
     begin = low - low % DAY
     before = scan.before(number, begin, point)
     if before is not None:
-        yield before
+        at, value = before
+        yield (at if scan.rolled(number, at, at + 1, point) is None else at + ROLLED_MS - 1), value, None
     for start, end in portions(begin, high + LONGEST + 1):
-        for at, value in _portion(scan, number, point, start, end):
-            yield at, value
-            if at >= high:
+        for told in _portion(scan, number, point, start, end):
+            yield told
+            if told[0] >= high:
                 return
 
 
-def _portion(scan: Scan, number: int, point: str, start: int, end: int) -> Iterator[tuple[int, float]]:
-    """Readings of whole days; where quarter-hours are kept instead, the last of each at its end."""
-    column = scan.column(number, start, end, point)
+def _portion(scan: Scan, number: int, point: str, start: int, end: int) -> Iterator[Reading]:
+    """Readings of whole days, the last of each minute, as electric power has them; where quarter-hours are kept instead, the last
+    of each at its end, and what was used in it."""
     rolled = scan.rolled(number, start, end, point)
     if rolled is not None:
-        times, values = rolled["last"]
-        column = merged(Column(times + (ROLLED_MS - 1), values), column)
-    return zip(column.times.tolist(), column.values.tolist(), strict=True)
+        used_at, energy = (each.tolist() for each in rolled[USED])
+        told = dict(zip(used_at, energy, strict=True))  # not of one that has a register's first reading alone
+        times, values, firsts = (each.tolist() for each in (*rolled["last"], rolled["first"].values))
+        for at, value, first in zip(times, values, firsts, strict=True):
+            yield at + ROLLED_MS - 1, value, Rolled(told.get(at, 0.0), first)
+        start = times[-1] + ROLLED_MS
+    column = last_of_minutes(scan.column(number, start, end, point))
+    yield from zip(column.times.tolist(), column.values.tolist(), repeat(None))
 
 
 def _look(

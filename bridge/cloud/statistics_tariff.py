@@ -13,7 +13,8 @@ from datetime import timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from bridge.cloud.registers import increment
+from bridge.cloud.registers import DECIMALS, increment
+from bridge.cloud.rollups import ROLLED_MS
 from bridge.cloud.statistics import EARLIEST, LATEST, Window
 from bridge.cloud.zones import EPOCH, change, offset_at
 
@@ -109,18 +110,38 @@ class Used(NamedTuple):
     energy: float
 
 
-def used(readings: Iterable[tuple[int, float]]) -> Iterator[Used]:
+class Rolled(NamedTuple):
+    """Of a quarter-hour that is kept in place of readings: what its readings told, and the first of them."""
+
+    energy: float
+    first: float
+
+
+Reading = tuple[int, float, Rolled | None]
+"""(ms, what the register said); a quarter-hour's is its end, and the last that the register said in it."""
+
+
+def used(readings: Iterable[Reading]) -> Iterator[Used]:
     """What a register counted between its readings, which ascend; the first only sets the measure. What is noise is measured
     against the highest reading of its day (UTC) alone: so it does not matter with which day one begins."""
     measure = 0.0
     last: tuple[int, float] | None = None
-    for at, value in readings:
-        if last is None:
+    for at, value, told in readings:
+        if told is not None:
+            begin, (energy, first) = at - ROLLED_MS, told
+            if last is not None and last[0] < begin:  # what was used across a gap ends with the first reading behind it
+                gap = min(energy, increment(last[1], first)[0])
+                if 0 < gap <= MOST:
+                    yield Used(last[0], begin, gap)
+                energy, last = round(energy - gap, DECIMALS), (begin, first)
+            last, measure = last or (begin + 1, first), value
+        elif last is None:
             last, measure = (at, value), value
             continue
-        if last[0] // DAY != at // DAY:
-            measure = last[1]
-        energy, measure = increment(measure, value)
+        else:
+            if last[0] // DAY != at // DAY:
+                measure = last[1]
+            energy, measure = increment(measure, value)
         if 0 < energy <= MOST:
             yield Used(last[0], at, energy)
         last = (at, value)

@@ -21,8 +21,8 @@ QUARTERS = 10_000
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock
 _MS = timedelta(milliseconds=1)
-_LOCAL = re.compile(r"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)")
-_ISO = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+\- ]\d\d:?\d\d)")
+_LOCAL = re.compile(r"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)", re.ASCII)
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+\- ]\d\d:?\d\d)", re.ASCII)
 
 
 def zone(name: str) -> ZoneInfo:

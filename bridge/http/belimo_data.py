@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+import msgspec
 from aiohttp import web
 
 from bridge.cloud.belimo_points import Datapoint
-from bridge.cloud.belimo_series import MOST_BUCKETS, Row, buckets, raw, table, timeseries
+from bridge.cloud.belimo_series import MOST_BUCKETS, Range, Row, buckets, raw, table, timeseries
+from bridge.cloud.enos_items import Pairs
 from bridge.cloud.quality import quality
 from bridge.core.principal import LOCAL, Principal
 from bridge.errors import NotFound, Unprocessable
 from bridge.http.belimo import BASE, DIALECT, MISSING, collection, get, iso, moment, reply, spend
 from bridge.http.belimo_devices import Place, data_at, place, place_at
 from bridge.http.belimo_shapes import COLLECTION, OBJECT, POINT_VALUES, At, Raw, Resampled, Span
-from bridge.http.belimo_state import Download
+from bridge.http.belimo_state import Download, Subscription
 from bridge.http.errors import begin
 from bridge.http.services import Receiving
 from bridge.http.table import Answer, Call, Route
@@ -44,23 +47,27 @@ async def resampled(call: Call) -> Answer:
         raise Unprocessable(
             "invalid", f"more than {MOST_VALUES} values; ask for fewer datapoints at a time", "?datapointIds"
         )
-    found = await timeseries(call.receiving.cloud, wanted, span, asked.aggregation)
-    return reply(
-        {
-            "from": iso(span.start),
-            "to": iso(span.end),
-            "resolution": span.resolution,
-            "series": [
-                {
-                    "datapointId": point.id,
-                    "aggregation": asked.aggregation,
-                    "values": [{"timestamp": iso(at), "value": value} for at, value in found[point.id]],
-                }
-                for point in wanted
-            ],
-        },
-        await _quality(call, wanted, span.start, span.end),
+    cloud = call.receiving.cloud
+    async with cloud.turns:
+        found = await timeseries(cloud, wanted, span, asked.aggregation)
+        body = await asyncio.to_thread(_written, span, asked.aggregation, wanted, found)
+    return web.Response(
+        body=body, content_type="application/json", headers=await _quality(call, wanted, span.start, span.end)
     )
+
+
+def _written(span: Range, aggregation: str, wanted: Sequence[Datapoint], found: Mapping[str, Pairs]) -> bytes:
+    """Series as JSON; a million values take seconds, beside the event loop."""
+    series = [
+        {
+            "datapointId": point.id,
+            "aggregation": aggregation,
+            "values": [{"timestamp": iso(at), "value": value} for at, value in found[point.id]],
+        }
+        for point in wanted
+    ]
+    head = {"from": iso(span.start), "to": iso(span.end), "resolution": span.resolution}
+    return msgspec.json.encode({**head, "series": series})
 
 
 async def history(call: Call) -> Answer:
@@ -99,7 +106,7 @@ async def request_download(call: Call) -> Answer:
     start, end = _range(call.receiving, each, asked.start, asked.end)
     fixed = Span(datapointIds=asked.datapointIds, start=str(max(0, start)), end=str(max(0, end)))
     until = belimo.tokens.clock() + DOWNLOAD_MS
-    name = belimo.downloads.put(Download(call.principal, each.uid, fixed), until)
+    name = belimo.downloads.put(Download(call.principal, stamp(call.receiving, call.principal), each.uid, fixed), until)
     url = call.request.url.origin().with_path(f"{BASE}/download/{name}")
     return reply({"downloadUrl": str(url), "validUntil": iso(until, exact=True)})
 
@@ -107,17 +114,26 @@ async def request_download(call: Call) -> Answer:
 async def downloaded(call: Call) -> Answer:
     """GET /download/{offer}: needs no token; who knows the address may read."""
     offer = call.receiving.belimo.downloads.find(call.path("offer"))
-    principal = None if offer is None else present(call.receiving, offer.principal)
+    principal = None if offer is None else present(call.receiving, offer)
     each = None if offer is None or principal is None else place_at(call.receiving, principal, offer.device)
     if offer is None or each is None:
         raise NotFound("not_found", "there is no such download, or no more")
     return await _csv(call.request, call.receiving, each, offer.asked)
 
 
-def present(receiving: Receiving, principal: Principal) -> Principal | None:
-    """Who was offered something, with the rights of now; None when the account is gone."""
+def stamp(receiving: Receiving, principal: Principal) -> bytes | None:
+    """What tells an account from a later one of the same name."""
+    account = receiving.registry.account(principal.name) if principal.kind == "account" else None
+    return None if account is None else account.key_hash
+
+
+def present(receiving: Receiving, offered: Download | Subscription) -> Principal | None:
+    """Who was offered something, with the rights of now; None when the account is gone, or another one by now."""
+    principal = offered.principal
     if principal.kind != "account" or principal == LOCAL:
         return principal
+    if stamp(receiving, principal) != offered.stamp:
+        return None
     return receiving.registry.find("account", principal.name)
 
 

@@ -63,17 +63,20 @@ class Rate:
 
 
 class Download(NamedTuple):
-    """A table that may be fetched without a token. `principal` is who asked for it, and for what."""
+    """A table that may be fetched without a token. `principal` is who asked for it, and for what; `stamp` tells his account from
+    a later one of the same name."""
 
     principal: Principal
+    stamp: bytes | None
     device: str
     asked: Span
 
 
 class Subscription(NamedTuple):
-    """A change stream that may be opened. Empty sets mean all."""
+    """A change stream that may be opened. Empty sets mean all. `stamp` as in Download."""
 
     principal: Principal
+    stamp: bytes | None
     devices: frozenset[str]
     datapoints: frozenset[str]
 

@@ -19,7 +19,7 @@ from bridge.core.events import Event
 from bridge.core.principal import Principal
 from bridge.errors import NotFound
 from bridge.http.belimo import BASE, DIALECT, MISSING, errors, get, iso, reply
-from bridge.http.belimo_data import present
+from bridge.http.belimo_data import present, stamp
 from bridge.http.belimo_devices import bodies, device_id, place_at, seen, uid_of
 from bridge.http.belimo_shapes import OBJECT, BelimoFailure, Wanted
 from bridge.http.belimo_state import Subscription
@@ -41,7 +41,9 @@ async def offer(call: Call) -> Answer:
     """POST /devices/change-stream"""
     body, belimo = call.body(Wanted), call.receiving.belimo
     devices = frozenset(uid_of(call.receiving, name) for name in body.includedDeviceIds or ())
-    wanted = Subscription(call.principal, devices, frozenset(body.includedDatapointIds or ()))
+    wanted = Subscription(
+        call.principal, stamp(call.receiving, call.principal), devices, frozenset(body.includedDatapointIds or ())
+    )
     until = belimo.tokens.clock() + OFFER_MS
     return reply({"token": belimo.subscriptions.put(wanted, until), "validUntil": iso(until, exact=True)})
 
@@ -50,7 +52,7 @@ async def listen(call: Call) -> Answer:
     """GET /devices/change-stream/{offer}: who knows it may listen, since browsers' EventSource sends no token."""
     receiving, belimo = call.receiving, call.receiving.belimo
     wanted = belimo.subscriptions.find(call.path("offer"))
-    if wanted is None or present(receiving, wanted.principal) is None:
+    if wanted is None or present(receiving, wanted) is None:
         raise NotFound("not_found", "there is no such change stream, or no more")
     if len(belimo.streams) >= receiving.limits.max_streams:
         return errors(503, "too_many_streams", f"{receiving.limits.max_streams} change streams are open already")
@@ -153,7 +155,7 @@ async def _serve(request: web.Request, receiving: Receiving, changes: _Changes) 
     beat_at = monotonic()
     try:
         while not receiving.closing.is_set():
-            principal = present(receiving, changes.wanted.principal)
+            principal = present(receiving, changes.wanted)
             if principal is None:
                 break
             if monotonic() >= beat_at:

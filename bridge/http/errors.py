@@ -86,7 +86,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 def logged(request: web.Request, error: Exception) -> str:
     """Write what nobody expected into the log; gives the number that the answer may tell."""
     incident = secrets.token_hex(8)
-    log.error("incident %s: %s %s", incident, request.method, request.path, exc_info=error)
+    log.error("incident %s: %s %s", incident, request.method, request.rel_url.raw_path, exc_info=error)
     return incident
 
 

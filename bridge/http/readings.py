@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import AsyncIterator, Iterable, Sequence
 
+import msgspec
 from aiohttp import web
 
 from bridge.cloud.cloud import FOREVER, Reading
@@ -22,7 +23,7 @@ from bridge.http.shapes import (
     ReadingList,
     ReadingsQuery,
 )
-from bridge.http.table import Answer, Call, Route, json
+from bridge.http.table import Answer, Call, Route
 from bridge.http.times import milliseconds
 from bridge.store.series import Asset
 
@@ -66,11 +67,14 @@ async def readings(call: Call) -> Answer:
     found = _only(pages, wanted) if len(wanted) > 1 else pages
     if _wants_csv(call.request, query.format):
         return await _csv(call.request, found, query.limit)
-    answer = await _json(found, DEFAULT_LIMIT if query.limit is None else query.limit)
     cloud = call.receiving.cloud
+    async with cloud.turns:
+        answer = await _json(found, DEFAULT_LIMIT if query.limit is None else query.limit)
+        body = msgspec.json.encode(answer)
     low, high = -FOREVER if start is None else start, FOREVER if end is None else end
     asked = cloud.assets(query.asset, query.device, call.principal)
-    return json(answer, headers=await quality(cloud, [(each, low, high) for each in asked]))
+    headers = await quality(cloud, [(each, low, high) for each in asked])
+    return web.Response(body=body, content_type="application/json", headers=headers)
 
 
 async def _only(pages: AsyncIterator[list[Reading]], points: frozenset[str]) -> AsyncIterator[list[Reading]]:

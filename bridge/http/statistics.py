@@ -61,7 +61,7 @@ def _handler(resources: tuple[str, ...], units: bool) -> Callable[[web.Request],
             raise
         except Exception:
             incident = secrets.token_hex(8)
-            log.exception("incident %s: %s", incident, request.path)
+            log.exception("incident %s: %s", incident, request.rel_url.raw_path)
             return _error(500, BROKEN, f"an internal error; the server's log tells more under {incident}")
 
     return handle

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from typing import Any, NamedTuple, Self, TypeVar
 
 import msgspec
@@ -112,6 +112,8 @@ class Series:
         self._describe = describe
         self._shared: dict[str, Points] = {}
         self._forgotten_at = 0
+        self.failed_at: float | None = None
+        """When a batch could not be stored (time.monotonic), None when the last one was."""
         self._folding = Folding(database, dialect)
         self._days = days.Days()
         self.stored: list[Callable[[Batch], None]] = []
@@ -176,7 +178,12 @@ class Series:
                 connection.execute(dialect.points, (_text(described),))
             return numbers
 
-        numbers = await self.database.write(write)
+        try:
+            numbers = await self.database.write(write)
+        except StoreError:
+            self.failed_at = monotonic()
+            raise
+        self.failed_at = None
         if forget is not None:
             self._forgotten_at = now
         self._days.written(told)

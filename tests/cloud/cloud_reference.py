@@ -74,18 +74,21 @@ class Increments:
     sets the measure."""
 
     def __init__(self, before: float | None = None) -> None:
-        self._before = before
+        self._measure = self._last = before
+        self._day: int | None = None
 
     def take(self, readings: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
         """(time of the later reading, increment) for the next readings in ascending time."""
-        before, found = self._before, []
+        found = []
         for at, now in readings:
-            if before is None:
-                before = now
+            if at // 86_400_000 != self._day:
+                self._measure = self._last
+            self._last, self._day = now, at // 86_400_000
+            if self._measure is None:
+                self._measure = now
                 continue
-            used, before = increment(before, now)
+            used, self._measure = increment(self._measure, now)
             found.append((at, used))
-        self._before = before
         return found
 
 

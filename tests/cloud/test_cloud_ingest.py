@@ -6,12 +6,17 @@ import asyncio
 import gzip
 import json
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
-from cloud_served import NOW, Served
+from cloud_places import Place
+from cloud_served import NOW, Served, authorize
 
-from bridge.cloud.cloud import Settings
+from bridge.cloud.cloud import HELD_BYTES, SHARE, Settings
+from bridge.cloud.enos_routes import LARGE
+from bridge.cloud.ingest import Ingest
+from bridge.errors import Refused
 
 T = NOW - 3_600_000
 ROW = {"asset": "EMS001.meter.1", "point": "total_active_power", "timestamp": T, "value": 1.5}
@@ -332,3 +337,70 @@ async def test_what_is_wrong_is_told_of_odd_text_too(served: Served, text: str) 
     wrong = f'{{"asset":"A","timestamp":{T},{text[1:]}'.encode()
     found = await served.ingest(lines(ROW, wrong), 422, Content_Type="application/x-ndjson")
     assert (found["accepted"], found["rejected"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "code"),
+    [
+        (b"x\n" * 4_000_000, "application/x-ndjson", "too_many_rows"),
+        (b"x\n" * 200_000, "application/x-ndjson", "not_json"),
+        (b"[1" + b",1" * 4_000_000 + b"]", "application/json", "too_many_rows"),
+        (b"[NaN" + b",1" * 4_000_000 + b"]", "application/json", "too_many_rows"),
+        (b'{"readings":[1' + b",1" * 4_000_000 + b"]}", "application/json", "too_many_rows"),
+    ],
+)
+async def test_no_body_stops_the_others(served: Served, body: bytes, content_type: str, code: str) -> None:
+    loop, gaps = asyncio.get_running_loop(), [0.0]
+
+    async def tick() -> None:
+        last = loop.time()
+        while True:
+            await asyncio.sleep(0.005)
+            gaps.append(loop.time() - last)
+            last = loop.time()
+
+    ticking = asyncio.create_task(tick())
+    with pytest.raises(Refused) as refused:
+        await Ingest(served.cloud).take(None, body, content_type, None)
+    ticking.cancel()
+    assert refused.value.code == code
+    assert max(gaps) < 1.5  # one by one on the loop they took 2 to 26 s
+
+
+async def test_a_full_disk_is_told_until_something_can_be_stored_again(served: Served, place: Place) -> None:
+    if not isinstance(place, Path):
+        return  # PostgreSQL has no bound on its pages
+    write = served.cloud.series.database.write
+    assert served.cloud.reachable() is None
+    pages = await write(lambda connection: connection.execute("PRAGMA page_count").fetchone()[0])
+    await write(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").fetchall())
+    body = lines(*({**ROW, "timestamp": T + n, "point": f"p{n}"} for n in range(2_000)))
+    await served.ingest(body, 503, Content_Type="application/x-ndjson")
+    assert served.cloud.reachable() == "readings could not be stored, see the log"
+    await write(lambda connection: connection.execute("PRAGMA max_page_count = 1000000").fetchall())
+    await served.ingest(body, Content_Type="application/x-ndjson")
+    assert served.cloud.reachable() is None
+
+
+async def test_a_large_answer_comes_whole_and_only_so_many_at_a_time(served: Served) -> None:
+    for first in range(0, 20_000, 5_000):
+        body = lines(*({**ROW, "timestamp": T - n * 1_000} for n in range(first, first + 5_000)))
+        await served.ingest(body, Content_Type="application/x-ndjson")
+    asked = {
+        "orgId": "o", "assetIds": "EMS001.meter.1", "measurepoints": "total_active_power", "accessKey": "all",
+        "startTime": "2025-10-01T00:00:00Z", "endTime": "2025-10-10T00:00:00Z", "pageSize": "20000",
+    }  # fmt: skip
+    url = f"{served.url}/tsdb-service/v2.0/raw"
+    async with served.http.get(url, params=asked) as response:
+        assert (await response.read()).count(b'"timestamp"') == 20_000
+        assert int(response.headers["Content-Length"]) > LARGE
+        assert "Data-Quality" in response.headers
+    who = await authorize(None, "all")  # type: ignore[arg-type]
+    assert served.cloud.hold(HELD_BYTES // SHARE, who)
+    async with served.http.get(url, params=asked) as response:
+        assert (await response.json())["status"] == 429
+    async with served.http.get(url, params={**asked, "accessKey": "alice-key"}) as response:
+        assert (await response.json())["status"] == 0  # one account takes no room from another
+    served.cloud.release(HELD_BYTES // SHARE, who)
+    async with served.http.get(url, params=asked) as response:
+        assert (await response.json())["status"] == 0

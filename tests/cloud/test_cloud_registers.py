@@ -102,6 +102,16 @@ def test_the_last_record_of_a_minute_wins() -> None:
     assert Minutes().rest() == []
 
 
+def test_noise_is_measured_within_a_day() -> None:
+    """A day's increments follow from its readings and the one ahead of it, whatever was before."""
+    day, minute = 86_400_000, 60_000
+    readings = [(0, 1_000.0), (day - 2 * minute, 999.0), (day - minute, 999.5), (day, 999.4), (day + minute, 999.6)]
+    assert Increments().take(readings) == [
+        (at, used) for (at, _), used in zip(readings[1:], [0, 0, 0, 0.1], strict=True)
+    ]
+    assert Increments(999.5).take(readings[3:]) == [(day, 0.0), (day + minute, 0.1)]
+
+
 readings_near = st.one_of(
     st.floats(-10, 1e13),
     st.builds(lambda at, off: max(0.0, round(at + off, 3)), st.sampled_from(CAPACITIES), st.floats(-200, 0.5)),
@@ -115,8 +125,9 @@ readings_near = st.one_of(
 def test_arrays_are_the_reference(register: list[float], before: float | None, portion: int) -> None:
     """Resets, rollovers, noise and other meters, cut anywhere; `take` asserts it."""
     increments = Increments(before)
+    readings = [(at * 7_200_000, value) for at, value in enumerate(register)]
     for first in range(0, len(register), portion):
-        increments.take([(at, value) for at, value in enumerate(register)][first : first + portion])
+        increments.take(readings[first : first + portion])
 
 
 @settings(max_examples=400)

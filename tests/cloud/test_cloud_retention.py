@@ -11,6 +11,7 @@ from cloud_places import Place, problems
 
 from bridge.cloud.cloud import Cloud, Settings
 from bridge.cloud.enos import query
+from bridge.cloud.plots import plot
 from bridge.cloud.power import electric_power
 from bridge.store.series import Batch
 
@@ -71,6 +72,34 @@ async def test_quarter_hours_answer_what_readings_did(cloud: Cloud, point: str, 
     after = [await ask(cloud, minutes, point, start) for start in starts]
     assert after == before
     assert await ask(cloud, minutes, point, pageSize="3") == cut
+
+
+async def test_ranges_add_up_over_a_register_that_falls_a_little(place: Place) -> None:
+    """Falls that stay, and look like noise: what a range gives does not depend on where it begins, nor on retention."""
+    now = T + DAYS * DAY
+    cloud = await Cloud.open(place, Settings(raw_days=3), clock=lambda: now)
+    try:
+        batch = Batch()
+        for n in range(DAYS * 24 * 4):
+            batch.add("A", "A", T + n * 15 * MINUTE, {"e": 100_000.0 + n / 4 - 300 * (n // 61)})
+        batch.stated["A"] = {"e": ("kWh", "counter")}
+        await cloud.series.store(batch)
+        hours = {item["timestamp"]: item["sum(e)"] for item in await ask(cloud, 60, "e") if "sum(e)" in item}
+        for _ in range(2):
+            for hour in range(0, DAYS * 24, 5):
+                since = T + hour * HOUR
+                start = f"2019-06-{hour // 24 + 1:02}T{hour % 24:02}:00:00Z"
+                found = [item for item in await ask(cloud, 60, "e", start) if "sum(e)" in item]
+                assert {item["timestamp"]: item["sum(e)"] for item in found} == {
+                    at: used for at, used in hours.items() if at >= since
+                }
+            await cloud.series.fold(now + HOUR)
+            await cloud.retire()
+        (asset,) = cloud.series.assets.values()
+        (drawn,) = await plot(cloud, [asset], "e", T, now, 500)
+        assert sum(value for _, value in drawn.values) == pytest.approx(sum(hours.values()))
+    finally:
+        await cloud.close()
 
 
 async def test_raw_readings_are_gone_and_quarter_hours_follow(cloud: Cloud, place: Place) -> None:

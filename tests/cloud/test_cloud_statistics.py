@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.cloud.statistics import LATEST, Run, Times, Window, intervals, merged, place, times
-from bridge.cloud.statistics_tariff import DAY, NANO, Period, Tariff, Used, amounts, money, used
+from bridge.cloud.statistics_tariff import DAY, NANO, Period, Reading, Rolled, Tariff, Used, amounts, money, used
 from bridge.cloud.zones import instant, local, zone
 
 BERLIN, SHANGHAI, APIA, HAVANA = (
@@ -238,15 +238,36 @@ def test_an_increment_across_a_border_of_prices_is_split_evenly() -> None:
     assert amounts(long, tariff, window) == {"2024-06-03": 30 * NANO}
 
 
+def plain(readings: list[tuple[int, float]]) -> list[Reading]:
+    return [(at, value, None) for at, value in readings]
+
+
+def test_quarter_hours_say_what_was_used_in_them() -> None:
+    quarter = 900_000
+    rolled: list[Reading] = [
+        (quarter - 1, 5.0, Rolled(4.0, 2.0)),  # the first ever, with a reset in it
+        (2 * quarter - 1, 7.0, Rolled(2.0, 6.0)),
+        (9 * quarter - 1, 20.0, Rolled(13.5, 17.0)),  # seven behind the last; 10 of it across the gap
+        (DAY, 20.5, None),
+    ]
+    assert list(used(rolled)) == [
+        Used(0, quarter - 1, 4.0),
+        Used(quarter - 1, 2 * quarter - 1, 2.0),
+        Used(2 * quarter - 1, 8 * quarter - 1, 10.0),
+        Used(8 * quarter - 1, 9 * quarter - 1, 3.5),
+        Used(9 * quarter - 1, DAY, 0.5),
+    ]
+
+
 def test_registers() -> None:
     readings = [(0, 100.0), (1000, 101.5), (2000, 101.4), (3000, 101.6), (4000, 2.0), (5000, 3.0)]
-    assert list(used(readings)) == [
+    assert list(used(plain(readings))) == [
         Used(0, 1000, 1.5),
         Used(2000, 3000, 0.1),
         Used(3000, 4000, 2.0),
         Used(4000, 5000, 1.0),
     ]
-    assert list(used([(0, -1e308), (1000, 1e308), (2000, 1e300)])) == []
+    assert list(used(plain([(0, -1e308), (1000, 1e308), (2000, 1e300)]))) == []
 
 
 registers = st.lists(
@@ -267,7 +288,7 @@ def test_amounts_of_neighbours_are_those_of_the_whole(steps: list[tuple[int, flo
         begin = low - low % DAY
         known = [reading for reading in readings if reading[0] < begin][-1:]
         known += [reading for reading in readings if begin <= reading[0] <= high + DAY]
-        return sum(amounts(used(known), tariff, Window([(low, high)], BERLIN, unit)).values())  # type: ignore[arg-type]
+        return sum(amounts(used(plain(known)), tariff, Window([(low, high)], BERLIN, unit)).values())  # type: ignore[arg-type]
 
     whole = total(cuts[0], cuts[-1])
     assert sum(total(low, high) for low, high in pairwise(cuts)) == whole

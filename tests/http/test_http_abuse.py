@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from harness import messages
 
 from bridge.http.app import ROUTES
-from bridge.http.errors import ErrorBody
+from bridge.http.errors import ErrorBody, logged
 
 if TYPE_CHECKING:
     from .conftest import Window
@@ -254,6 +255,11 @@ async def test_an_unexpected_error_is_an_incident_without_a_traceback(
     assert "ZeroDivision" not in json.dumps(body)
     assert body["error"]["id"] in caplog.text
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_path_writes_one_line_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    logged(make_mocked_request("GET", "/api/v1/devices/x%0a2026-01-01 forged"), ValueError())
+    assert [record.getMessage().count("\n") for record in caplog.records] == [0]
 
 
 async def test_readyz_gives_reasons(window: Window) -> None:

@@ -210,6 +210,20 @@ async def test_a_table_and_an_address_for_it(window: Window) -> None:
     assert status == 404
 
 
+async def test_what_was_offered_ends_with_the_account(window: Window) -> None:
+    """Also where there is one of the same name again."""
+    await fill(window, values={0: {"total_active_power": 1.0}})
+    registry = window.house.registry
+    key = await registry.add_account("brief", [("wudun", "PK001")])
+    _, download, _ = await window.call("GET", f"{BASE}/devices/D1/data/requestDownload", key=key)
+    _, stream, _ = await window.call("POST", f"{BASE}/devices/change-stream", {}, key=key)
+    await registry.remove_account("brief")
+    await registry.add_account("brief", [("wudun", "PK001")])
+    async with window.session.get(download["downloadUrl"]) as response:
+        assert response.status == 404
+    assert (await window.call("GET", f"{BASE}/devices/change-stream/{stream['token']}", key=""))[0] == 404
+
+
 async def test_the_definitions(window: Window) -> None:
     await fill(window, values={0: {"total_active_power": 1.0, "total_forward_active_energy": 2.0, "odd": 1.0}})
     listed = await ask(window, "/definitions/dataprofiles", expanded="false")

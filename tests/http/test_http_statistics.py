@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import uuid
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from harness import messages
 
+from bridge.cloud.rollups import roll
 from bridge.http.app import openapi_document
 
 if TYPE_CHECKING:
@@ -185,6 +186,39 @@ async def test_energy_by_price(window: Window) -> None:
     ]
     two = {**query, "time": ["in", "2024-03-29", "2024-04-01 10:00:00"]}
     assert (await ask(window, "/dashboard", two))["charge"]["total"] == {"charge_amount": 25.5}
+
+
+@pytest.mark.parametrize("config_of", [{"devices.timezone": "Europe/Berlin", "statistics.price": 2.0}])
+async def test_energy_of_readings_is_that_of_their_quarter_hours(window: Window) -> None:
+    """Resets within a quarter-hour and a minute, gaps, an end in the midst of one: retention takes no charge, and EnOS agrees."""
+    point, values = "pcs_ac_charge_accumulated_energy", 100.0
+    rows, first = [], at(2024, 3, 28, 23, 7)
+    for n in range(700):
+        values = 0.5 if n % 47 == 0 else values * 0.999 if n % 31 == 0 else values + n % 5 / 8
+        when = first + n * 310_000 + (n // 200) * 7 * 3_600_000
+        rows += [{"asset": "D1.pcs.1.0", "device": "D1", "timestamp": when, "values": {point: round(values, 3)}}]
+        rows += [{**rows[-1], "timestamp": when + 9_000, "values": {point: 3.0}}] if n % 53 == 0 else []
+    status, body, _ = await window.call("POST", "/ingest/v1/power", rows, headers={"Content-Type": "application/json"})
+    assert (status, body["rejected"]) == (200, 0)
+    series = window.house.cloud.series
+    enos = {
+        "orgId": "o", "assetIds": "D1.pcs.1.0", "measurepointsWithLogic": f"sum({point})", "interval": 1440,
+        "startTime": "2024-03-20T00:00:00Z", "endTime": "2024-04-20T00:00:00Z",
+    }  # fmt: skip
+
+    async def charged(time: list[str]) -> float:
+        found = await ask(window, "/dashboard", {"equipment": "D1", "resource": "charge", "time": time})
+        return float(found["charge"]["total"]["charge_amount"])
+
+    for _ in range(2):
+        total = await charged(["bt", "2024-03-20", "2024-04-20"])
+        dates = [date(2024, 3, 20) + timedelta(days=day) for day in range(32)]
+        days = [await charged(["eq", str(each)]) for each in dates]
+        assert sum(days) == pytest.approx(total, abs=1e-8)
+        _, told, _ = await window.call("GET", f"/tsdb-service/v2.0/electric-power?{urlencode(enos)}")
+        assert sum(item[f"sum({point})"] for item in told["data"]["items"]) * 2 == pytest.approx(total, abs=1e-8)
+        await series.fold(at(2024, 6, 1))
+        await series.retire(roll, at(2024, 6, 1) // 86_400_000, None)
 
 
 EVENTS = "/api/v1/equipment/D1/events"
