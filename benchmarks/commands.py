@@ -2,8 +2,8 @@
 
     python -m benchmarks.commands [--devices N] [--seconds S] [--window W] [--repeat R]
 
-One process on one epoll is all devices and everybody who asks; the server's CPU is read from /proc. `window` commands are under
-way at a time, each to another device. `alone` is one at a time: what a single command costs on its way.
+One process on one epoll is all devices and everybody who asks; the server's CPU is read from /proc. `window` commands are
+under way at a time, each to another device. `alone` is one at a time: what a single command costs on its way.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The databases beside which the time series store is measured: each private, in a folder that goes away.
 
-PostgreSQL (Debian `postgresql-15`) listens on a UNIX socket in its folder; as root it runs as the user `postgres`. DuckDB comes
-from PyPI (`pip install duckdb`, not a dependency). InfluxDB 1.x is Debian's `influxdb`, or EMS_BENCH_INFLUXD names its `influxd`.
+PostgreSQL (Debian `postgresql-15`) listens on a UNIX socket in its folder; as root it runs as the user `postgres`. DuckDB
+comes from PyPI (`pip install duckdb`, not a dependency). InfluxDB 1.x is Debian's `influxdb`, or EMS_BENCH_INFLUXD names its
+`influxd`.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
 
 **buckets**: one point of 100 assets over 30 days, every 26 s, in order of arrival; ten assets in 15-minute means. Ours is the
 EnOS query with its JSON; PostgreSQL's is psql's (rows as text, thrown away), DuckDB's the columns as numpy arrays, on all its
-threads. **current**: 1,000 assets with a register a minute; each question follows a minute that was stored. **ingest**: rows of
-100 assets × 20 points, 5 % of them up to ten minutes late, on one core, which server, client and our own threads share. **year**:
-a year of 1,000 assets.
+threads. **current**: 1,000 assets with a register a minute; each question follows a minute that was stored. **ingest**: rows
+of 100 assets × 20 points, 5 % of them up to ten minutes late, on one core, which server, client and our own threads share.
+**year**: a year of 1,000 assets.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python -m benchmarks.vendor [--devices N] [--seconds S] [--window W] [--repeat R]
 
-Devices and askers are those of benchmarks.commands: 1,000 devices that answer at once. The read is the charge strategies of one
-device, of which each has one; the command is POST /pcs-control. `window` requests are under way at a time, each about another
-device.
+Devices and askers are those of benchmarks.commands: 1,000 devices that answer at once. The read is the charge strategies of
+one device, of which each has one; the command is POST /pcs-control. `window` requests are under way at a time, each about
+another device.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """JSON texts with places to fill in: `{"id": "{asset}", "at": "{timestamp}", "label": "unit {device}"}`.
 
-A string that is nothing but one place becomes the value with its own JSON type; within a longer string, or as a key, a value is
-put in as text. `{{` and `}}` are braces. A text is read once; what is wrong with it is said with its JSON path.
+A string that is nothing but one place becomes the value with its own JSON type; within a longer string, or as a key, a value
+is put in as text. `{{` and `}}` are braces. A text is read once; what is wrong with it is said with its JSON path.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class TemplateError(ValueError):
 
 
 class Template:
-    """`text` read, with the names that may stand in it; those of `whole` stand alone, for they are no text. `used` are those that
-    it has."""
+    """`text` read, with the names that may stand in it; those of `whole` stand alone, for they are no text. `used` are those
+    that it has."""
 
     def __init__(self, text: str, names: Collection[str], whole: Collection[str] = ()) -> None:
         try:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections import Counter
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import msgspec
@@ -16,12 +17,16 @@ from rich.live import Live
 from rich.table import Table
 
 from simulator.counters import Summary
-from simulator.fleet import Fleet
+from simulator.faults import HONEST
 from simulator.options import Given, Options, Wrong, options
+from simulator.run import Outcome, Run
+from simulator.tapes import record, replay
+
+T = TypeVar("T")
 
 PROGRESS_S = 0.5
 EXIT_WRONG = 2
-EXIT_NEVER_CONNECTED = 1
+EXIT_NEVER_CONNECTED = EXIT_FAILED = 1
 
 
 @click.group(no_args_is_help=True)
@@ -46,14 +51,27 @@ def app() -> None:
 @click.option("--tenant", metavar="NAME", help="Owner of user devices without credentials. [T1]")
 @click.option("--ramp", type=float, metavar="N", help="Connections opened in a second. [200]")
 @click.option("--keep-alive", type=int, metavar="S", help="MQTT keep-alive. [60]")
-def run(scenario: Path | None, **given: Any) -> None:
+@click.option(
+    "--dialect", metavar="NAME", help="plain, or vendor-docs: messages with the documents' contradictions. [plain]"
+)
+@click.option("--control", type=click.Path(path_type=Path), metavar="FILE", help="Obey the lines written to this file.")
+def run(scenario: Path | None, control: Path | None, **given: Any) -> None:
     """Run a fleet; its summary is one line of JSON on stdout (`online`: at the end of the run, before leaving)."""
     asked = options(Given(**given), scenario)
-    summary = _run(_fleet(asked))
-    click.echo(msgspec.json.encode(summary).decode())
+    outcome = _run(_fleet(asked, control))
+    click.echo(outcome.json().decode())
+    summary = outcome.summary
+    for wrong in outcome.failed:
+        click.echo(f"ems-sim: expected {wrong} (seed {asked.seed})", err=True)
+    if outcome.failed:
+        raise SystemExit(EXIT_FAILED)
     if not summary.connects:
         click.echo(f"ems-sim: no device was ever connected to {_address(asked)}: {summary.last_problem}", err=True)
         raise SystemExit(EXIT_NEVER_CONNECTED)
+
+
+app.add_command(record)
+app.add_command(replay)
 
 
 def main() -> None:
@@ -73,7 +91,7 @@ def main() -> None:
         sys.exit(130)
 
 
-def _run(work: Coroutine[Any, Any, Summary]) -> Summary:
+def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         import uvloop
     except ImportError:  # not on every platform
@@ -81,42 +99,38 @@ def _run(work: Coroutine[Any, Any, Summary]) -> Summary:
     return uvloop.run(work)
 
 
-async def _fleet(asked: Options) -> Summary:
-    stop = asyncio.Event()
+async def _fleet(asked: Options, control: Path | None) -> Outcome:
+    console = Console(stderr=True)
+    run = Run(asked, lambda line: console.print(f"ems-sim: {line}", markup=False, highlight=False, soft_wrap=True))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    fleet = Fleet(
-        asked.specs,
-        asked.broker,
-        interval_s=asked.interval_s,
-        faults=asked.faults,
-        time_scale=asked.time_scale,
-        start=asked.start,
-        ramp_per_s=asked.ramp_per_s,
-        keep_alive_s=asked.keep_alive_s,
-    )
-    async with fleet:
-        await _watch(fleet, asked, stop)
-        online = fleet.summary().online
-    return msgspec.structs.replace(fleet.summary(), online=online)
+        loop.add_signal_handler(number, run.stop.set)
+    async with run.going():
+        playing = asyncio.create_task(run.play())
+        obeying = [asyncio.create_task(run.control(control))] if control is not None else []
+        await _watch(run, asked, console)
+        if not run.stop.is_set():
+            await playing
+        before = run.outcome()
+        run.stop.set()
+        await asyncio.gather(playing, *obeying)
+    summary = msgspec.structs.replace(run.fleet.summary(), online=before.summary.online)
+    return run.outcome(summary)
 
 
-async def _watch(fleet: Fleet, asked: Options, stop: asyncio.Event) -> None:
+async def _watch(run: Run, asked: Options, console: Console) -> None:
     """Until the end of the run or a signal; with a live table where stderr is a terminal."""
-    console = Console(stderr=True)
     if not console.is_terminal:
-        await _sleep(stop, asked.duration_s)
+        await _sleep(run.stop, asked.duration_s)
         return
     loop = asyncio.get_running_loop()
     end = None if asked.duration_s is None else loop.time() + asked.duration_s
-    before = fleet.summary()
-    with Live(_table(before, before, asked), console=console, auto_refresh=False, transient=True) as live:
-        while not stop.is_set() and (end is None or loop.time() < end):
-            await _sleep(stop, PROGRESS_S if end is None else min(PROGRESS_S, end - loop.time()))
-            now = fleet.summary()
-            live.update(_table(now, before, asked), refresh=True)
-            before = now
+    before = run.fleet.summary()
+    with Live(_table(run, before, asked), console=console, auto_refresh=False, transient=True) as live:
+        while not run.stop.is_set() and (end is None or loop.time() < end):
+            await _sleep(run.stop, PROGRESS_S if end is None else min(PROGRESS_S, end - loop.time()))
+            live.update(_table(run, before, asked), refresh=True)
+            before = run.fleet.summary()
 
 
 async def _sleep(stop: asyncio.Event, seconds: float | None) -> None:
@@ -127,7 +141,8 @@ async def _sleep(stop: asyncio.Event, seconds: float | None) -> None:
         return
 
 
-def _table(now: Summary, before: Summary, asked: Options) -> Table:
+def _table(run: Run, before: Summary, asked: Options) -> Table:
+    now = run.fleet.summary()
     elapsed = max(now.seconds - before.seconds, 1e-9)
     table = Table(title=f"{now.devices} devices at {_address(asked)}, seed {now.seed}", show_header=False)
     table.add_row("online", f"{now.online} of {now.devices}", f"{now.reconnects} reconnects")
@@ -136,6 +151,14 @@ def _table(now: Summary, before: Summary, asked: Options) -> Table:
     table.add_row("pending", str(now.pending), f"{now.dropped} dropped, {now.resent} sent again")
     table.add_row("ack latency", f"p50 {now.ack_p50_ms} ms", f"p99 {now.ack_p99_ms} ms")
     table.add_row("commands", str(now.commands), f"{now.answers} answered")
+    faults = Counter(
+        name for each in run.fleet.members.values() if each.behaviour != HONEST for name in each.behaviour.names()
+    )
+    table.add_row("faults", ", ".join(f"{name} {count}" for name, count in faults.most_common()) or "none", "")
+    if asked.scenario.stages:
+        table.add_row("phases", ", ".join(run.phases) or "none", f"{len(asked.scenario.stages)} in all")
+        states = ", ".join(f"{name} {count}" for name, count in run.outcome().commands.items() if count)
+        table.add_row("sent", states or "none", "")
     if now.last_problem:
         table.add_row("last problem", now.last_problem, "")
     return table

@@ -1,8 +1,8 @@
 """A simulated EMS or EMU, sans-io: messages in, messages out, `now` is an argument (epoch seconds of the simulated clock).
 
-An EMS (level 2: a site with its meters, PV and storage cabinets) posts its devices, meters, branches, protection and strategies
-when it starts, reports at its interval, alarms when something is up, and answers every command of an EMS. An EMU (one cabinet)
-reports, and answers the one command that the vendor lists for it; the rest it refuses with code 400.
+An EMS (level 2: a site with its meters, PV and storage cabinets) posts its devices, meters, branches, protection and
+strategies when it starts, reports at its interval, alarms when something is up, and answers every command of an EMS. An EMU
+(one cabinet) reports, and answers the one command that the vendor lists for it; the rest it refuses with code 400.
 """
 
 from __future__ import annotations
@@ -128,11 +128,29 @@ class Device:
 
     def reject(self, topic: str, payload: bytes, now: float, msg: str = "rejected") -> list[Post]:
         """Answer code 400 without doing anything, whatever the command is."""
+        return self.say(topic, payload, now, refuse(msg))
+
+    def say(self, topic: str, payload: bytes, now: float, answer: Answer) -> list[Post]:
+        """Give this answer without doing anything, whatever the command is."""
         head = _head(payload)
         parts = topic.rsplit("/", 3)
         if head is None or len(parts) != 4 or parts[3] != "command":
             return []
-        return [self._result(parts, head, None, refuse(msg), now)]
+        return [self._result(parts, head, None, answer, now)]
+
+    def tell(self, suffix: str, data: object, now: float, sub: SubDevice | None = None) -> Post:
+        """A message of its own: `suffix` is feature/action/post. ValueError for what no device posts."""
+        known = kinds.find(suffix)
+        if not known or not suffix.endswith("/post"):
+            raise ValueError(f"{suffix!r} is nothing that a device posts, as in report/regular/post")
+        report = self.report_prefix if suffix == "report/regular/post" else self.prefix
+        return self._post(report, suffix, data, now, sub)
+
+    def restart(self, now: float) -> None:
+        """The power is back: what it keeps on its disk is there, what it had in memory is not."""
+        self._answered.clear()
+        self._started = False
+        self.next_due = now
 
     def post_list(self, feature: str, now: float) -> Post:
         """The strategies of `feature` as they are, for the platform."""

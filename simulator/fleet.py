@@ -22,9 +22,11 @@ from typing import Final
 
 from bridge.mqtt.packets import Connect
 from bridge.mqtt.topics import TopicNames
+from simulator.agenda import Agenda, Work, wait
 from simulator.counters import Latency, Summary
 from simulator.device import Device, Post
-from simulator.faults import Fault, assign
+from simulator.dialect import Dialect
+from simulator.faults import Behaviour, Fault, assign
 from simulator.identity import DeviceSpec, Identities, device_seed
 from simulator.link import CLOSED, READY, backoff_s
 from simulator.member import Member
@@ -37,6 +39,9 @@ CHUNK: Final = 50
 TICK_S: Final = 1.0
 GOODBYE_S: Final = 2.0
 """Time that sockets get to close."""
+
+Overhear = Callable[[str, bool, str, bytes], None]
+"""(uid, whether the device sent it, topic, payload)."""
 
 
 class Fleet:
@@ -55,8 +60,13 @@ class Fleet:
         keep_alive_s: int = 60,
         clean_session: bool = False,
         drain_s: float = 5.0,
+        timer: Callable[[], float] | None = None,
+        overhear: Overhear | None = None,
+        dialect: Dialect | None = None,
     ) -> None:
         """`start`: epoch seconds of the simulated clock, now by default. `ramp_per_s`: connections opened in a second.
+        `timer`: what reports and delays go by (`wake` the fleet when it jumps); connections go by the loop's. `overhear` is
+        told every message.
 
         To be made inside a running event loop. ValueError when a fault asks for more devices than there are, or two devices
         share a uid.
@@ -65,7 +75,7 @@ class Fleet:
         if len({spec.uid for spec in self.specs}) != len(self.specs):
             raise ValueError("two devices of the fleet have the same uid")
         self.seed = self.specs[0].seed if self.specs else 1
-        self._behaviours = assign(faults, len(self.specs), self.seed)
+        self._behaviours = assign(faults, len(self.specs), self.seed, [spec.uid for spec in self.specs])
         self._broker = broker
         self._interval_s = interval_s
         self._scale = time_scale
@@ -79,10 +89,8 @@ class Fleet:
         self._latency_max = 0.0
         self._failures = self._refused = self._acked = self._commands = self._answers = 0
         self._last_problem = ""
-        self._agenda: list[tuple[float, int, Member, list[Post] | None]] = []
         self._callers: list[tuple[float, int, Member]] = []
         self._order = 0
-        self._agenda_changed = asyncio.Event()
         self._callers_changed = asyncio.Event()
         self._happened = asyncio.Event()
         self._running = False
@@ -92,9 +100,15 @@ class Fleet:
         self._opening = asyncio.Semaphore(OPENING_AT_ONCE)
         self._began = 0.0
         self._loop = asyncio.get_running_loop()
+        self._timer = timer or self._loop.time
+        self._agenda = Agenda(self._timer)
+        self._timed_from = 0.0
+        self._overhear = overhear
+        self.dialect = dialect
+        self._storm: set[str] = set()
 
     async def __aenter__(self) -> Fleet:
-        self._began = self._loop.time()
+        self._began, self._timed_from = self._loop.time(), self._timer()
         self._running = True
         names = TopicNames()
         identities = Identities()
@@ -105,7 +119,8 @@ class Fleet:
             device = Device(spec, identity, site, self._start, self._interval_s)
             password = None if spec.password is None else spec.password.encode()
             hello = Connect(spec.uid, self._clean_session, self._keep_alive_s, spec.username, password)
-            member = self.members[spec.uid] = Member(self, device, behaviour, hello, names)
+            member = self.members[spec.uid] = Member(self, device, hello, names)
+            member.behave(behaviour)
             if member.wants_connection:
                 self.reconnect(member, 0.0)
             if n % CHUNK == CHUNK - 1:
@@ -131,7 +146,7 @@ class Fleet:
 
     def now(self) -> float:
         """The simulated clock, epoch seconds."""
-        return self._start + (self._loop.time() - self._began) * self._scale
+        return self._start + (self._timer() - self._timed_from) * self._scale
 
     async def connected(self, timeout_s: float = 30.0) -> None:
         """Until every device that should be connected is subscribed. TimeoutError says how many are not, and why."""
@@ -182,9 +197,13 @@ class Fleet:
             return
         self._running = False
         members = list(self.members.values())
+        for member in members:
+            member.let_go()
         with contextlib.suppress(TimeoutError):  # the summary says how many are pending
             await self.until(
-                lambda: not any(member.link.pending for member in members if member.is_online),
+                lambda: (
+                    not any(each.link.pending for each in members if each.is_online and not each.behaviour.half_open)
+                ),
                 self._drain_s if drain_s is None else drain_s,
             )
         for task in self._tasks:
@@ -197,7 +216,42 @@ class Fleet:
             for member in members:
                 member.link.abort("stopped")
 
+    def storm(self) -> None:
+        """Cut every connection; all come back at once, whatever the ramp."""
+        self._storm = {uid for uid, member in self.members.items() if member.is_online}
+        for uid in self._storm:
+            self.members[uid].link.abort("storm")
+
+    def behave(self, behaviours: Sequence[Behaviour]) -> None:
+        """Give every device, in the order of `specs`, its faults."""
+        for spec, behaviour in zip(self.specs, behaviours, strict=True):
+            member = self.members[spec.uid]
+            if member.behaviour != behaviour:
+                member.behave(behaviour)
+
+    def moment(self) -> float:
+        """What the timer says."""
+        return self._timer()
+
+    def next_due(self) -> float | None:
+        """When the first report or answer is due, as a moment of the timer."""
+        return self._agenda.next_due()
+
+    def wake(self) -> None:
+        """The timer has jumped."""
+        self._agenda.wake()
+
     # What members tell
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call it then, if the fleet still runs."""
+        self._agenda.add(seconds, None, call)
+
+    def overheard(self, member: Member, posts: list[Post]) -> None:
+        """The member sends."""
+        if self._overhear is not None:
+            for topic, payload in posts:
+                self._overhear(member.uid, True, topic, payload)
 
     def reconnect(self, member: Member, delay_s: float) -> None:
         """Open this member's connection in `delay_s` seconds, as the ramp allows."""
@@ -207,9 +261,10 @@ class Fleet:
 
     def came_online(self, member: Member) -> None:
         """Schedule what the member has due."""
+        self._storm.discard(member.uid)
         self._happened.set()
-        if member.connects == 1:
-            self._at(0.0, member, None)
+        if member.device.next_due <= self.now():
+            self._agenda.add(0.0, member, None)
 
     def went_offline(self, member: Member, reason: str) -> None:
         """Count, and connect again later if it should be connected."""
@@ -219,25 +274,30 @@ class Fleet:
         if not self._running or not member.wants_connection:
             return
         self._last_problem = f"{member.uid}: {reason}"
-        self._retry(member)
+        if member.uid in self._storm:
+            self.reconnect(member, 0.0)
+        else:
+            self._retry(member)
 
     def answer(self, member: Member, posts: list[Post], delay_s: float) -> None:
         """Send a command's answer now or later."""
         self._answers += 1
         self._happened.set()
         if delay_s > 0:
-            self._at(delay_s, member, posts)
+            self._agenda.add(delay_s, member, posts)
         else:
             member.publish(posts)
 
     def fail(self, error: Exception) -> None:
         """A device broke: the whole fleet ends with its error."""
         self._error = self._error or error
-        self._agenda_changed.set()
+        self._agenda.wake()
 
-    def counted_command(self) -> None:
+    def counted_command(self, member: Member, topic: str, payload: bytes) -> None:
         """A command came."""
         self._commands += 1
+        if self._overhear is not None:
+            self._overhear(member.uid, False, topic, payload)
         self._happened.set()
 
     def counted_ack(self, seconds: float) -> None:
@@ -258,7 +318,7 @@ class Fleet:
                 continue
             await self._opening.acquire()
             self._group.create_task(self._connect(member), name=f"connect {member.uid}")
-            await asyncio.sleep(gap)
+            await asyncio.sleep(0.0 if member.uid in self._storm else gap)
 
     async def _next_caller(self) -> Member:
         while True:
@@ -266,7 +326,7 @@ class Fleet:
             if self._callers and self._callers[0][0] <= now:
                 return heapq.heappop(self._callers)[2]
             self._callers_changed.clear()
-            await _wait(self._callers_changed, self._callers[0][0] - now if self._callers else None)
+            await wait(self._callers_changed, self._callers[0][0] - now if self._callers else None)
 
     async def _connect(self, member: Member) -> None:
         try:
@@ -297,39 +357,26 @@ class Fleet:
                 for member in self.members.values():
                     member.link.tick()
             for _ in range(CHUNK):
-                if not self._agenda or self._agenda[0][0] > now:
+                entry = self._agenda.take()
+                if entry is None:
                     break
-                _, _, member, posts = heapq.heappop(self._agenda)
-                self._run(member, posts)
-            self._agenda_changed.clear()
-            until = self._agenda[0][0] if self._agenda else now + TICK_S
-            await _wait(self._agenda_changed, min(until, ticked + TICK_S) - self._loop.time())
+                self._run(*entry)
+            await self._agenda.wait(ticked + TICK_S - self._loop.time())
 
-    def _run(self, member: Member, posts: list[Post] | None) -> None:
-        if posts is not None:
-            member.publish(posts)
-            return
-        if not self._running:
-            return
+    def _run(self, order: int, member: Member | None, work: Work) -> None:
+        if member is None:
+            if self._running and callable(work):
+                work()
+        elif isinstance(work, list):
+            member.publish(work)
+        elif self._running and order == member.turn:
+            self._report(member)
+
+    def _report(self, member: Member) -> None:
         if member.link.state == READY:
             member.publish(member.device.due(self.now()))
         wait = (member.device.next_due - self.now()) / self._scale
-        self._at(wait if wait > 0 else self._interval_s / self._scale, member, None)
-
-    def _at(self, delay_s: float, member: Member, posts: list[Post] | None) -> None:
-        self._order += 1
-        heapq.heappush(self._agenda, (self._loop.time() + delay_s, self._order, member, posts))
-        self._agenda_changed.set()
-
-
-async def _wait(event: asyncio.Event, seconds: float | None) -> None:
-    """Until the event, or so many seconds; gives others a turn in any case."""
-    if seconds is not None and seconds <= 0:
-        await asyncio.sleep(0)
-        return
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
+        self._agenda.add(wait if wait > 0 else self._interval_s / self._scale, member, None)
 
 
 def _ms(seconds: float | None) -> float | None:

@@ -1,13 +1,14 @@
 """A device's MQTT 3.1.1 connection: an asyncio.Protocol over the sans-io codec of `bridge.mqtt`.
 
-QoS 1 both ways. A message is kept until its PUBACK; after a reconnect it is sent again, with DUP when the broker kept the session
-[MQTT-4.4.0-1]. The link has no task and no timer of its own: the fleet opens it and calls `tick` about once a second, which keeps
-it alive, and ends connections that hang.
+QoS 1 both ways. A message is kept until its PUBACK; after a reconnect it is sent again, with DUP when the broker kept the
+session [MQTT-4.4.0-1]. The link has no task and no timer of its own: the fleet opens it and calls `tick` about once a second,
+which keeps it alive, and ends connections that hang.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol, cast
 
@@ -58,6 +59,7 @@ class Link(asyncio.Protocol):
     __slots__ = (
         "_filters",
         "_framing",
+        "_frozen",
         "_hello",
         "_inflight",
         "_last_sent",
@@ -67,6 +69,7 @@ class Link(asyncio.Protocol):
         "_paused",
         "_peer",
         "_queue",
+        "_queue_limit",
         "_transport",
         "_waiting_since",
         "dropped",
@@ -78,19 +81,25 @@ class Link(asyncio.Protocol):
     )
 
     def __init__(
-        self, peer: Peer, hello: packets.Connect, filters: Sequence[str], names: TopicNames | None = None
+        self,
+        peer: Peer,
+        hello: packets.Connect,
+        filters: Sequence[str],
+        names: TopicNames | None = None,
+        queue_limit: int = QUEUE_LIMIT,
     ) -> None:
         self._peer = peer
         self._hello = hello
         self._filters = tuple(filters)
         self._names = names
+        self._queue_limit = queue_limit
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._framing: framing.Framing | None = None
         self._inflight: dict[int, _Sent] = {}
         self._queue: list[tuple[str, bytes]] = []
         self._next_id = 0
-        self._paused = False
+        self._paused = self._frozen = False
         self._last_sent = 0.0
         self._waiting_since = 0.0
         self.state = CLOSED
@@ -103,7 +112,7 @@ class Link(asyncio.Protocol):
         """Messages without a PUBACK, sent or not."""
         return len(self._inflight) + len(self._queue)
 
-    async def open(self, host: str, port: int) -> bool:
+    async def open(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> bool:
         """Connect the socket and send CONNECT; False when nobody listens. What follows is told to the peer."""
         self.state = OPENING
         self.reason = ""
@@ -111,7 +120,7 @@ class Link(asyncio.Protocol):
         self._waiting_since = self._loop.time()
         try:
             async with asyncio.timeout(ANSWER_S):
-                await self._loop.create_connection(lambda: self, host, port)
+                await self._loop.create_connection(lambda: self, host, port, ssl=tls)
         except (OSError, TimeoutError) as error:
             if self.state == OPENING:
                 self.state = CLOSED
@@ -123,7 +132,7 @@ class Link(asyncio.Protocol):
         """Send at QoS 1, now or when the window and the connection allow."""
         self._queue += posts
         self._pump()
-        surplus = len(self._queue) - QUEUE_LIMIT
+        surplus = len(self._queue) - self._queue_limit
         if surplus > 0:
             del self._queue[:surplus]
             self.dropped += surplus
@@ -141,10 +150,30 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def forget(self) -> None:
+        """Drop what is unacknowledged, as who loses power does."""
+        self.dropped += self.pending
+        self._inflight.clear()
+        self._queue.clear()
+
+    def freeze(self, frozen: bool) -> None:
+        """Neither read nor write, without hanging up: what is left of a connection whose other end is gone."""
+        if frozen == self._frozen:
+            return
+        self._frozen = frozen
+        if self._transport is not None and not self._transport.is_closing():
+            if frozen:
+                self._transport.pause_reading()
+            else:
+                self._waiting_since = 0.0
+                self._transport.resume_reading()
+        if not frozen:
+            self._pump()
+
     def tick(self) -> None:
         """Keep alive; cut a connection whose broker owes an answer for too long."""
         now = self._loop.time()
-        if self.state in (CLOSED, OPENING):
+        if self.state in (CLOSED, OPENING) or self._frozen:
             return
         if self._waiting_since and now - self._waiting_since > ANSWER_S:
             self.abort("the broker does not answer")
@@ -158,7 +187,7 @@ class Link(asyncio.Protocol):
         """The socket is open: CONNECT."""
         self._transport = cast("asyncio.Transport", transport)
         self._framing = framing.Framing(PACKET_LIMIT, self._names)
-        self._paused = False
+        self._paused = self._frozen = False
         self.state = ASKING
         self._waiting_since = self._loop.time()
         self._write(packets.encode_connect(self._hello))
@@ -224,15 +253,17 @@ class Link(asyncio.Protocol):
             self.abort(f"CONNACK {code}")
             return
         wanted = [(topic_filter, 1) for topic_filter in self._filters]
-        out = [packets.encode_subscribe(self._fresh_id(), wanted)]
+        out = [packets.encode_subscribe(self._fresh_id(), wanted)] if wanted else []
         for packet_id, kept in self._inflight.items():
             out.append(packets.encode_publish(kept.topic, kept.payload, 1, dup=present, packet_id=packet_id))
         self.resent += len(self._inflight)
         self._write(b"".join(out))
+        if not wanted:
+            self._subscribed(b"")
 
     def _subscribed(self, codes: bytes) -> None:
         if packets.FAILURE in codes:
-            self.abort("the broker refused the command topics")
+            self.abort("the broker refused a subscription")
             return
         self._waiting_since = 0.0
         self.state = READY
@@ -246,7 +277,7 @@ class Link(asyncio.Protocol):
 
     def _pump(self) -> None:
         """Move messages from the queue into the window, in one write."""
-        if self.state != READY or self._paused:
+        if self.state != READY or self._paused or self._frozen:
             return
         room = min(WINDOW - len(self._inflight), len(self._queue))
         if room <= 0:

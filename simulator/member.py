@@ -8,13 +8,20 @@ from bridge.mqtt.packets import Connect
 from bridge.mqtt.topics import TopicNames
 from schemas import kinds
 from simulator.device import Device, Post
-from simulator.faults import HONEST, LATE_FACTOR, Behaviour, spoil
+from simulator.disturb import disturbed, disturbs, misanswered
+from simulator.faults import HONEST, LATE_FACTOR, Behaviour
+from simulator.identity import device_seed
 from simulator.link import READY, Link
+from simulator.profile import unit
 from simulator.readouts import Fields
+from simulator.script import Script, Scripted
 from simulator.strategies import BY_FEATURE, listing
 
 if TYPE_CHECKING:
     from simulator.fleet import Fleet
+
+REORDER_S = 1.0
+"""How long a message waits at most for the one that is to go before it."""
 
 
 class Member:
@@ -22,6 +29,8 @@ class Member:
 
     __slots__ = (
         "_fleet",
+        "_held",
+        "_powered",
         "answers",
         "attempts",
         "behaviour",
@@ -30,14 +39,21 @@ class Member:
         "device",
         "link",
         "published",
+        "script",
+        "turn",
         "uid",
     )
 
-    def __init__(self, fleet: Fleet, device: Device, behaviour: Behaviour, hello: Connect, names: TopicNames) -> None:
+    def __init__(self, fleet: Fleet, device: Device, hello: Connect, names: TopicNames) -> None:
         self._fleet = fleet
         self.uid = device.spec.uid
         self.device = device
-        self.behaviour = behaviour
+        self.behaviour = HONEST
+        self.script: Script | None = None
+        self.turn = 0
+        """The entry of the agenda with which it reports next."""
+        self._held: list[Post] = []
+        self._powered = True
         self.link = Link(self, hello, device.filters, names)
         self.attempts = self.connects = self.commands = self.answers = self.published = 0
 
@@ -49,7 +65,7 @@ class Member:
     @property
     def wants_connection(self) -> bool:
         """Whether the fleet should keep it connected."""
-        return not self.behaviour.offline
+        return self._powered and not self.behaviour.offline
 
     def strategies(self, feature: str = "streaming_overdemand") -> list[Fields]:
         """The strategies of one kind, as the device shows them now."""
@@ -58,12 +74,19 @@ class Member:
     # What it does wrong, live
 
     def behave(self, behaviour: Behaviour = HONEST) -> None:
-        """From now on meet commands like this; honest without an argument."""
-        was_offline, self.behaviour = self.behaviour.offline, behaviour
+        """From now on be like this; honest without an argument."""
+        before, self.behaviour = self.behaviour, behaviour
         if behaviour.offline:
             self.link.close()
-        elif was_offline:
+        elif before.offline and self._powered:
             self._fleet.reconnect(self, 0.0)
+        self.link.freeze(behaviour.half_open)
+        if not behaviour.reorder:
+            self.let_go()
+        if behaviour.flap_s and behaviour.flap_s != before.flap_s:
+            self._flap_later()
+        if behaviour.power_cut_s and not before.power_cut_s:
+            self.power_cut(behaviour.power_cut_s)
 
     def silence(self) -> None:
         """Take no notice of commands."""
@@ -97,13 +120,31 @@ class Member:
         """Lose the connection as by a broken cable; the fleet reconnects it."""
         self.link.abort("cut")
 
+    def power_cut(self, seconds: float) -> None:
+        """Be without power: the connection and what was not sent are lost. Then start anew, with its strategies."""
+        if not self._powered:
+            return
+        self._powered = False
+        self._held.clear()
+        self.link.forget()
+        self.link.abort("power cut")
+        self._fleet.later(seconds, self._power)
+
+    def scripted(self, command: str, line: Scripted, times: int | None = None) -> None:
+        """Say this to `feature/action` (`*`: to everything)."""
+        self.script = self.script or Script()
+        self.script.add(command, line, times)
+
     # The link's peer
 
     def online(self) -> None:
         """Subscribed: the fleet schedules what is due."""
         self.attempts = 0
         self.connects += 1
+        self.link.freeze(self.behaviour.half_open)
         self._fleet.came_online(self)
+        if self.behaviour.flap_s:
+            self._flap_later()
 
     def offline_because(self, reason: str) -> None:
         """The connection is gone."""
@@ -112,7 +153,7 @@ class Member:
     def message(self, topic: str, payload: bytes) -> None:
         """A command came."""
         self.commands += 1
-        self._fleet.counted_command()
+        self._fleet.counted_command(self, topic, payload)
         if not self.behaviour.silent:
             try:
                 self._obey(topic, payload)
@@ -125,23 +166,73 @@ class Member:
 
     def publish(self, posts: list[Post]) -> None:
         """Send, or queue until the connection is back."""
+        if not self._powered:
+            return
+        behaviour, dialect = self.behaviour, self._fleet.dialect
+        if dialect is not None:
+            posts = [dialect(post) for post in posts]
+        if behaviour != HONEST:
+            posts = self._as_told(posts, behaviour)
+        self._send(posts)
+
+    def _send(self, posts: list[Post]) -> None:
         self.published += len(posts)
+        self._fleet.overheard(self, posts)
         self.link.publish(posts)
 
+    def _as_told(self, posts: list[Post], behaviour: Behaviour) -> list[Post]:
+        if disturbs(behaviour):
+            seed = device_seed(self.device.spec)
+            posts = [disturbed(post, behaviour, unit(seed, self.published + n)) for n, post in enumerate(posts)]
+        if behaviour.duplicate:
+            posts = [post for post in posts for _ in range(2)]
+        if behaviour.reorder and posts:
+            held, self._held = self._held, posts[-1:]
+            posts = [*posts[:-1], *held]
+            self._fleet.later(REORDER_S, self.let_go)
+        return posts
+
+    def let_go(self) -> None:
+        """What waited for another message goes."""
+        held, self._held = self._held, []
+        if held:
+            self._send(held)
+
+    def _flap_later(self) -> None:
+        period, connection = self.behaviour.flap_s, self.connects
+
+        def flap() -> None:
+            if self.behaviour.flap_s == period and self.connects == connection:
+                self.link.abort("flapping")
+
+        self._fleet.later(period, flap)
+
+    def _power(self) -> None:
+        self._powered = True
+        self.device.restart(self._fleet.now())
+        if self.wants_connection:
+            self._fleet.reconnect(self, 0.0)
+
     def _obey(self, topic: str, payload: bytes) -> None:
-        now = self._fleet.now()
-        posts = (
-            self.device.reject(topic, payload, now)
-            if self.behaviour.reject
-            else self.device.handle(topic, payload, now)
-        )
+        now, behaviour = self._fleet.now(), self.behaviour
+        line = None if self.script is None else self.script.take("/".join(topic.split("/")[-3:-1]))
+        if line is not None and line.answer is None and not line.acts:
+            return
+        if line is not None and line.answer is not None:
+            if line.acts:
+                self.device.handle(topic, payload, now)
+            posts = self.device.say(topic, payload, now, line.answer)
+        elif behaviour.reject:
+            posts = self.device.reject(topic, payload, now)
+        else:
+            posts = self.device.handle(topic, payload, now)
         if not posts:
             return
         self.answers += 1
-        if self.behaviour.garbage:
-            posts = [(posts[0][0], spoil(posts[0][1])), *posts[1:]]
-        delay = self.behaviour.slow_s + (_timeout_s(topic) * LATE_FACTOR if self.behaviour.late else 0.0)
-        self._fleet.answer(self, posts, delay)
+        if behaviour.garbage or behaviour.wrong_reply or behaviour.no_reply:
+            posts = [misanswered(posts[0], behaviour), *posts[1:]]
+        delay = behaviour.slow_s + (_timeout_s(topic) * LATE_FACTOR if behaviour.late else 0.0)
+        self._fleet.answer(self, posts, delay + (line.after_s if line is not None else 0.0))
 
 
 def _timeout_s(topic: str) -> float:

@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from schemas.topics import Topics
+from simulator.dialect import DIALECTS, PLAIN, Dialect
 from simulator.faults import Fault, assign, parse_faults
 from simulator.identity import VERSIONS, DeviceSpec, Version, device_specs, with_credentials
+from simulator.scenario import Login, Phase, Scenario, expectation, stages
 
 SCHEMES = ("wudun", "user")
 MAX_DEVICES = 60_000
@@ -51,6 +53,16 @@ class Given(NamedTuple):
     tenant: str | None = None
     ramp: float | None = None
     keep_alive: int | None = None
+    dialect: str | None = None
+
+
+class Asked(NamedTuple):
+    """What only a scenario file may say."""
+
+    phase: list[Phase] = []  # noqa: RUF012 - never changed
+    expect: list[str] = []  # noqa: RUF012
+    platform: Login = Login()
+    settle: float = 10.0
 
 
 class Options(NamedTuple):
@@ -66,22 +78,26 @@ class Options(NamedTuple):
     ramp_per_s: float
     keep_alive_s: int
     seed: int
+    scenario: Scenario
+    dialect: Dialect | None
 
 
 def options(given: Given, scenario: Path | None) -> Options:
     """The run that is asked for. Raise Wrong."""
     where = {name: f"--{name.replace('_', '-')}" for name in Given._fields}
+    more = Asked()
     if scenario is not None:
-        read = read_scenario(scenario)
+        read, more = read_scenario(scenario)
+        where |= {name: f"{scenario}: {name}" for name in Asked._fields}
         for name in read:
             if getattr(given, name) is None:
                 where[name] = f"{scenario}: {name}"
         given = given._replace(**{name: value for name, value in read.items() if getattr(given, name) is None})
-    return _Checked(given, where).options()
+    return _Checked(given, where).options(more)
 
 
-def read_scenario(path: Path) -> dict[str, Any]:
-    """The options of a scenario file, by name, of the right types. Raise Wrong."""
+def read_scenario(path: Path) -> tuple[dict[str, Any], Asked]:
+    """The options of a scenario file, by name, of the right types, and what only a file may say. Raise Wrong."""
     try:
         text = path.read_text(encoding="utf-8")
         found = tomllib.loads(text)
@@ -89,17 +105,31 @@ def read_scenario(path: Path) -> dict[str, Any]:
         raise Wrong("--scenario", f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Wrong("--scenario", f"{path}: no TOML: {error}") from None
-    types = get_type_hints(Given)
+    types = get_type_hints(Given) | get_type_hints(Asked)
     for name, value in found.items():
         if name not in types:
-            raise Wrong(f"{path}: {name}", f"unknown option; there are {', '.join(Given._fields)}")
+            raise Wrong(f"{path}: {name}", f"unknown option; there are {', '.join(types)}")
         try:
             found[name] = msgspec.convert(value, types[name])
         except msgspec.ValidationError as error:
             raise Wrong(f"{path}: {name}", str(error)) from None
     if "credentials" in found:
         found["credentials"] = str(path.parent / found["credentials"])
-    return found
+    more = Asked(**{name: found.pop(name) for name in Asked._fields if name in found})
+    return found, more
+
+
+def parse_broker(url: str, schemes: Sequence[str] = ("mqtt", "tcp")) -> tuple[str, int, str | None, str | None]:
+    """Host, port, user and password of a broker's address. ValueError says what would be right."""
+    try:
+        parts = urlsplit(url if "//" in url else f"mqtt://{url}")
+        port = parts.port
+    except ValueError:
+        port, parts = None, urlsplit("")
+    if parts.scheme not in schemes or not parts.hostname or parts.path not in ("", "/"):
+        raise ValueError(f"{url!r} is no broker address; use {schemes[0]}://HOST:PORT")
+    usual = 8883 if parts.scheme == "mqtts" else 1883
+    return parts.hostname, usual if port is None else port, parts.username, parts.password
 
 
 class _Checked:
@@ -109,7 +139,7 @@ class _Checked:
         self._given = given
         self._where = where
 
-    def options(self) -> Options:
+    def options(self, more: Asked) -> Options:
         given = self._given
         seed = 1 if given.seed is None else given.seed
         host, port, username, password = self._broker()
@@ -118,19 +148,40 @@ class _Checked:
             for spec in self._specs(seed)
         ]
         scale = self._number("time_scale", 1.0, 0.001, 1000.0)
-        duration = None if given.duration is None else self._number("duration", 0.0, 0.001, 1e8)
+        scenario = self._scenario(more, [spec.uid for spec in specs], seed)
+        duration = scenario.ends or None if given.duration is None else self._number("duration", 0.0, 0.001, 1e8)
         return Options(
             broker=(host, port),
             specs=specs,
             interval_s=self._number("interval", 60.0, 0.01, 86_400.0),
-            faults=self._faults(len(specs), seed),
+            faults=self._faults([spec.uid for spec in specs], seed),
             time_scale=scale,
             start=_start(scale, duration),
             duration_s=duration,
             ramp_per_s=self._number("ramp", 200.0, 0.1, 10_000.0),
             keep_alive_s=int(self._number("keep_alive", 60, 1, 65_535)),
             seed=seed,
+            scenario=scenario,
+            dialect=self._dialect(),
         )
+
+    def _scenario(self, more: Asked, uids: list[str], seed: int) -> Scenario:
+        name = "phase"
+        try:
+            found = stages(more.phase, uids, seed)
+            name = "expect"
+            expectations = [expectation(text) for text in more.expect]
+        except ValueError as error:
+            raise self._wrong(name, str(error)) from None
+        if not 0 <= more.settle <= 86_400:
+            raise self._wrong("settle", f"{more.settle} is outside 0 to 86400")
+        return Scenario(found, expectations, more.platform, more.settle)
+
+    def _dialect(self) -> Dialect | None:
+        word = self._given.dialect or PLAIN
+        if word not in DIALECTS:
+            raise self._wrong("dialect", f"{word!r} is none of {', '.join(DIALECTS)}")
+        return DIALECTS[word]
 
     def _wrong(self, name: str, what: str) -> Wrong:
         return Wrong(self._where[name], what)
@@ -162,13 +213,9 @@ class _Checked:
         if url is None:
             raise self._wrong("broker", "required, as in --broker mqtt://127.0.0.1:1883")
         try:
-            parts = urlsplit(url if "//" in url else f"mqtt://{url}")
-            port = parts.port
-        except ValueError:
-            port, parts = None, urlsplit("")
-        if parts.scheme not in ("mqtt", "tcp") or not parts.hostname or parts.path not in ("", "/"):
-            raise self._wrong("broker", f"{url!r} is no broker address; use mqtt://HOST:PORT")
-        return parts.hostname, 1883 if port is None else port, parts.username, parts.password
+            return parse_broker(url)
+        except ValueError as error:
+            raise self._wrong("broker", str(error)) from None
 
     def _specs(self, seed: int) -> list[DeviceSpec]:
         given = self._given
@@ -224,17 +271,18 @@ class _Checked:
             raise self._wrong("credentials", f"{path} names no device")
         return rows
 
-    def _faults(self, total: int, seed: int) -> tuple[Fault, ...]:
+    def _faults(self, uids: list[str], seed: int) -> tuple[Fault, ...]:
         try:
             faults = parse_faults(",".join(self._words("faults", "")))
-            assign(faults, total, seed)
+            assign(faults, len(uids), seed, uids)
         except ValueError as error:
             raise self._wrong("faults", str(error)) from None
         return faults
 
 
 def _start(scale: float, duration: float | None) -> float:
-    """Simulated start: now; for an accelerated run so far back that its timestamps end in the present, or stay in the past."""
+    """Simulated start: now; for an accelerated run so far back that its timestamps end in the present, or stay in the
+    past."""
     now = time.time()
     if scale <= 1.0:
         return now

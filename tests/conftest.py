@@ -13,11 +13,19 @@ from harness.process import Bridge
 from harness.sink import Sink
 from hypothesis import HealthCheck, settings
 
+from bridge.testing import plugin
+
 # Two cores shared by two test processes and what they start: how long an example takes says nothing about the code.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("project")
 
 MakeBridge = Callable[..., Bridge]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Our own plugin, where the installed package does not bring it already."""
+    if not config.pluginmanager.has_plugin("ems_bridge"):
+        config.pluginmanager.register(plugin, "ems_bridge")
 
 
 @pytest.hookimpl(wrapper=True)

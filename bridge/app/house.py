@@ -7,11 +7,11 @@ import logging
 import secrets
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from time import time
 from typing import Any, NamedTuple, Self
 
 from bridge.app import care
 from bridge.app.carriers import Calls, carrier
+from bridge.app.clock import Clock
 from bridge.app.doors import Doors, loopback
 from bridge.app.replays import Replays
 from bridge.app.settings import (
@@ -73,19 +73,15 @@ class Addresses(NamedTuple):
     http: str
 
 
-def now_ms() -> int:
-    """Wall clock, epoch ms."""
-    return int(time() * 1000)
-
-
 class House:
-    """A running bridge: `open` the files, `start` inside a TaskGroup, `stop`, `close`. Setting `reload` has the certificates read
-    again."""
+    """A running bridge: `open` the files, `start` inside a TaskGroup, `stop`, `close`. Setting `reload` has the certificates
+    read again."""
 
     database: Database
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, clock: Clock | None = None) -> None:
         self.config = config
+        self.clock = clock or Clock()
         self.directory = Path(config.store.data)
         self._lock = care.Lock(self.directory)
         self.counts = Counts()
@@ -101,9 +97,9 @@ class House:
         self._nameless_come = config.broker.allow_anonymous or config.broker.mode == "external"
 
     @classmethod
-    async def open(cls, config: Config) -> Self:
+    async def open(cls, config: Config, clock: Clock | None = None) -> Self:
         """Open the data directory and put the rooms together. Raises ConfigError or StoreError."""
-        house = cls(config)
+        house = cls(config, clock)
         try:
             house.database = await Database.open(house.directory / "bridge.db", "bridge")
             try:
@@ -149,8 +145,8 @@ class House:
         )
         owners = self.permissions.owner_names
         self.flow = Flow(
-            self.submit, self._deliver, self._listens, self._command_topics, owners, self.events, self.counts, now_ms,
-            heard=lambda level: self.hub.heard(level),
+            self.submit, self._deliver, self._listens, self._command_topics, owners, self.events, self.counts,
+            self.clock.now_ms, self.clock.timer, heard=lambda level: self.hub.heard(level),
         )  # fmt: skip
         limits = command_limits(config)
         self.commands = Commands(
@@ -159,11 +155,11 @@ class House:
             self.permissions,
             self.submit,
             self.counts,
-            now_ms,
+            self.clock.now_ms,
             limits,
             broker.mode == "external",
         )
-        self.presences = Presences(self.submit, owners, self.events, now_ms)
+        self.presences = Presences(self.submit, owners, self.events, self.clock.now_ms)
         self.ingest = Ingest(
             self.permissions, self.commands, self.presences, self.events, self.counts, self.submit,
             await self.ledger.last_seq(), mirrored=bool(config.mirror.local or config.mirror.sinks),
@@ -171,7 +167,7 @@ class House:
         )  # fmt: skip
         self._judge = self.ingest.route if config.broker.routing_only else self.ingest.accept
         self._replays = Replays(
-            self.ledger.dead, self.ingest, self.registry, self.submit, now_ms, broker.allow_anonymous
+            self.ledger.dead, self.ingest, self.registry, self.submit, self.clock.now_ms, broker.allow_anonymous
         )
         await self.commands.restore()
 
@@ -205,7 +201,7 @@ class House:
         await committed(self.submit, Record())  # nobody comes in before it is told who went, and what moved last
         self._spawn(group, self.registry.follow(), "registry")
         self._spawn(group, self.flow.run(), "deadlines")
-        self._spawn(group, care.trim_forever(self.ledger, self.config, self.counts, now_ms), "retention")
+        self._spawn(group, care.trim_forever(self.ledger, self.config, self.counts, self.clock.now_ms), "retention")
         self._spawn(group, self._keep_outbox(), "outbox")
         self._spawn(group, self.statistics.follower.run(), "statistics")
         self._spawn(group, self.cloud.keep(), "time series")
@@ -218,13 +214,23 @@ class House:
         care.leave_address(self.directory, loopback(http), mqtt, self._token, self.doors.listeners)
 
     def _start_couriers(self, group: asyncio.TaskGroup, http: str) -> None:
-        owners = self.permissions.owner_names
+        owners, clock = self.permissions.owner_names, self.clock
         for sink in sinks(self.config, http, self._token):
             tls = self._sink_tls.get(sink.name)
-            self._couriers.append(Courier(sink, self.outbox, self.counts, owners=owners, tls=tls))
+            self._couriers.append(
+                Courier(
+                    sink, self.outbox, self.counts,
+                    owners=owners, tls=tls, clock=clock.now_ms, sleep=clock.pause,
+                )
+            )  # fmt: skip
         for webhook in self.config.webhooks:
             wants = webhook_wants(webhook, owners)
-            self._couriers.append(Courier(webhook_sink(webhook), self.webhook_outbox, self.counts, wants=wants))
+            self._couriers.append(
+                Courier(
+                    webhook_sink(webhook), self.webhook_outbox, self.counts,
+                    wants=wants, clock=clock.now_ms, sleep=clock.pause,
+                )
+            )  # fmt: skip
         for courier in self._couriers:
             self._spawn(group, courier.run(), f"courier {courier.sink.name}")
 
@@ -273,7 +279,7 @@ class House:
         source: Source | None = None,
     ) -> Record:
         expires = source.expires if source is not None else 0
-        record = self._judge(principal, topic, payload, qos, retain, now_ms(), expires)
+        record = self._judge(principal, topic, payload, qos, retain, self.clock.now_ms(), expires)
         record.rows += extra_rows
         record.source = source
         if record.reject is not None:
@@ -318,7 +324,7 @@ class House:
     def _deliver(
         self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None], expires: int
     ) -> str | None:
-        return self.hub.command(uid, topics, payload, acked, expires)
+        return self.hub.command(uid, topics, payload, acked, self.clock.wall_ms(expires))
 
     def _listens(self, uid: str, topics: tuple[str, ...]) -> bool:
         return self.hub.online(uid, topics)
@@ -339,8 +345,8 @@ class House:
 
     async def _keep_outbox(self) -> None:
         while True:
-            await self.outbox.keep(now_ms())
-            await self.webhook_outbox.keep(now_ms())
+            await self.outbox.keep(self.clock.now_ms())
+            await self.webhook_outbox.keep(self.clock.now_ms())
             await asyncio.sleep(OUTBOX_EVERY_S)
 
     async def _open_doors(self) -> tuple[str | None, str]:

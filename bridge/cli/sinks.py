@@ -17,7 +17,8 @@ from bridge.cli.send import stamp
 @json_option
 @remote_options
 def sinks(as_json: bool, url: str | None, key: str | None, config_file: str | None, data: str | None) -> int:
-    """Show each sink and webhook: what it took, how far behind it is, and why it takes nothing. Exit code 1 when one does not."""
+    """Show each sink and webhook: what it took, how far behind it is, and why it takes nothing. Exit code 1 when one does
+    not."""
     from bridge.cli import remote
 
     found = remote.find(url, key, config_file, data).get("/api/v1/sinks")["sinks"]

@@ -33,7 +33,8 @@ LONGEST_DAYS: Final = 3_652_059
 MONDAY: Final = 4 * 86_400_000
 """Weeks begin on Mondays; 1970 began on a Thursday."""
 ROWS: Final = 16
-"""Newest samples of an asset that are looked at before its points are looked for one by one: mostly the first has them all."""
+"""Newest samples of an asset that are looked at before its points are looked for one by one: mostly the first has them
+all."""
 ASSETS: Final = 20_000
 """Assets whose newest values are held in memory; the ones not asked for longest are forgotten first."""
 

@@ -1,5 +1,5 @@
-"""Request bodies, bounded: refused by their announced length before a byte is read, and while they grow, as sent and unpacked;
-and what else requests of this room have in common."""
+"""Request bodies, bounded: refused by their announced length before a byte is read, and while they grow, as sent and
+unpacked; and what else requests of this room have in common."""
 
 from __future__ import annotations
 

@@ -30,11 +30,11 @@ from schemas.points import POINTS
 log = logging.getLogger(__name__)
 
 Authorize = Callable[[web.Request, str | None], Awaitable[Any | None]]
-"""(request, key it carries or None) -> principal, or None: not let in. The principal is only handed on; its `name`, where it has
-one, keeps Idempotency-Keys of different senders apart."""
+"""(request, key it carries or None) -> principal, or None: not let in. The principal is only handed on; its `name`, where it
+has one, keeps Idempotency-Keys of different senders apart."""
 Signed = Callable[[web.Request, Mapping[str, Sequence[str]], bytes, str], Awaitable[Any | None]]
-"""(request, its query's parameters, its body, its accessKey) -> the principal of an application of EnOS that has signed it; None:
-no application's, so that a key is asked for. Raises EnosError."""
+"""(request, its query's parameters, its body, its accessKey) -> the principal of an application of EnOS that has signed it;
+None: no application's, so that a key is asked for. Raises EnosError."""
 May = Callable[[Any, str], bool]
 """(principal, device uid) -> whether it may."""
 
@@ -58,9 +58,9 @@ RETIRE_EVERY = 120
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """`localtime_style` seed or plain (http_apis.md A.1); `lenient_interval` lets EnOS queries omit their interval; `timezone` is
-    that of assets and devices that have none; bodies in bytes, as sent and unpacked; readings are kept for `raw_days`, then their
-    quarter-hours until `rollup_days`, 0: for ever."""
+    """`localtime_style` seed or plain (http_apis.md A.1); `lenient_interval` lets EnOS queries omit their interval;
+    `timezone` is that of assets and devices that have none; bodies in bytes, as sent and unpacked; readings are kept for
+    `raw_days`, then their quarter-hours until `rollup_days`, 0: for ever."""
 
     localtime_style: Style = "seed"
     lenient_interval: bool = False
@@ -232,8 +232,8 @@ class Cloud:
         return await self._current.newest(assets, points)
 
     async def today(self, assets: Sequence[Asset], points: Sequence[str]) -> list[Total]:
-        """What points have come to since midnight of each asset's zone, in the same order: a counter's increments, else the sum
-        of its values, as `electric_power` has it. Points without a reading today are left out."""
+        """What points have come to since midnight of each asset's zone, in the same order: a counter's increments, else the
+        sum of its values, as `electric_power` has it. Points without a reading today are left out."""
         return await self._current.today(assets, points, self.clock(), self.zone_of)
 
     async def readings(

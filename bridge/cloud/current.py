@@ -1,7 +1,7 @@
 """The newest reading of a point, and what it has come to today, for many assets at once.
 
-Who is asked for is kept in memory and follows what is stored; a reading that comes late, or is put right, makes its point be read
-again at the next question. So answers are what a query of the store would give, bit by bit.
+Who is asked for is kept in memory and follows what is stored; a reading that comes late, or is put right, makes its point be
+read again at the next question. So answers are what a query of the store would give, bit by bit.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Newest(NamedTuple):
 
 
 class Total(NamedTuple):
-    """What a point has come to since `midnight`: a counter's increments, else the sum of its values. `timestamp` is that of the
-    newest reading in it; a counter's is the minute."""
+    """What a point has come to since `midnight`: a counter's increments, else the sum of its values. `timestamp` is that of
+    the newest reading in it; a counter's is the minute."""
 
     asset: str
     point: str

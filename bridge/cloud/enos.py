@@ -1,8 +1,8 @@
-"""EnOS tsdb-service v2.0 and v2.1: what a request's parameters mean, and the codes and texts of its errors (http_apis.md A.1 to
-A.3). Pure.
+"""EnOS tsdb-service v2.0 and v2.1: what a request's parameters mean, and the codes and texts of its errors (http_apis.md A.1
+to A.3). Pure.
 
-The HTTP status is 200 whatever the code: the vendor's own client drops the body of anything else. `msg` holds the code's generic
-text, `submsg` the text that the documents list.
+The HTTP status is 200 whatever the code: the vendor's own client drops the body of anything else. `msg` holds the code's
+generic text, `submsg` the text that the documents list.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ class Expression(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """How items are written. `iso` has the zone's offset in local times; `items` is itemFormat; `quality` adds the quality, which
-    nobody knows; `exact` keeps the milliseconds of timestamps, `accurate` those of local times as well."""
+    """How items are written. `iso` has the zone's offset in local times; `items` is itemFormat; `quality` adds the quality,
+    which nobody knows; `exact` keeps the milliseconds of timestamps, `accurate` those of local times as well."""
 
     version: Version = "v2.0"
     iso: bool = False

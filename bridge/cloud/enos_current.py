@@ -24,8 +24,8 @@ class CurrentDay(NamedTuple):
 
 
 class Latest(NamedTuple):
-    """A request for the newest readings. `window`: no older than so many minutes; `local`: with local times; `keeps` says which
-    values are wanted."""
+    """A request for the newest readings. `window`: no older than so many minutes; `local`: with local times; `keeps` says
+    which values are wanted."""
 
     assets: Sequence[str]
     points: Sequence[str]

@@ -32,8 +32,8 @@ class Range(NamedTuple):
 
 
 def allowed(cloud: Cloud, names: Iterable[str], principal: Any) -> tuple[list[Asset], str | None]:
-    """The assets that the principal may read, and the text about the others; unknown ones count as such. Raises EnosError when
-    there are none."""
+    """The assets that the principal may read, and the text about the others; unknown ones count as such. Raises EnosError
+    when there are none."""
     known = cloud.series.assets
     may: dict[str, bool] = {}
     found: list[Asset] = []
@@ -68,8 +68,8 @@ Local = str | Callable[[int], str]
 
 
 class Items:
-    """Writes the series of assets. Local times are left out where they are not `asked`; `utc`: the range was given as instants,
-    for which v2.0 has no local time."""
+    """Writes the series of assets. Local times are left out where they are not `asked`; `utc`: the range was given as
+    instants, for which v2.0 has no local time."""
 
     def __init__(self, shape: Shape, style: Style, utc: bool, asked: bool = True) -> None:
         self._shape = shape

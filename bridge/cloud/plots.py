@@ -1,7 +1,7 @@
 """Series as a screen can show them: few values, with every peak of the readings in them.
 
-A gauge that has no more readings than are wanted is given as it is, else by buckets of local time with mean, lowest and highest.
-A counter is always given by buckets: what it came to in each, as electric power's `sum` has it.
+A gauge that has no more readings than are wanted is given as it is, else by buckets of local time with mean, lowest and
+highest. A counter is always given by buckets: what it came to in each, as electric power's `sum` has it.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ async def plot(cloud: Cloud, assets: Sequence[Asset], point: str, start: int, en
 
 
 def step_of(span: int, buckets: int, least: int = 0) -> int:
-    """The shortest step, of at least `least` ms, with no more than `buckets` over a span, wherever in one that begins. The one
-    hour that autumn adds is room enough for."""
+    """The shortest step, of at least `least` ms, with no more than `buckets` over a span, wherever in one that begins. The
+    one hour that autumn adds is room enough for."""
     room = max(1, buckets - 2)
     for step in _STEPS:
         if step >= least and span <= step * room:

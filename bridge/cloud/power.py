@@ -1,8 +1,8 @@
 """EnOS's aggregated data: a checked Query -> items, read from the series (http_apis.md A.1).
 
 Electric power: a counter is a pulse input, kept by the minute, the last reading of a minute counts, and `sum` adds its
-increments; every other function, and a bare point, sees the register. All other points are taken as they are. Normalized data:
-every point is kept by the minute, and nothing is known of increments.
+increments; every other function, and a bare point, sees the register. All other points are taken as they are. Normalized
+data: every point is kept by the minute, and nothing is known of increments.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The cloud's routes: ingestion here, EnOS's tsdb-service beside it. They authorise by themselves: a key may lie in a body."""
+"""The cloud's routes: ingestion here, EnOS's tsdb-service beside it. They authorise by themselves: a key may lie in a
+body."""
 
 from __future__ import annotations
 

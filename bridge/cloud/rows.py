@@ -32,7 +32,8 @@ PORTION = 64 << 10
 """Bytes of plain rows between two turns."""
 FUTURE_MS = 86_400_000
 OLDEST_MS = 100_000_000_000
-"""1973 in milliseconds, the year 5138 in seconds: what lies before it was meant in seconds. The bridge draws the same line."""
+"""1973 in milliseconds, the year 5138 in seconds: what lies before it was meant in seconds. The bridge draws the same
+line."""
 NEWEST_MS = 100_000_000_000_000
 
 ASSET = r"[^\s,/\\\"'()\x00-\x1f\x7f]{1,400}"
@@ -328,7 +329,8 @@ def _object(body: bytes) -> list[Line]:
 
 
 def _tolerant(body: bytes, error: Exception) -> list[Line]:
-    """Rows of a body that is JSON but for NaN, Infinity or the like, which some writers emit: only the rows with them are bad."""
+    """Rows of a body that is JSON but for NaN, Infinity or the like, which some writers emit: only the rows with them are
+    bad."""
     try:
         value = json.loads(body)
         rows = value.get("readings", [value]) if isinstance(value, dict) else value

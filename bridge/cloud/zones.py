@@ -72,8 +72,8 @@ def local(at: int, where: ZoneInfo) -> datetime:
 
 
 def write(at: int, where: ZoneInfo, style: Style, milliseconds: bool) -> str:
-    """An instant as EnOS writes local time: `seed` 6/11/2019 6:35:00 PM, `plain` 2019-06-11 18:35:00; `.123` after the seconds
-    when `milliseconds`."""
+    """An instant as EnOS writes local time: `seed` 6/11/2019 6:35:00 PM, `plain` 2019-06-11 18:35:00; `.123` after the
+    seconds when `milliseconds`."""
     wall = local(at, where)
     fraction = f".{wall.microsecond // 1000:03d}" if milliseconds else ""
     if style == "plain":
@@ -121,8 +121,8 @@ def clock(where: ZoneInfo, style: Style | Literal["iso"], milliseconds: bool) ->
 
 
 def _quarter(at: int, where: ZoneInfo, style: Style | Literal["iso"]) -> tuple[str, int, str] | None:
-    """What stands before the minutes in the texts of a quarter-hour, its first minute, and what stands behind the seconds; None
-    where the zone's clock changes in it, or is not whole quarter-hours from UTC."""
+    """What stands before the minutes in the texts of a quarter-hour, its first minute, and what stands behind the seconds;
+    None where the zone's clock changes in it, or is not whole quarter-hours from UTC."""
     offset = offset_at(at, where)
     if offset % QUARTER_MS or offset_at(at + QUARTER_MS - 1, where) != offset:
         return None

@@ -45,6 +45,12 @@ class Deadlines:
                 return self._commands[entry[2]]
         return None
 
+    def first(self) -> float | None:
+        """When `wait` ends by itself; None without an entry."""
+        while self._heap and not self._holds(self._heap[0]):
+            heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
     async def wait(self) -> None:
         """Until one may be due."""
         delay = max(PACE_S, self._heap[0][0] - self._timer()) if self._heap else None

@@ -328,6 +328,10 @@ class Flow:
             self.tick()
             await self._deadlines.wait()
 
+    def next_due(self) -> float | None:
+        """When the first of the open commands may have to be decided about, as a moment of the timer."""
+        return self._deadlines.first()
+
     def tick(self) -> None:
         """Decide about commands whose time has come, the earliest first."""
         moment = self._timer()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -124,7 +126,7 @@ def build(services: Services, mqtt: Mqtt | None = None) -> web.Application:
         add_route(app, mqtt)
     app[SERVICES] = services
     app[events.STREAMS] = set[asyncio.Task[object]]()
-    app[contracts.DOCUMENTS][contracts.ASYNCAPI.path] = msgspec.json.encode(asyncapi_document())
+    app[contracts.DOCUMENTS][contracts.ASYNCAPI.path] = _asyncapi
     return app
 
 
@@ -143,7 +145,8 @@ def build_receiving(receiving: Receiving) -> web.Application:
 def _application(routes: tuple[Route, ...], receiving: Receiving) -> web.Application:
     app = web.Application(middlewares=[errors, vendor.envelope, belimo.envelope])
     app[RECEIVING] = receiving
-    app[contracts.DOCUMENTS] = {contracts.OPENAPI.path: msgspec.json.encode(openapi_document(routes))}
+    documents: dict[str, Callable[[], bytes]] = {contracts.OPENAPI.path: partial(_openapi, routes is ROUTES)}
+    app[contracts.DOCUMENTS] = documents
     for route in routes:
         if route.handler is not None:
             path = route.path.replace("{id}", f"{{id:{ID}}}")
@@ -181,6 +184,16 @@ def openapi_document(routes: tuple[Route, ...] = ROUTES) -> dict[str, Any]:
 def asyncapi_document() -> dict[str, Any]:
     """AsyncAPI 3 of devices and platforms."""
     return asyncapi(version("ems-bridge"))
+
+
+@cache
+def _openapi(whole: bool) -> bytes:
+    return msgspec.json.encode(openapi_document(ROUTES if whole else RECEIVING_ROUTES))
+
+
+@cache
+def _asyncapi() -> bytes:
+    return msgspec.json.encode(asyncapi_document())
 
 
 def _quiet() -> logging.Logger:

@@ -1,5 +1,5 @@
-"""Applications of EnOS: who has signed a call of the tsdb-service, and tokens (docs/enos.md). Secrets are compared in constant
-time, and nothing that a request shows is logged."""
+"""Applications of EnOS: who has signed a call of the tsdb-service, and tokens (docs/enos.md). Secrets are compared in
+constant time, and nothing that a request shows is logged."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ class Enos:
         self._tokens: dict[str, tuple[str, int]] = {}
 
     async def principal(self, request: web.Request, query: Query, body: bytes, access: str) -> Principal | None:
-        """Who has signed a call: the account of the application; None for a call that no application could have made, so that a
-        key is asked for. Raises EnosError, and Exhausted for who has guessed too often."""
+        """Who has signed a call: the account of the application; None for a call that no application could have made, so that
+        a key is asked for. Raises EnosError, and Exhausted for who has guessed too often."""
         header, app = request.headers.get(TOKEN, "").strip(), self._apps.get(access)
         signs = "sign" in query
         if not self._apps or (access and app is None) or (not header and not signs and app is None):
@@ -120,8 +120,8 @@ class Enos:
     # What every way of signing has in common.
 
     def refuse(self, host: str, key: str = "") -> None:
-        """Count something wrong, perhaps of the application with that appKey; what is right opens all the same. Raises Exhausted
-        for who has shown too much of it."""
+        """Count something wrong, perhaps of the application with that appKey; what is right opens all the same. Raises
+        Exhausted for who has shown too much of it."""
         self._quiet.warn("wrong_signature", "HTTP refused: %s, from %s", "wrong_signature", host)
         self._counts.add(REFUSED, (("cause", "wrong_signature"),))
         name = f"app {key}" if key else None

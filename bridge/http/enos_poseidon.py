@@ -1,7 +1,8 @@
-"""The header of the vendor's Python client `enos-poseidon`: pin$key$secret$access$refresh under an RSA key (http_apis.md A.4).
+"""The header of the vendor's Python client `enos-poseidon`: pin$key$secret$access$refresh under an RSA key (http_apis.md
+A.4).
 
-It is our key only where the client was told so (`poseidon.poseidon.pubkey`). What is in it is secret: none of it is ever logged.
-The time is not sent: both digests are made of it, so it is looked for around now. The client's constant is no secret.
+It is our key only where the client was told so (`poseidon.poseidon.pubkey`). What is in it is secret: none of it is ever
+logged. The time is not sent: both digests are made of it, so it is looked for around now. The client's constant is no secret.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""How applications of EnOS sign: the digests of the API gateway, of its token service and of the legacy SDK, our tokens, and what
-was signed before (http_apis.md A.4). Pure."""
+"""How applications of EnOS sign: the digests of the API gateway, of its token service and of the legacy SDK, our tokens, and
+what was signed before (http_apis.md A.4). Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Pages for people: the files of `ui/` beside this one, as they are. They ask the native API with the key that a person types.
+"""Pages for people: the files of `ui/` beside this one, as they are. They ask the native API with the key that a person
+types.
 
-The page itself is asked for anew each time (ETag); all that it refers to stands under a folder named by its content, for ever.
-Nothing is secret in them, so they need no key.
+The page itself is asked for anew each time (ETag); all that it refers to stands under a folder named by its content, for
+ever. Nothing is secret in them, so they need no key.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ PAGES = web.AppKey("pages", Pages)
 
 
 def pages(*, keyless: bool, whole: bool) -> Pages:
-    """Read the folder. The page names the version wherever it says @VERSION@, its language for @LANGUAGE@, and for @ABILITIES@
-    whether it needs no key and whether there is more than plots."""
+    """Read the folder. The page names the version wherever it says @VERSION@, its language for @LANGUAGE@, and for
+    @ABILITIES@ whether it needs no key and whether there is more than plots."""
     found = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in TYPES}
     page = found.pop(PAGE).decode()
     digest = hashlib.sha256(page.encode())

@@ -23,8 +23,8 @@ class PlotQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PlotSeries(Struct, frozen=True):
-    """One asset's part. A gauge is given as it is (`step_ms` 0), or by buckets: `values` are then means, with `low` and `high`. A
-    counter is given by buckets, `values` are what it came to in each. A bucket without readings is left out."""
+    """One asset's part. A gauge is given as it is (`step_ms` 0), or by buckets: `values` are then means, with `low` and
+    `high`. A counter is given by buckets, `values` are what it came to in each. A bucket without readings is left out."""
 
     asset: str
     point: str
@@ -57,8 +57,8 @@ class LatestQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LatestList(Struct, frozen=True):
-    """The newest reading of each point that an asset has, by asset. `next` goes into `after` for the following page; null on the
-    last one."""
+    """The newest reading of each point that an asset has, by asset. `next` goes into `after` for the following page; null on
+    the last one."""
 
     readings: list[ReadingBody]
     next: str | None

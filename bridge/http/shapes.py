@@ -271,8 +271,8 @@ class Replayed(Struct, frozen=True):
 
 
 class ReplayedList(Struct, frozen=True):
-    """What became of dead letters that went through the pipeline again, oldest first; of the accepted only how many there are.
-    `next` goes into `after`, with the same filter and `before`, for those behind them; null when nothing is left."""
+    """What became of dead letters that went through the pipeline again, oldest first; of the accepted only how many there
+    are. `next` goes into `after`, with the same filter and `before`, for those behind them; null when nothing is left."""
 
     accepted: int
     rejected: list[Replayed]

@@ -16,8 +16,8 @@ class Refusal(NamedTuple):
 
 
 class Partial(NamedTuple):
-    """Some rows were taken: those at `bad` were refused, those at `again` have to be posted once more (positions in the request).
-    Fewer are posted again than came."""
+    """Some rows were taken: those at `bad` were refused, those at `again` have to be posted once more (positions in the
+    request). Fewer are posted again than came."""
 
     bad: Sequence[int]
     again: Sequence[int]

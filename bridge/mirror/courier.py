@@ -3,8 +3,8 @@
 A batch is fixed in the store before its first attempt, and its bytes follow from its lines, so a repetition after a crash has
 the same Idempotency-Key. A refused batch is cut in halves, left to right; rows up to the one that is buried are settled, and
 that is written in the transaction that buries it. After a crash the same cuts are made again: parts that hold the buried row
-are known to be refused, parts before it are settled. Where a sink says itself which rows it refused, those are buried together
-once the others are settled.
+are known to be refused, parts before it are settled. Where a sink says itself which rows it refused, those are buried
+together once the others are settled.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class _Batch(NamedTuple):
 
 
 class Courier:
-    """`run` until `stop`. `wants` says which events a webhook is to get; others are passed over. `owners` gives a device's, for
-    the sink's filter; `tls` is how https is spoken. `clock` gives ms, `sleep` waits seconds."""
+    """`run` until `stop`. `wants` says which events a webhook is to get; others are passed over. `owners` gives a device's,
+    for the sink's filter; `tls` is how https is spoken. `clock` gives ms, `sleep` waits seconds."""
 
     def __init__(
         self,
@@ -252,7 +252,8 @@ class Courier:
         self._oldest_at = None
 
     async def _settle(self, session: aiohttp.ClientSession, batch: _Batch, low: int, high: int, settled: int) -> None:
-        """Rows [low, high): taken by the sink, or cut until the refused ones are buried; the first `settled` of the batch are."""
+        """Rows [low, high): taken by the sink, or cut until the refused ones are buried; the first `settled` of the batch
+        are."""
         if high <= settled:
             return
         rows = batch.rows[low:high]

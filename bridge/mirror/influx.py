@@ -1,7 +1,8 @@
 """InfluxDB line protocol: one line an asset and instant, its points as fields, and what /write says about them. Pure.
 
-A row is one reading; neighbours of the same asset and instant share a line, so that a refused reading can leave its line and the
-others go again. All values are floats: a field has one type in InfluxDB for ever. The same line again changes nothing there.
+A row is one reading; neighbours of the same asset and instant share a line, so that a refused reading can leave its line and
+the others go again. All values are floats: a field has one type in InfluxDB for ever. The same line again changes nothing
+there.
 """
 
 from __future__ import annotations
@@ -84,8 +85,8 @@ class Influx(Foreign):
         return Partial(*found, refusal)
 
     def _conflict(self, message: str, rows: Sequence[Row]) -> tuple[list[int], list[int]] | None:
-        """The point that has another type there. Its whole line was dropped: the other fields go again; and so does everything
-        when other lines were dropped as well, for they are not named."""
+        """The point that has another type there. Its whole line was dropped: the other fields go again; and so does
+        everything when other lines were dropped as well, for they are not named."""
         match = _CONFLICT.search(message)
         if match is None or rows[0].timestamp // HOUR_MS != _last_hour(rows):
             return None
@@ -201,7 +202,8 @@ def _message(text: str) -> str | None:
 
 
 def _escaped(text: str, special: str = ",= ") -> str:
-    """A name or a tag's value. A line break would end the line; at the end of a name a backslash would escape what follows."""
+    """A name or a tag's value. A line break would end the line; at the end of a name a backslash would escape what
+    follows."""
     text = text.replace("\r", " ").replace("\n", " ").rstrip("\\")
     for mark in special:
         text = text.replace(mark, "\\" + mark)

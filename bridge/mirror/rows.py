@@ -13,8 +13,8 @@ from schemas.points import POINTS
 
 
 class Row(NamedTuple):
-    """One line of a body. `seq` and `device` are those of its outbox line; `point` is empty for a whole sample. `addressee` is
-    the only webhook that an event is for; `kept` is the value of a reading, or those of a sample, where `body` is not JSON
+    """One line of a body. `seq` and `device` are those of its outbox line; `point` is empty for a whole sample. `addressee`
+    is the only webhook that an event is for; `kept` is the value of a reading, or those of a sample, where `body` is not JSON
     of ours."""
 
     seq: int

@@ -24,8 +24,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Sieve:
-    """`pass_on` lets lines through as far as they are wanted. What it has seen of intervals counts from `keep` on: the same lines
-    may be asked about several times before they are sent."""
+    """`pass_on` lets lines through as far as they are wanted. What it has seen of intervals counts from `keep` on: the same
+    lines may be asked about several times before they are sent."""
 
     def __init__(self, wanted: Filter, owners: Owners) -> None:
         self._devices, self._owners = _pattern(wanted.devices), _pattern(wanted.owners)
@@ -36,8 +36,8 @@ class Sieve:
         self._last: Seen = {}
 
     def pass_on(self, line: OutboxLine, seen: Seen, news: Seen) -> OutboxLine | None:
-        """The line with what is wanted of it; None when that is nothing. `seen` are intervals of lines before it, `news` gathers
-        its own."""
+        """The line with what is wanted of it; None when that is nothing. `seen` are intervals of lines before it, `news`
+        gathers its own."""
         if self._devices is not None and not self._devices(line.device):
             return None
         if self._owners is not None and not any(map(self._owners, self._owners_of(line.device))):

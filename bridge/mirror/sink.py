@@ -63,8 +63,8 @@ class TemplateConfig(Struct, frozen=True, kw_only=True):
 
 class SinkConfig(Struct, frozen=True, kw_only=True):
     """One HTTP endpoint. Batches hold at most `batch_rows` rows and about `batch_bytes` before gzip, and wait at most
-    `batch_age_s` for more. `token` goes as `Authorization: Bearer`. With a `secret` bodies are signed, and not packed. Of format
-    `events` it is a webhook: one request an event."""
+    `batch_age_s` for more. `token` goes as `Authorization: Bearer`. With a `secret` bodies are signed, and not packed. Of
+    format `events` it is a webhook: one request an event."""
 
     name: str
     url: str

@@ -1,7 +1,7 @@
 """Statements on the chunks of the time series, and the step that folds rows of `samples` into them.
 
-A fold reads rows of one asset and UTC day, merges them into the day's chunks and deletes them, in one transaction: at any instant
-a reading is in a row or in a chunk, or in both with the row counting, never in neither.
+A fold reads rows of one asset and UTC day, merges them into the day's chunks and deletes them, in one transaction: at any
+instant a reading is in a row or in a chunk, or in both with the row counting, never in neither.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def waiting(connection: Connection, asset: int, limit: int) -> list[tuple[int, i
 
 
 def fold(connection: Connection, dialect: Dialect, asset: int, day: int) -> tuple[int, bool]:
-    """Move some of the rows of an asset and day into its chunks; gives how many rows, and whether there may be more. To be run
-    in a transaction."""
+    """Move some of the rows of an asset and day into its chunks; gives how many rows, and whether there may be more. To be
+    run in a transaction."""
     low, high = day * DAY_MS, (day + 1) * DAY_MS
     numbers = column_numbers(connection, asset)
     limit = max(LEAST_ROWS, STEP_VALUES // max(1, len(numbers)))

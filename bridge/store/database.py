@@ -32,9 +32,9 @@ CHECKPOINT_PAGES = 2_048
 COMMITS = 1_000
 """The same in commits, before it is known how many pages they take, and at most."""
 RESTART_PAGES = 8_192
-"""After a log this long the writer itself carries over what came meanwhile, about a millisecond's work, and begins the log anew:
-under constant writing the other connection never quite catches up. The file is not cut: 25 ms, and overwriting is quicker than
-growing."""
+"""After a log this long the writer itself carries over what came meanwhile, about a millisecond's work, and begins the log
+anew: under constant writing the other connection never quite catches up. The file is not cut: 25 ms, and overwriting is
+quicker than growing."""
 PAGE = 4_096
 READ_CACHE_KIB = 16_384
 WRITE_CACHE_KIB = 65_536
@@ -179,7 +179,8 @@ def _prepare_reader(connection: sqlite3.Connection) -> None:
 
 
 def _carry_over(connection: sqlite3.Connection) -> int:
-    """Checkpoint what can be without waiting for anybody; gives the pages of the log. Without one left the log begins anew."""
+    """Checkpoint what can be without waiting for anybody; gives the pages of the log. Without one left the log begins
+    anew."""
     _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     return int(pages)
 

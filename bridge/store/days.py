@@ -1,7 +1,7 @@
 """What each UTC day of an asset holds: the quarter-hours in which it told anything, and how many rows came late.
 
-A row is late when the store already had a newer one of its asset. A day is written when it gains a quarter-hour or a late row,
-some 96 times a day and asset, in the transaction of its readings.
+A row is late when the store already had a newer one of its asset. A day is written when it gains a quarter-hour or a late
+row, some 96 times a day and asset, in the transaction of its readings.
 """
 
 from __future__ import annotations

@@ -73,10 +73,10 @@ Row = tuple[int, int, bytes | msgspec.Raw]
 class Dialect(NamedTuple):
     """The statements that differ.
 
-    `assets` takes a JSON array of [name, device, timezone, first_at, last_at] and gives (name, id) of each; `points` takes one of
-    [asset, name, unit, kind], `days` one of what `days.rows` gives. `put_samples` upserts rows. `point_tables` gives (asset,
-    JSON of {point: [unit, kind]}). `chunks` takes a JSON array of ids and gives (id, body). `last_row` takes asset, end, start
-    and point; it gives the last (ms, value) between.
+    `assets` takes a JSON array of [name, device, timezone, first_at, last_at] and gives (name, id) of each; `points` takes
+    one of [asset, name, unit, kind], `days` one of what `days.rows` gives. `put_samples` upserts rows. `point_tables` gives
+    (asset, JSON of {point: [unit, kind]}). `chunks` takes a JSON array of ids and gives (id, body). `last_row` takes asset,
+    end, start and point; it gives the last (ms, value) between.
     """
 
     assets: str

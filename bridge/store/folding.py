@@ -18,7 +18,8 @@ from bridge.store.dialect import Dialect, Store
 log = logging.getLogger(__name__)
 
 MANY_ROWS = 256
-"""Rows of an asset and day that are folded before the day is over: a query reads a row some fifty times slower than a chunk's."""
+"""Rows of an asset and day that are folded before the day is over: a query reads a row some fifty times slower than a
+chunk's."""
 LATE_MS = 3_600_000
 """How long a day that is over waits for the last of its readings."""
 LOOK_MS = 15 * 60_000

@@ -1,8 +1,8 @@
 """Every statement and query on the outbox: lines of readings, the sinks' cursors, and what had to be given up. The events of
 webhooks lie in tables of the same shape.
 
-A line is written in the transaction that stores its report, or what its event tells. It goes once every active sink has passed
-it, or when the outbox outgrows its bounds; then each sink that had not passed it gets a row in `outbox_drops`.
+A line is written in the transaction that stores its report, or what its event tells. It goes once every active sink has
+passed it, or when the outbox outgrows its bounds; then each sink that had not passed it gets a row in `outbox_drops`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ MIN_AGE_MS = 7 * 86_400_000
 """The mirror promises a week (PRODUCT.md §4.4)."""
 ALARM = 0.8
 ROOM = 0.9
-"""When the outbox is full the oldest lines go until this part of its bytes is left: one row of `outbox_drops`, not thousands."""
+"""When the outbox is full the oldest lines go until this part of its bytes is left: one row of `outbox_drops`, not
+thousands."""
 PRUNE_STEP = 5_000
 """Lines that one transaction deletes."""
 

@@ -1,7 +1,8 @@
-"""A PostgreSQL schema as a store: one writing connection in its own thread, a few that read, all made anew when they are lost.
+"""A PostgreSQL schema as a store: one writing connection in its own thread, a few that read, all made anew when they are
+lost.
 
-One bridge writes a schema: the writing connection holds an advisory lock, and nobody else wrote as long as it lasts. So a lost
-connection fails what was asked of it, a task makes it again, and nothing is asked before the catalogue was read again.
+One bridge writes a schema: the writing connection holds an advisory lock, and nobody else wrote as long as it lasts. So a
+lost connection fails what was asked of it, a task makes it again, and nothing is asked before the catalogue was read again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Raw readings of the past become quarter-hours, and these go in the end: one chunk after the other, oldest first.
 
-What a quarter-hour says (`PARTS`, `USED`) are columns of their own, at its start; their names have a comma, which no point has.
-A chunk and the quarter-hours made of it change places in one transaction. Where a quarter-hour is there already, it stays: what
-comes that late cannot be told from what was counted.
+What a quarter-hour says (`PARTS`, `USED`) are columns of their own, at its start; their names have a comma, which no point
+has. A chunk and the quarter-hours made of it change places in one transaction. Where a quarter-hour is there already, it
+stays: what comes that late cannot be told from what was counted.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ CHUNKS_PER_STEP = 16
 DROPPED_PER_STEP = 256
 
 Roll = Callable[[Column, int, bool, float | None], Mapping[str, Column]]
-"""(a day's readings, its number, whether they are a counter's, the reading before) -> a column for each of PARTS; and USED, of a
-counter."""
+"""(a day's readings, its number, whether they are a counter's, the reading before) -> a column for each of PARTS; and USED,
+of a counter."""
 
 _OLD = f"""
 SELECT * FROM (SELECT c.number, c.asset, c.point, p.kind, (SELECT id & {DAYS - 1} FROM chunks

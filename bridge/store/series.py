@@ -1,5 +1,5 @@
-"""Time series, in `series.db` or PostgreSQL: assets, their points, and samples (one row an asset and instant, all points in it),
-which age into chunks.
+"""Time series, in `series.db` or PostgreSQL: assets, their points, and samples (one row an asset and instant, all points in
+it), which age into chunks.
 
 Samples are upserted: the same again changes nothing, another value of a point replaces it, other points are added. Late and
 out-of-order rows are as good as any. The catalogue of assets and points is held in memory; one process writes.
@@ -67,9 +67,9 @@ class Answer(NamedTuple):
 
 
 class Batch:
-    """Samples to store together. `samples` maps (asset, ms) to {point: value}; `texts` has those that came as the very JSON to
-    store; `devices` has every asset in it; `zones` and `stated` ({asset: {point: (unit, kind)}}, None where nothing was said)
-    only what the sender told."""
+    """Samples to store together. `samples` maps (asset, ms) to {point: value}; `texts` has those that came as the very JSON
+    to store; `devices` has every asset in it; `zones` and `stated` ({asset: {point: (unit, kind)}}, None where nothing was
+    said) only what the sender told."""
 
     __slots__ = ("devices", "samples", "stated", "texts", "zones")
 
@@ -81,8 +81,8 @@ class Batch:
         self.stated: dict[str, dict[str, tuple[str | None, str | None]]] = {}
 
     def add(self, asset: str, device: str, at: int, values: dict[str, float], text: msgspec.Raw | None = None) -> None:
-        """Take one sample; of two values of one point and instant the later one taken counts. `text` is `values` as JSON, each
-        name once, without escapes, and of points that the asset is known to have."""
+        """Take one sample; of two values of one point and instant the later one taken counts. `text` is `values` as JSON,
+        each name once, without escapes, and of points that the asset is known to have."""
         self.devices[asset] = device
         key = asset, at
         known = self.samples.get(key)
@@ -236,7 +236,8 @@ class Series:
             tell()
 
     def _news(self, batch: Batch) -> tuple[dict[str, tuple[int, int]], dict[str, dict[str, tuple[str, str]]]]:
-        """Oldest and newest instant of each asset in the batch; its points that the catalogue lacks or describes otherwise."""
+        """Oldest and newest instant of each asset in the batch; its points that the catalogue lacks or describes
+        otherwise."""
         spans: dict[str, tuple[int, int]] = {}
         fresh: dict[str, dict[str, tuple[str, str]]] = {}
         for key, values in batch.samples.items():

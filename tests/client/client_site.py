@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.process import ROOT, Bridge
 
 from bridge.client import Device, HttpClient, MqttClient
 from bridge.core.registry import Registry
 from bridge.store.database import Database
+from bridge.testing import Bridge as InProcess
 from simulator.fleet import Fleet
 from simulator.identity import DeviceSpec
 
@@ -25,13 +26,33 @@ CONFIG = "[commands]\ntimeout_s = 3.0\nhold_s = 1.0\n"
 PATIENCE_S = 30.0
 
 
+class Served(NamedTuple):
+    """A bridge with the account and the devices: as a process of its own, or in this one."""
+
+    bridge: Bridge | InProcess
+    key: str = ""
+    secrets: dict[str, str] = {}  # noqa: RUF012 - never changed
+
+    @classmethod
+    def process(cls, bridge: Bridge) -> Served:
+        """Not started yet."""
+        return cls(bridge)
+
+    @classmethod
+    def here(cls, bridge: InProcess, key: str) -> Served:
+        """Running."""
+        owners = {BOTH: (PK, TENANT), USER: (PK, TENANT), EMU: (PK, None), AWAY: (PK, None)}
+        made = {uid: bridge.device(uid, product_key=pk, tenant=tenant).secret for uid, (pk, tenant) in owners.items()}
+        return cls(bridge, key, made)
+
+
 class Site:
     """A running bridge with its fleet. `http` and `mqtt` are open clients of an account of both owners."""
 
     http: HttpClient
     mqtt: MqttClient
 
-    def __init__(self, bridge: Bridge, key: str, fleet: Fleet) -> None:
+    def __init__(self, bridge: Bridge | InProcess, key: str, fleet: Fleet) -> None:
         self.bridge, self.key, self.fleet = bridge, key, fleet
         self.secrets: dict[str, str] = {}
         self.ports = ("--mqtt", f"127.0.0.1:{bridge.mqtt[1]}", "--http", bridge.http.removeprefix("http://"))
@@ -45,10 +66,16 @@ class Site:
             return self.http.device(uid)
         return self.mqtt.device(uid)
 
+    @property
+    def process(self) -> Bridge:
+        """The bridge of a test that is marked `process`."""
+        assert isinstance(self.bridge, Bridge)
+        return self.bridge
+
     async def restart(self) -> None:
         """kill -9, and again on the same ports."""
-        self.bridge.kill()
-        await asyncio.to_thread(self.bridge.start, *self.ports)
+        self.process.kill()
+        await asyncio.to_thread(self.process.start, *self.ports)
 
 
 async def provision(data: Path) -> tuple[str, dict[str, str]]:
@@ -70,11 +97,12 @@ async def provision(data: Path) -> tuple[str, dict[str, str]]:
 
 
 @asynccontextmanager
-async def opened(make_bridge: Callable[..., Bridge], config: str) -> AsyncIterator[Site]:
-    bridge = make_bridge(config)
-    bridge.data.mkdir()
-    key, secrets = await provision(bridge.data)
-    await asyncio.to_thread(bridge.start)
+async def opened(served: Served) -> AsyncIterator[Site]:
+    bridge, key, secrets = served
+    if isinstance(bridge, Bridge):
+        bridge.data.mkdir()
+        key, secrets = await provision(bridge.data)
+        await asyncio.to_thread(bridge.start)
     specs = [
         DeviceSpec(BOTH, "wudun", PK, "v2", BOTH, secrets[BOTH]),
         DeviceSpec(USER, "user", TENANT, "v1", USER, secrets[USER]),

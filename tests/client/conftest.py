@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import tomllib
+from collections.abc import AsyncIterator
 
 import pytest
-from client_site import CONFIG, Site, opened
-from harness.process import Bridge
+from client_site import CONFIG, PK, TENANT, Served, Site, opened
+
+from bridge.testing import Bridge as InProcess
 
 
 @pytest.fixture
@@ -16,6 +18,22 @@ def config() -> str:
 
 
 @pytest.fixture
-async def site(make_bridge: Callable[..., Bridge], config: str) -> AsyncIterator[Site]:
-    async with opened(make_bridge, config) as made:
+def ems_bridge_settings(config: str) -> dict[str, object]:
+    return {f"{table}.{key}": value for table, keys in tomllib.loads(config).items() for key, value in keys.items()}
+
+
+@pytest.fixture
+def served(request: pytest.FixtureRequest, config: str) -> Served:
+    """A bridge in this process, or one of its own for a test that is marked `process`: it kills it."""
+    if request.node.get_closest_marker("process") is not None:
+        return Served.process(request.getfixturevalue("make_bridge")(config))
+    bridge: InProcess = request.getfixturevalue("ems_bridge")
+    bridge.device("FOREIGN", product_key="PK999")
+    key = bridge.account("office", product_keys=[PK], tenants=[TENANT]).secret
+    return Served.here(bridge, key)
+
+
+@pytest.fixture
+async def site(served: Served) -> AsyncIterator[Site]:
+    async with opened(served) as made:
         yield made

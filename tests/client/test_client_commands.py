@@ -193,6 +193,7 @@ async def test_a_wrong_key(site: Site) -> None:
             raise AssertionError("let in")
 
 
+@pytest.mark.process
 async def test_nobody_answers(site: Site) -> None:
     """Whatever waits ends, and says which command is meant."""
     site.fleet.device(BOTH).silence()
@@ -207,7 +208,7 @@ async def test_nobody_answers(site: Site) -> None:
         }
         for mid in mids.values():
             await delivered(site, mid)
-        site.bridge.kill()
+        site.process.kill()
         for name, task in waiting.items():
             with pytest.raises(Unreachable) as lost:
                 await asyncio.wait_for(task, 20)
@@ -234,6 +235,7 @@ async def known(site: Site, mid: str) -> bool:
 
 @TRANSPORTS
 @pytest.mark.system
+@pytest.mark.process
 async def test_kill_9_while_it_waits(site: Site, transport: str) -> None:
     """The bridge dies under a command: its one outcome comes all the same."""
     site.fleet.device(BOTH).silence()
@@ -249,16 +251,17 @@ async def test_kill_9_while_it_waits(site: Site, transport: str) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.process
 async def test_a_session_that_was_forgotten(site: Site) -> None:
     """What ended while nobody could be told is told when it is asked for again."""
     site.fleet.device(BOTH).silence()
     mid = str(uuid.uuid4())
     waiting = asyncio.create_task(site.mqtt.device(BOTH).safety.sync(mid=mid))
     await delivered(site, mid)
-    site.bridge.kill()
+    site.process.kill()
     await forget(site)
     await asyncio.sleep(3)  # its deadline passes
-    await asyncio.to_thread(site.bridge.start, *site.ports)
+    await asyncio.to_thread(site.process.start, *site.ports)
     assert (await asyncio.wait_for(waiting, 20)).state == "timed_out"
 
 

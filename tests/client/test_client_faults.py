@@ -113,6 +113,7 @@ async def test_those_who_wait_do_not_keep_others_from_being_sent(site: Site) -> 
 
 
 @TRANSPORTS
+@pytest.mark.process
 async def test_a_thousand_through_a_restart(site: Site, transport: str) -> None:
     """Whatever had been sent when the bridge was killed may be lost to its deadline; nothing is sent twice, nothing hangs."""
     device = site.device(transport, USER)

@@ -50,6 +50,7 @@ async def test_events_as_they_come(site: Site) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.process
 async def test_events_go_on_after_a_restart(site: Site) -> None:
     """With a word that some are missing."""
     seen: list[Event] = []
@@ -116,6 +117,7 @@ async def test_messages_as_they_come(site: Site) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.process
 async def test_messages_go_on_after_a_restart(site: Site) -> None:
     """Two readers of one filter, over the kill of the bridge; one may leave."""
     one, other = (site.mqtt.messages("report/regular/post", prefix="+/wudun/PK001") for _ in range(2))

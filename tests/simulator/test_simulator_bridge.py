@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import aiohttp
-from harness.process import Bridge
+import pytest
 
+from bridge.testing import Bridge
 from simulator.fleet import Fleet
 from simulator.identity import device_specs
 
 
-async def test_the_bridge_takes_everything_that_a_fleet_posts(
-    make_bridge: Callable[..., Bridge], web: aiohttp.ClientSession
-) -> None:
-    bridge = make_bridge().start("--allow-anonymous")
+@pytest.mark.ems_bridge({"broker.allow_anonymous": True})
+async def test_the_bridge_takes_everything_that_a_fleet_posts(ems_bridge: Bridge, web: aiohttp.ClientSession) -> None:
+    bridge = ems_bridge
     specs = device_specs(12, schemes=("wudun", "user"), versions=("v2", "v1", "emu"))
     async with Fleet(specs, bridge.mqtt, interval_s=1, ramp_per_s=1000) as fleet:
         await fleet.connected(30)

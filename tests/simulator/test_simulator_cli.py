@@ -112,7 +112,13 @@ def read_all(terminal: int) -> str:
         ("run --broker mqtt://127.0.0.1:1 --credentials /no/such/file", "--credentials: /no/such/file"),
         ("run --scenario /no/such/file", "--scenario: /no/such/file"),
         ("run --colour blue", "--colour"),
-        ("record traffic.bin", "record"),
+        ("record traffic.gz", "--broker: required"),
+        ("record /nowhere/x.bin --broker h:1", "FILE: /nowhere/x.bin: a tape ends in .gz, .xz, .zst"),
+        ("record /nowhere/x.gz --broker h:1", "FILE: /nowhere/x.gz: No such file"),
+        ("replay /nowhere/x.gz --broker h:1", "FILE: /nowhere/x.gz: No such file"),
+        ("replay x.gz --broker h:1 --speed 0.5", "--speed: 0.5 is outside 1 to 1000"),
+        ("replay x.gz --broker h:1 --map a=b/c", "--map: 'a=b/c'"),
+        ("replay x.gz --broker http://h:1", "--broker: 'http://h:1' is no broker address"),
     ],
 )
 async def test_a_mistake_is_one_line_and_exit_code_2(arguments: str, said: str) -> None:

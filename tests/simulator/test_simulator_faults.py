@@ -19,11 +19,14 @@ from simulator.faults import HONEST, Behaviour, assign, parse_faults, spoil
         ("garbage", 3, {Behaviour(garbage=True): 3}),
         ("slow=2.5", 3, {Behaviour(slow_s=2.5): 3}),
         ("slow=2@1,late=1", 3, {Behaviour(slow_s=2): 1, Behaviour(late=True): 1}),
+        ("skew=-60@1", 3, {Behaviour(skew_s=-60): 1}),
+        ("skew=-60,skew=5", 3, {Behaviour(skew_s=-60): 3}),
+        ("silent=U2,slow=1@U0+U2", 3, {Behaviour(slow_s=1): 1, Behaviour(slow_s=1, silent=True): 1}),
         ("slow=2,silent=1", 3, {Behaviour(slow_s=2): 2, Behaviour(slow_s=2, silent=True): 1}),
     ],
 )
 def test_a_spec_hits_that_many(spec: str, total: int, expected: dict[Behaviour, int]) -> None:
-    given = assign(parse_faults(spec), total, seed=3)
+    given = assign(parse_faults(spec), total, seed=3, uids=[f"U{n}" for n in range(total)])
     counts = {behaviour: given.count(behaviour) for behaviour in set(given) if behaviour != HONEST}
     assert counts == expected
 
@@ -37,8 +40,12 @@ def test_the_seed_decides_who_is_hit() -> None:
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("loud=1", "the faults are silent, offline, reject, garbage, late, slow"),
-        ("silent=x", "'x' is no count"),
+        ("loud=1", "the faults are silent, offline, reject, garbage, late, wrong_reply"),
+        ("silent=", "'' is no count"),
+        ("silent=+", "'+' is no count"),
+        ("skew=0", "give the seconds"),
+        ("jump=-1", "give the seconds"),
+        ("huge=1e9", "give the bytes"),
         ("silent=-1", "no count"),
         ("silent=200%", "no count"),
         ("silent=nan%", "no count"),
@@ -58,6 +65,11 @@ def test_a_wrong_spec_says_what_would_be_right(spec: str, said: str) -> None:
 def test_more_faults_than_devices() -> None:
     with pytest.raises(ValueError, match="silent=4: the fleet has 3 devices"):
         assign(parse_faults("silent=4"), 3, 1)
+
+
+def test_nobody_of_that_name() -> None:
+    with pytest.raises(ValueError, match="fault silent: 'x' is no count, no percentage, and no device of the fleet"):
+        assign(parse_faults("silent=x"), 3, 1, ["a", "b", "c"])
 
 
 def test_spoilt_json_is_no_json() -> None:

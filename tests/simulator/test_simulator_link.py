@@ -160,7 +160,7 @@ async def test_refused_topics_close_the_connection(script: Script, peer: Peer, l
     script.grants = False
     await link.open(*script.address)
     await peer.until(lambda: bool(peer.reasons))
-    assert peer.reasons == ["the broker refused the command topics"]
+    assert peer.reasons == ["the broker refused a subscription"]
 
 
 @pytest.mark.parametrize(

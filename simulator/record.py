@@ -1,0 +1,126 @@
+"""Captures what a broker carries into a tape."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from bridge.mqtt.packets import Connect
+from schemas.envelope import new_mid
+from schemas.topics import Topics
+from simulator.link import ASKING, CLOSED, READY, Link
+from simulator.tape import Writer
+
+FILTERS: Final = ("v1/#", "v2/#")
+AGAIN_S: Final = 0.5
+FLUSH_S: Final = 1.0
+GOODBYE_S: Final = 2.0
+
+
+class Recorded(msgspec.Struct):
+    """The counters of a recording. `gaps`: how often the connection was lost."""
+
+    messages: int = 0
+    bytes: int = 0
+    devices: int = 0
+    gaps: int = 0
+    seconds: float = 0.0
+    kinds: dict[str, int] = {}
+    last_problem: str = ""
+
+
+class Recorder:
+    """One connection that subscribes to `filters`. `run` until `stop`."""
+
+    def __init__(
+        self, broker: tuple[str, int], login: tuple[str | None, str | None], filters: Sequence[str], tape: Writer,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:  # fmt: skip
+        user, password = login
+        secret = None if password is None else password.encode()
+        self._link = Link(self, Connect(f"ems-sim-{new_mid()[:8]}", True, 60, user, secret), filters)
+        self._broker = broker
+        self._tls = tls
+        self._tape = tape
+        self._began = time.monotonic()
+        self._lost = asyncio.Event()
+        self._topics = Topics()
+        self._devices: set[str] = set()
+        self._kinds: Counter[str] = Counter()
+        self._found = Recorded()
+        self.ready = asyncio.Event()
+        """Set once it is subscribed."""
+        self.error: OSError | None = None
+
+    async def run(self, stop: asyncio.Event) -> Recorded:
+        """Record until `stop`. Raises OSError when the tape cannot be written."""
+        reconnecting = asyncio.create_task(self._stay())
+        stopping = asyncio.create_task(stop.wait())
+        while not stopping.done() and self.error is None:
+            await asyncio.wait({stopping}, timeout=FLUSH_S)
+            self._link.tick()
+            self._tape.flush()
+        for task in (reconnecting, stopping):
+            task.cancel()
+        await asyncio.wait({reconnecting, stopping})
+        await self._leave()
+        if self.error is not None:
+            raise self.error
+        self._found.devices, self._found.kinds = len(self._devices), dict(self._kinds)
+        self._found.seconds = round(time.monotonic() - self._began, 3)
+        return self._found
+
+    async def _stay(self) -> None:
+        while True:
+            self._lost.clear()
+            if await self._link.open(*self._broker, self._tls):
+                await self._lost.wait()
+            self._found.last_problem = self._link.reason or self._found.last_problem
+            await asyncio.sleep(AGAIN_S)
+
+    async def _leave(self) -> None:
+        if self._link.state in (ASKING, READY):
+            self._lost.clear()
+            self._link.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GOODBYE_S):
+                    while self._link.state != CLOSED:
+                        self._lost.clear()
+                        await self._lost.wait()
+
+    # The link's peer.
+
+    def online(self) -> None:
+        """Subscribed."""
+        if self.ready.is_set():
+            self._found.gaps += 1
+            self._tape.gap(time.monotonic() - self._began, self._found.last_problem)
+        self.ready.set()
+
+    def offline_because(self, reason: str) -> None:
+        """It is opened again."""
+        self._found.last_problem = reason
+        self._lost.set()
+
+    def acked(self, seconds: float) -> None:
+        """It publishes nothing."""
+
+    def message(self, topic: str, payload: bytes) -> None:
+        """Write it down before the PUBACK goes out."""
+        address = self._topics.parse(topic)
+        if address is not None:
+            self._devices.add(address.device)
+        self._kinds[address.kind if address is not None else "other"] += 1
+        self._found.messages += 1
+        self._found.bytes += len(payload)
+        try:
+            self._tape.message(time.monotonic() - self._began, topic, payload)
+        except OSError as error:  # the disk is full: say it, do not go on in silence
+            self.error = self.error or error

@@ -1,0 +1,196 @@
+"""A fleet, its scenario and what is said to it meanwhile, as one run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from simulator.counters import Summary
+from simulator.faults import Behaviour, assign, parse_faults
+from simulator.fleet import Fleet
+from simulator.options import Options
+from simulator.platform import Platform
+from simulator.scenario import Order, Stage, failed, figures, together
+
+CONTROL_S: Final = 0.2
+"""Between two looks at the control file."""
+LIVE: Final = ""
+"""The layer of faults that is laid on meanwhile; phases have names."""
+
+
+class Outcome(NamedTuple):
+    """How a run ended: its counters, how its commands did, which expectations failed."""
+
+    summary: Summary
+    commands: dict[str, int]
+    failed: list[str]
+
+    def json(self) -> bytes:
+        """One line: the counters; where there were commands their outcomes, where there were expectations what failed."""
+        found: dict[str, Any] = msgspec.to_builtins(self.summary)
+        if self.commands.get("sent"):
+            found["outcomes"] = {name: count for name, count in self.commands.items() if count}
+        return msgspec.json.encode(found | {"failed": self.failed})
+
+
+class _Turn(NamedTuple):
+    """Something to do `at` its time, and again."""
+
+    at: float
+    number: int
+    act: Callable[[], None]
+    again_s: float
+    until: float
+
+
+class Run:
+    """One run. `say` gets a line for whoever watches. `stop` ends it."""
+
+    def __init__(self, asked: Options, say: Callable[[str], None]) -> None:
+        self.asked = asked
+        self.stop = asyncio.Event()
+        self.fleet = Fleet(
+            asked.specs,
+            asked.broker,
+            interval_s=asked.interval_s,
+            faults=asked.faults,
+            time_scale=asked.time_scale,
+            start=asked.start,
+            ramp_per_s=asked.ramp_per_s,
+            keep_alive_s=asked.keep_alive_s,
+            dialect=asked.dialect,
+        )
+        self.phases: list[str] = []
+        """The phases that are on."""
+        self._say = say
+        self._uids = [spec.uid for spec in asked.specs]
+        self._changed = asyncio.Event()
+        login = asked.scenario.login
+        self._platform = Platform(asked.broker, asked.specs, login.username, login.password, self._changed.set)
+        self._base = assign(asked.faults, len(self._uids), asked.seed, self._uids)
+        self._layers: dict[str, list[Behaviour]] = {}
+        self._agenda: list[_Turn] = []
+        self._added = 0
+
+    @contextlib.asynccontextmanager
+    async def going(self) -> AsyncIterator[Run]:
+        """The fleet and, where it is needed, the platform are up."""
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self.fleet)
+            if self.asked.scenario.commands:
+                await stack.enter_async_context(self._platform)
+            yield self
+
+    def outcome(self, summary: Summary | None = None) -> Outcome:
+        """How it stands."""
+        summary = summary or self.fleet.summary()
+        commands = self._platform.outcomes()
+        return Outcome(summary, commands, failed(self.asked.scenario.expectations, figures(summary, commands)))
+
+    async def play(self) -> None:
+        """The phases at their times, until the last has ended. Then commands get a while for their outcomes."""
+        stages = self.asked.scenario.stages
+        if not stages:
+            return
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for stage in stages:
+            self._plan(stage)
+        while self._agenda and not self.stop.is_set():
+            turn = heapq.heappop(self._agenda)
+            await self._sleep(began + turn.at - loop.time())
+            if self.stop.is_set():
+                return
+            turn.act()
+            if turn.again_s and turn.at + turn.again_s < turn.until:
+                self._add(turn.at + turn.again_s, turn.act, turn.again_s, turn.until)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.asked.scenario.settle_s):
+                while self._platform.open and not self.stop.is_set():
+                    self._changed.clear()
+                    await self._changed.wait()
+        if self.asked.scenario.commands and not self._platform.is_online:
+            self._say(f"the platform is not connected: {self._platform.reason}")
+
+    async def control(self, path: Path) -> None:
+        """Obey the lines that are written to a file, for as long as the run lasts."""
+        with path.open("a+b", buffering=0) as file:
+            file.seek(0, 2)
+            rest = b""
+            while not self.stop.is_set():
+                lines = (rest + file.read()).split(b"\n")
+                rest = lines.pop()
+                for line in lines:
+                    self.obey(line.decode(errors="replace"))
+                await self._sleep(CONTROL_S)
+
+    def obey(self, line: str) -> None:
+        """One line: `faults SPEC`, `honest`, `storm`, `stop`."""
+        verb, _, rest = line.strip().partition(" ")
+        if not verb:
+            return
+        try:
+            self._verb(verb, rest.strip())
+        except (ValueError, KeyError, msgspec.DecodeError) as error:
+            self._say(f"control: {line.strip()[:200]!r}: {error}")
+        else:
+            self._say(f"control: {line.strip()[:200]}")
+
+    def _verb(self, verb: str, rest: str) -> None:
+        if verb == "faults":
+            self._layer(LIVE, assign(parse_faults(rest), len(self._uids), self.asked.seed, self._uids))
+        elif verb == "honest":
+            self._layer(LIVE, None)
+        elif verb == "storm":
+            self.fleet.storm()
+        elif verb == "stop":
+            self.stop.set()
+        else:
+            raise ValueError("the words are faults SPEC, honest, storm, stop")
+
+    def _plan(self, stage: Stage) -> None:
+        if stage.ends > stage.begins:
+            self._add(stage.ends, partial(self._end, stage))
+        self._add(stage.begins, partial(self._begin, stage))
+        for order, uids in stage.orders:
+            self._add(stage.begins, partial(self._send, order, uids), order.every or 0.0, stage.ends)
+
+    def _add(self, at: float, act: Callable[[], None], again_s: float = 0.0, until: float = 0.0) -> None:
+        self._added += 1
+        heapq.heappush(self._agenda, _Turn(at, self._added, act, again_s, until))
+
+    def _begin(self, stage: Stage) -> None:
+        self.phases.append(stage.name)
+        self._say(f"phase {stage.name}")
+        self._layer(stage.name, stage.behaviours)
+        if stage.storm:
+            self.fleet.storm()
+
+    def _end(self, stage: Stage) -> None:
+        if stage.name in self.phases:
+            self.phases.remove(stage.name)
+        self._layer(stage.name, None)
+
+    def _send(self, order: Order, uids: list[str]) -> None:
+        for uid in uids:
+            self._platform.send(uid, order.command, order.data)
+
+    def _layer(self, name: str, behaviours: list[Behaviour] | None) -> None:
+        if behaviours is None:
+            self._layers.pop(name, None)
+        else:
+            self._layers[name] = behaviours
+        self.fleet.behave(together([self._base, *self._layers.values()], len(self._uids)))
+
+    async def _sleep(self, seconds: float) -> None:
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self.stop.wait()
