@@ -33,6 +33,7 @@ ALLOWED = {
     ("bridge/config/settings.py", "alarm"): "the same, of webhooks",
     ("bridge/http/belimo_stream.py", "alarm"): "the same, of changes",
     ("bridge/http/plots.py", "alarm"): "the same, in the column `event`",
+    ("bridge/testing/fleet.py", "streaming_overdemand"): "whose strategies are shown unless a test says otherwise",
     ("bridge/cloud/statistics_asked.py", "charge"): "what yiqikong calls the cost of energy",
     ("bridge/http/statistics_shapes.py", "charge"): "the same, in the OpenAPI document",
     ("bridge/core/ingest.py", "report"): "the ledger's statement for any stored message",
