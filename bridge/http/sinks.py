@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bridge.errors import NotFound
+from bridge.errors import Denied
 from bridge.http.table import Answer, Call, Route
 
 
@@ -35,8 +35,8 @@ class SinkList(Struct, frozen=True):
 
 async def listing(call: Call) -> Answer:
     """GET /api/v1/sinks"""
-    if call.principal.kind == "device":
-        raise NotFound("unknown_route", "sinks are for platform accounts")
+    if call.principal.grants is not None:
+        raise Denied("not_authorised", "sinks are everybody's: they are told to accounts of every owner (--all) alone")
     return SinkList([SinkState(**state) for state in call.receiving.sinks()])
 
 
@@ -46,7 +46,7 @@ ROUTES = (
         "/api/v1/sinks",
         listing,
         "The sinks of the mirror and the webhooks: who takes nothing, since when and why",
-        {200: (SinkList, "each with its state")},
+        {200: (SinkList, "each with its state"), 403: (None, "the account has owners of its own")},
         tag="operation",
     ),
 )

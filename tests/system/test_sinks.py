@@ -223,11 +223,12 @@ async def test_what_is_told_of_sinks(house: House, web: aiohttp.ClientSession) -
     await api.until(states, lambda found: not found["influx"]["failing"] and found["influx"]["rows"], PATIENCE_S)
 
 
-async def test_a_device_is_not_told_of_sinks(make_bridge: Any, web: aiohttp.ClientSession) -> None:
+async def test_devices_and_accounts_of_some_owners_are_not_told_of_sinks(make_bridge: Any, web: aiohttp.ClientSession) -> None:
     bridge: Bridge = make_bridge()
-    secret = bridge.device(UID)
+    device = bridge.device(UID).secret
+    some = bridge.account("some", "--tenant", "acme").secret
     await asyncio.to_thread(bridge.start)
-    for headers, status in (({}, 401), ({"X-API-Key": secret.secret}, 401)):
+    for headers, status in (({}, 401), ({"X-API-Key": device}, 401), ({"X-API-Key": some}, 403)):
         async with web.get(f"{bridge.http}/api/v1/sinks", headers=headers) as answer:
             assert answer.status == status
 
