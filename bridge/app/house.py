@@ -131,7 +131,9 @@ class House:
         self.writer.pressure = self.hub.pressure
         await self._carrier.restore(self.database)
         self.enos = enos(config, self.registry, counts, self.attempts)
-        self.cloud = await open_cloud(config, self.directory, self.registry, counts, self.attempts, self.enos.principal)
+        self.cloud = await open_cloud(
+            config, self.directory, self.registry, counts, self.attempts, self.enos.principal, self.clock.now_ms
+        )
         self.belimo = await open_belimo(config, self.database, self.registry, self.cloud)
         self.statistics = statistics(config, self.database, self.cloud)
         await self._compose_mirror()

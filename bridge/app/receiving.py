@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bridge.app import care
+from bridge.app.clock import Clock
 from bridge.app.doors import Doors, http_ways, loopback
 from bridge.app.house import Addresses
 from bridge.app.settings import attempt_limits, enos, http_limits, open_belimo, open_cloud, statistics
@@ -51,7 +52,7 @@ async def _serve(
     counts = Counts()
     attempts = Attempts(attempt_limits(config))
     apps = enos(config, registry, counts, attempts)
-    series = await open_cloud(config, directory, registry, counts, attempts, apps.principal)
+    series = await open_cloud(config, directory, registry, counts, attempts, apps.principal, Clock().now_ms)
     receiving = Receiving(
         registry=registry,
         cloud=series,

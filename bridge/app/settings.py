@@ -186,9 +186,15 @@ def enos(config: Config, registry: Registry, counts: Counts, attempts: Attempts)
 
 
 async def open_cloud(
-    config: Config, directory: Path, registry: Registry, counts: Counts, attempts: Attempts, signed: Signed
+    config: Config,
+    directory: Path,
+    registry: Registry,
+    counts: Counts,
+    attempts: Attempts,
+    signed: Signed,
+    clock: Callable[[], int],
 ) -> Cloud:
-    """[cloud], with the registry's keys, owners and time zones; `signed` knows applications of EnOS."""
+    """[cloud], with the registry's keys, owners and time zones; `signed` knows applications of EnOS, `clock` the time in ms."""
 
     def timezone_of(uid: str) -> str | None:
         device = registry.device(uid)
@@ -212,6 +218,7 @@ async def open_cloud(
         authorize=authoriser(registry, config.broker.allow_anonymous, attempts, counts),
         may_read=lambda principal, uid: may_read(registry, principal, uid),
         timezone_of=timezone_of,
+        clock=clock,
         signed=signed,
     )
 

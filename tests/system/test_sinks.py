@@ -223,7 +223,9 @@ async def test_what_is_told_of_sinks(house: House, web: aiohttp.ClientSession) -
     await api.until(states, lambda found: not found["influx"]["failing"] and found["influx"]["rows"], PATIENCE_S)
 
 
-async def test_devices_and_accounts_of_some_owners_are_not_told_of_sinks(make_bridge: Any, web: aiohttp.ClientSession) -> None:
+async def test_devices_and_accounts_of_some_owners_are_not_told_of_sinks(
+    make_bridge: Any, web: aiohttp.ClientSession
+) -> None:
     bridge: Bridge = make_bridge()
     device = bridge.device(UID).secret
     some = bridge.account("some", "--tenant", "acme").secret
