@@ -7,7 +7,6 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -15,13 +14,11 @@ import msgspec
 from bridge.mqtt.packets import Connect
 from schemas.envelope import new_mid
 from schemas.topics import Topics
-from simulator.link import ASKING, CLOSED, READY, Link
+from simulator.staying import Staying
 from simulator.tape import Writer
 
 FILTERS: Final = ("v1/#", "v2/#")
-AGAIN_S: Final = 0.5
 FLUSH_S: Final = 1.0
-GOODBYE_S: Final = 2.0
 
 
 class Recorded(msgspec.Struct):
@@ -36,7 +33,7 @@ class Recorded(msgspec.Struct):
     last_problem: str = ""
 
 
-class Recorder:
+class Recorder(Staying):
     """One connection that subscribes to `filters`. `run` until `stop`."""
 
     def __init__(
@@ -45,12 +42,9 @@ class Recorder:
     ) -> None:  # fmt: skip
         user, password = login
         secret = None if password is None else password.encode()
-        self._link = Link(self, Connect(f"ems-sim-{new_mid()[:8]}", True, 60, user, secret), filters)
-        self._broker = broker
-        self._tls = tls
+        super().__init__(broker, tls, Connect(f"ems-sim-{new_mid()[:8]}", True, 60, user, secret), filters)
         self._tape = tape
         self._began = time.monotonic()
-        self._lost = asyncio.Event()
         self._topics = Topics()
         self._devices: set[str] = set()
         self._kinds: Counter[str] = Counter()
@@ -61,39 +55,21 @@ class Recorder:
 
     async def run(self, stop: asyncio.Event) -> Recorded:
         """Record until `stop`. Raises OSError when the tape cannot be written."""
-        reconnecting = asyncio.create_task(self._stay())
+        reconnecting = asyncio.create_task(self.stay())
         stopping = asyncio.create_task(stop.wait())
         while not stopping.done() and self.error is None:
             await asyncio.wait({stopping}, timeout=FLUSH_S)
-            self._link.tick()
+            self.link.tick()
             self._tape.flush()
         for task in (reconnecting, stopping):
             task.cancel()
         await asyncio.wait({reconnecting, stopping})
-        await self._leave()
+        await self.leave()
         if self.error is not None:
             raise self.error
         self._found.devices, self._found.kinds = len(self._devices), dict(self._kinds)
         self._found.seconds = round(time.monotonic() - self._began, 3)
         return self._found
-
-    async def _stay(self) -> None:
-        while True:
-            self._lost.clear()
-            if await self._link.open(*self._broker, self._tls):
-                await self._lost.wait()
-            self._found.last_problem = self._link.reason or self._found.last_problem
-            await asyncio.sleep(AGAIN_S)
-
-    async def _leave(self) -> None:
-        if self._link.state in (ASKING, READY):
-            self._lost.clear()
-            self._link.close()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(GOODBYE_S):
-                    while self._link.state != CLOSED:
-                        self._lost.clear()
-                        await self._lost.wait()
 
     # The link's peer.
 
@@ -104,13 +80,9 @@ class Recorder:
             self._tape.gap(time.monotonic() - self._began, self._found.last_problem)
         self.ready.set()
 
-    def offline_because(self, reason: str) -> None:
-        """It is opened again."""
-        self._found.last_problem = reason
-        self._lost.set()
-
-    def acked(self, seconds: float) -> None:
-        """It publishes nothing."""
+    def problem(self, reason: str) -> None:
+        """The newest counts."""
+        self._found.last_problem = reason or self._found.last_problem
 
     def message(self, topic: str, payload: bytes) -> None:
         """Write it down before the PUBACK goes out."""

@@ -15,16 +15,14 @@ import msgspec
 
 from bridge.mqtt.packets import Connect
 from schemas.envelope import new_mid
-from simulator.link import ASKING, CLOSED, READY, Link
 from simulator.mapping import Renaming
+from simulator.staying import Staying
 from simulator.tape import Message, Reader
 
-AGAIN_S: Final = 0.5
 MOST_PENDING: Final = 1_000
 """Messages that wait for their PUBACK; the tape is held until there are fewer."""
 TICK_S: Final = 1.0
 DRAIN_S: Final = 10.0
-GOODBYE_S: Final = 2.0
 
 
 class Replayed(msgspec.Struct):
@@ -61,54 +59,31 @@ def measure(path: Path) -> Length:
         return Length(tape.head.started, last, count)
 
 
-class _Line:
+class _Line(Staying):
     """One connection to the broker, of one device or of all."""
 
     def __init__(self, replayer: Replayer, user: str | None, password: str | None) -> None:
         secret = None if password is None else password.encode()
         client_id = user if replayer.secrets and user else f"ems-sim-{new_mid()[:8]}"
+        hello = Connect(client_id, False, 60, user, secret)
+        super().__init__(replayer.broker, replayer.tls, hello, queue_limit=1 << 30)
         self._replayer = replayer
-        self.link = Link(self, Connect(client_id, False, 60, user, secret), (), queue_limit=1 << 30)
-        self._lost = asyncio.Event()
-        self.task = asyncio.create_task(self._stay())
-
-    async def _stay(self) -> None:
-        while True:
-            self._lost.clear()
-            if await self.link.open(*self._replayer.broker, self._replayer.tls):
-                await self._lost.wait()
-            self._replayer.problem(self.link.reason)
-            await asyncio.sleep(AGAIN_S)
+        self.task = asyncio.create_task(self.stay())
 
     async def leave(self) -> None:
-        """Disconnect."""
+        """Stay no longer, and disconnect."""
         self.task.cancel()
         await asyncio.wait({self.task})
-        if self.link.state in (ASKING, READY):
-            self.link.close()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(GOODBYE_S):
-                    while self.link.state != CLOSED:
-                        self._lost.clear()
-                        await self._lost.wait()
+        await super().leave()
 
-    # The link's peer.
-
-    def online(self) -> None:
-        """Connected."""
-
-    def offline_because(self, reason: str) -> None:
-        """It is opened again, and sends again what has no PUBACK."""
+    def problem(self, reason: str) -> None:
+        """The ledger has the newest."""
         self._replayer.problem(reason)
-        self._lost.set()
 
     def acked(self, seconds: float) -> None:
         """The broker has one more."""
         _ = seconds
         self._replayer.acked()
-
-    def message(self, topic: str, payload: bytes) -> None:
-        """It subscribes to nothing."""
 
 
 class Replayer:

@@ -80,9 +80,14 @@ class Items:
         self._clocks: dict[str, Callable[[int], str]] = {}
 
     def write(
-        self, asset: str, zone: ZoneInfo, series: Iterable[tuple[str, Pairs]], newest_first: bool = False
+        self,
+        asset: str,
+        zone: ZoneInfo,
+        series: Iterable[tuple[str, Pairs]],
+        newest_first: bool = False,
+        whole: bool = False,
     ) -> bytes:
-        """The items of (key, values) of one asset, without the brackets of the array."""
+        """The items of (key, values) of one asset, without the brackets of the array. `whole`: all times are whole seconds."""
         filled = [(key, pairs) for key, pairs in series if pairs]
         if not filled:
             return b""
@@ -93,12 +98,13 @@ class Items:
         tail = ',"quality":null}' if self._shape.quality else "}"
         if self._shape.items == 1:
             return ",".join(self._rows(head, local, filled, newest_first, tail)).encode()
-        return b",".join(self._single(head, local, key, pairs, tail) for key, pairs in filled)
+        exact = whole or self._exact
+        return b",".join(self._single(head, local, key, pairs, tail, exact) for key, pairs in filled)
 
-    def _single(self, head: str, local: Local, key: str, pairs: Pairs, tail: str) -> bytes:
+    def _single(self, head: str, local: Local, key: str, pairs: Pairs, tail: str, exact: bool) -> bytes:
         """One item a value, put together from its parts: only numbers and times differ."""
         start, named = f'{head},"timestamp":'.encode(), b"," + encode(key) + b":"
-        stamps = pairs if self._exact else [(at - at % 1000, value) for at, value in pairs]
+        stamps = pairs if exact else [(at - at % 1000, value) for at, value in pairs]
         text = encode(stamps)[2:-2]  # 1,2.5],[3,4.5
         if isinstance(local, str):
             end = f"{local}{tail}".encode()

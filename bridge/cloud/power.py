@@ -77,7 +77,9 @@ class _Job(NamedTuple):
         wanted = [expression for expression in self.asked.expressions if expression.point in self.points]
         lines = {point: self._line(scan, point, wanted) for point in dict.fromkeys(each.point for each in wanted)}
         first = self.first_at - self.first_at % ROLLED_MS
-        for start, end in portions(max(self.start, first), min(up(self.end), self.last_at + 1)):
+        filled = self.asked.page * self.asked.minutes // 1_440  # days that a page of buckets takes
+        days = max(1, min(filled, MAX_DAYS))
+        for start, end in portions(max(self.start, first), min(up(self.end), self.last_at + 1), days):
             left = [point for point, line in lines.items() if not line.full]
             if not left:
                 break
@@ -87,7 +89,8 @@ class _Job(NamedTuple):
         for line in lines.values():
             line.finish()
         found = ((each.key, lines[each.point].result(each.function)) for each in wanted)
-        return self.items.write(self.name, self.zone, found)
+        whole = self.asked.minutes > 0 and self.start % 1000 == 0
+        return self.items.write(self.name, self.zone, found, whole=whole)
 
     def _line(self, scan: Scan, point: str, wanted: Sequence[Expression]) -> Line:
         asked, counter = self.asked, self.points[point][1] == COUNTER
@@ -101,9 +104,8 @@ class _Job(NamedTuple):
         return Counter(buckets, asked.page, up(self.start), up(self.end), functions, increments)
 
 
-def portions(start: int, end: int) -> Iterator[tuple[int, int]]:
-    """[start, end) in parts that end with a UTC day: one day first, for who wants little, then twice as many each time."""
-    days = 1
+def portions(start: int, end: int, days: int = 1) -> Iterator[tuple[int, int]]:
+    """[start, end) in parts that end with a UTC day: at first so many days, then twice as many each time: some want little."""
     while start < end:
         following = (start // DAY_MS + days) * DAY_MS
         yield start, min(following, end)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import re
 from collections.abc import Callable
 from io import BytesIO
@@ -17,6 +16,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from bridge.cloud.row_faults import MALFORMED, Bad, explained
 from bridge.cloud.zones import parse as parse_time
 from bridge.cloud.zones import zone
 from bridge.errors import Refused
@@ -40,11 +40,9 @@ ASSET = r"[^\s,/\\\"'()\x00-\x1f\x7f]{1,400}"
 POINT = r"[^\s,\\\"'()\x00-\x1f\x7f]{1,128}"
 _ASSET = re.compile(ASSET)
 _POINT = re.compile(POINT)
-_AT = re.compile(r"(.*) - at `(.*)`", re.DOTALL)
 JSON_LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 
 T = TypeVar("T")
-_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 Sort = Literal["gauge", "counter"]
 
 
@@ -73,13 +71,6 @@ class _Wide(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Readings(msgspec.Struct, forbid_unknown_fields=True):
     readings: list[Raw]
-
-
-class _Bad(Exception):
-    def __init__(self, path: str, detail: str) -> None:
-        super().__init__(detail)
-        self.path = path
-        self.detail = detail
 
 
 class Line(NamedTuple):
@@ -121,7 +112,7 @@ async def parse(rows: list[Line], assets: dict[str, Asset], may_write: Callable[
             await asyncio.sleep(0)
         try:
             reader.take(line.body)
-        except _Bad as bad:
+        except Bad as bad:
             rejected += 1
             if len(errors) < MAX_ERRORS:
                 where = {"row": index} if line.number is None else {"row": index, "line": line.number}
@@ -138,7 +129,7 @@ async def plain(body: bytes, assets: dict[str, Asset], may_write: Callable[[str]
         end = body.find(b"\n", begin + PORTION) + 1 or len(body)
         try:
             reader.take_plain(_wide_lines(body[begin:end]))
-        except (*_MALFORMED, _Bad):
+        except (*MALFORMED, Bad):
             return None
         begin = end
         await asyncio.sleep(0)
@@ -157,27 +148,27 @@ class _Reader:
         self.taken = 0
 
     def take_plain(self, rows: list[_Wide]) -> None:
-        """Add rows to the batch, their JSON as it is: each name once, without escapes. Raises _Bad, ValidationError."""
+        """Add rows to the batch, their JSON as it is: each name once, without escapes. Raises Bad, ValidationError."""
         newest, add = self._now + FUTURE_MS, self._batch.add
         owners, assets = self._owners, self._assets
         for row in rows:
             asset, told = row.asset, row.values
             known, values = assets.get(asset), _numbers(told)
             if known is None or not values or not values.keys() <= known.points.keys():
-                raise _Bad("$.values", "unknown points")
+                raise Bad("$.values", "unknown points")
             text = bytes(told)
             if text.count(b":") != len(values) or b"\\" in text or not OLDEST_MS <= row.timestamp <= newest:
-                raise _Bad("$", "not plain")
+                raise Bad("$", "not plain")
             device = owners.get((asset, row.device)) or self._owner(asset, row.device)
             add(asset, device, row.timestamp, values, told)
         self.taken += len(rows)
 
     def take(self, body: bytes | Raw) -> None:
-        """Check one row and add it to the batch. Raises _Bad."""
+        """Check one row and add it to the batch. Raises Bad."""
         try:
             row = _row(body)
-        except _MALFORMED as error:
-            raise _explained(bytes(body), error) from error
+        except MALFORMED as error:
+            raise explained(bytes(body), error) from error
         device = self._owners.get((row.asset, row.device)) or self._owner(row.asset, row.device)
         at = _instant(row.timestamp, self._now)
         values = self._narrow(row) if row.values is UNSET else self._wide(row, row.values)
@@ -186,7 +177,7 @@ class _Reader:
             for point in values:
                 if not _POINT.fullmatch(point):
                     path = "$.point" if row.values is UNSET else "$.values"
-                    raise _Bad(path, f"{point[:128]!r} cannot name a point: no blanks, commas, quotes or parentheses")
+                    raise Bad(path, f"{point[:128]!r} cannot name a point: no blanks, commas, quotes or parentheses")
         _nul(row)
         if row.timezone is not None:
             self._zone(row.asset, row.timezone)
@@ -197,33 +188,33 @@ class _Reader:
     def _owner(self, asset: str, device: str | None) -> str:
         """The device that an asset belongs to: as known, as told, or what stands before its first dot."""
         if not _ASSET.fullmatch(asset):
-            raise _Bad(
+            raise Bad(
                 "$.asset", f"{asset[:400]!r} cannot name an asset: no blanks, commas, slashes, quotes or parentheses"
             )
         known = self._assets.get(asset)
         owner = device or (known.device if known else asset.partition(".")[0])
         if known and known.device != owner:
-            raise _Bad("$.device", f"asset {asset} belongs to another device")
+            raise Bad("$.device", f"asset {asset} belongs to another device")
         if asset != owner and not asset.startswith(owner + "."):
-            raise _Bad("$.device", f"asset {asset} is neither {owner} nor a part of it, such as {owner}.meter.1")
+            raise Bad("$.device", f"asset {asset} is neither {owner} nor a part of it, such as {owner}.meter.1")
         if not self._may_write(owner):
-            raise _Bad("$.asset", f"this key may not write readings of {owner}")
+            raise Bad("$.asset", f"this key may not write readings of {owner}")
         self._owners[asset, device] = owner
         return owner
 
     def _narrow(self, row: _Row) -> dict[str, float]:
         if row.point is UNSET:
-            raise _Bad("$.point", "a row has point and value, or values")
+            raise Bad("$.point", "a row has point and value, or values")
         if row.value is UNSET or row.value is None:
-            raise _Bad("$.value", "a reading has a value, a finite number")
+            raise Bad("$.value", "a reading has a value, a finite number")
         return {row.point: row.value}
 
     def _wide(self, row: _Row, values: dict[str, float | None]) -> dict[str, float]:
         if row.point is not UNSET or row.value is not UNSET:
-            raise _Bad("$.values", "a row has either point and value, or values")
+            raise Bad("$.values", "a row has either point and value, or values")
         found = {point: value for point, value in values.items() if value is not None}
         if not found:
-            raise _Bad("$.values", "there is no value in it")
+            raise Bad("$.values", "there is no value in it")
         return found
 
     def _zone(self, asset: str, name: str) -> None:
@@ -231,7 +222,7 @@ class _Reader:
             try:
                 zone(name)
             except ValueError as error:
-                raise _Bad("$.timezone", str(error)) from error
+                raise Bad("$.timezone", str(error)) from error
             self._zones.add(name)
         self._batch.zones[asset] = name
 
@@ -245,11 +236,11 @@ class _Reader:
 
 
 def _nul(row: _Row) -> None:
-    """Not every database can hold it. Raises _Bad."""
+    """Not every database can hold it. Raises Bad."""
     if row.unit is not None and "\0" in row.unit:
-        raise _Bad("$.unit", "a unit has no NUL in it")
+        raise Bad("$.unit", "a unit has no NUL in it")
     if row.units and any("\0" in unit for unit in row.units.values()):
-        raise _Bad("$.units", "a unit has no NUL in it")
+        raise Bad("$.units", "a unit has no NUL in it")
 
 
 def _instant(told: float | str, now: int) -> int:
@@ -259,17 +250,17 @@ def _instant(told: float | str, now: int) -> int:
         except ValueError:
             at = None
         if not isinstance(at, int):
-            raise _Bad("$.timestamp", "milliseconds since 1970, or ISO 8601 with an offset")
+            raise Bad("$.timestamp", "milliseconds since 1970, or ISO 8601 with an offset")
     elif isinstance(told, float) and not told.is_integer():
-        raise _Bad("$.timestamp", "whole milliseconds since 1970")
+        raise Bad("$.timestamp", "whole milliseconds since 1970")
     else:
         at = int(told)
     if at < OLDEST_MS:
         hint = "; it looks like seconds" if now // 1000 - 10**9 < at <= now // 1000 + 10**8 else ""
-        raise _Bad("$.timestamp", f"{_short(at)} lies before 1973 in milliseconds since 1970{hint}")
+        raise Bad("$.timestamp", f"{_short(at)} lies before 1973 in milliseconds since 1970{hint}")
     if at > now + FUTURE_MS:
         hint = "; it looks like microseconds" if at > NEWEST_MS else ""
-        raise _Bad("$.timestamp", f"{_short(at)} lies more than a day in the future{hint}")
+        raise Bad("$.timestamp", f"{_short(at)} lies more than a day in the future{hint}")
     return at
 
 
@@ -344,59 +335,9 @@ def _tolerant(body: bytes, error: Exception) -> list[Line]:
 def _is_json(text: bytes | Raw) -> bool:
     try:
         msgspec.json.decode(text, type=Raw)
-    except _MALFORMED:
+    except MALFORMED:
         try:
             json.loads(bytes(text))
         except (ValueError, RecursionError):
             return False
     return True
-
-
-def _explained(body: bytes, error: Exception) -> _Bad:
-    """Where in the row the mistake is, and what it is."""
-    if isinstance(error, msgspec.ValidationError):
-        found = _AT.fullmatch(str(error))
-        detail, path = found.groups() if found else (str(error), "$")
-        if path == "$.values[...]":
-            path = _bad_value(body) or path
-        if detail.startswith("Object missing required field"):
-            path = f"{path}.{detail.split('`')[1]}"
-        return _Bad(path, detail)
-    try:
-        path = _not_finite(json.loads(body), "$")
-    except RecursionError:
-        return _Bad("$", "nested too deeply")
-    except ValueError as told:
-        return _Bad("$", f"not JSON: {told}")
-    return _Bad(path, "not a finite number") if path else _Bad("$", f"not JSON: {error}")
-
-
-def _bad_value(body: bytes) -> str | None:
-    try:
-        values = json.loads(body, strict=False)["values"]
-    except (ValueError, RecursionError):
-        return None
-    for point, value in values.items() if isinstance(values, dict) else ():
-        try:
-            msgspec.convert(value, float | None)
-        except msgspec.ValidationError:
-            return f"$.values.{_sayable(point)}"
-        if isinstance(value, float) and not math.isfinite(value):
-            return f"$.values.{_sayable(point)}"
-    return None
-
-
-def _sayable(key: str) -> str:
-    """A key as an answer can carry it: Python's reader takes half a surrogate pair, UTF-8 has none."""
-    return key[:128].encode("utf-8", "replace").decode()
-
-
-def _not_finite(value: Any, path: str) -> str:
-    if isinstance(value, float) and not math.isfinite(value):
-        return path
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in inner:
-        found = _not_finite(item, f"{path}.{_sayable(key)}" if isinstance(key, str) else f"{path}[{key}]")
-        if found:
-            return found
-    return ""
