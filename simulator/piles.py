@@ -123,12 +123,6 @@ def arrivals(piles: Piles, seed: int, window: int, utc_offset_s: float) -> list[
     return [_vehicle(seed ^ 0x92, window * 64 + n, at) for n in range(min(number, 64))]
 
 
-def expected_kw(piles: Piles, local_hour: int) -> float:
-    """What the piles of a site draw on average in a local hour."""
-    mean = piles.vehicles_per_day * _ARRIVALS[local_hour] * 30.0 / EFFICIENCY
-    return min(mean, piles.count * piles.power_kw)
-
-
 def _vehicle(seed: int, number: int, at: float) -> Vehicle:
     one, two, three = (unit(seed + n, number) for n in range(3))
     return Vehicle(

@@ -5,28 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from simulator.meter import BLOCK_H, BLOCK_S, PEAK, SHARP, VALLEY
-from simulator.piles import expected_kw
 from simulator.plan import Plan, holding
-from simulator.profile import cloudiness, irradiance, load_kw, unit
-
-if TYPE_CHECKING:
-    from simulator.state import Spec
+from simulator.profile import unit
 
 RARE_SHARE = 1 / 100
 """Share of quarter hours in which the grid gives an instruction."""
 
 _VALLEY_SHARE = 0.6
-_SLOT_S = 900.0
-_SLOTS = 192
-"""An outlook goes over two days: what the second one takes may have to be charged in the first one's evening."""
-_CAUTION = 1.25
-_MARGIN = 1.05
-_PARTIAL = 0.93
-"""An outlook takes the power for so much higher than it looks, what is over the limit and the time to charge once more, and
-efficiency at partial load for so much worse: it sees one moment of a quarter hour."""
+_ROUNDING_S = 1e-3
 _PV_LOSSES = 0.86
 _PV_HEAT = 0.0035
 _PV_WARMTH_K = 0.03
@@ -83,10 +71,10 @@ def spread(
 def allowed_kw(limit: float, block_kwh: float, at: float, dt: float) -> float:
     """The import with which a quarter hour that has had `block_kwh` stays under a demand limit: the limit, or less when it was
     passed before."""
-    left = (math.floor(at / BLOCK_S + 1.0) * BLOCK_S - at) / 3600.0
-    if dt > left * 3600.0:
+    left_s = math.floor(at / BLOCK_S + 1.0) * BLOCK_S - at
+    if dt > left_s + _ROUNDING_S:
         return limit
-    return min(limit, max(0.0, (limit * BLOCK_H - block_kwh) / left))
+    return min(limit, max(0.0, (limit * BLOCK_H - block_kwh) * 3600.0 / left_s))
 
 
 def instructed(seed: int, at: float) -> float | None:
@@ -102,35 +90,6 @@ def pv_kw(peak_kw: float, sun: float, ambient: float) -> float:
     if sun <= 0.0:
         return 0.0
     return peak_kw * _PV_LOSSES * sun / 1000.0 * (1.0 - _PV_HEAT * (ambient + _PV_WARMTH_K * sun - 25.0))
-
-
-def outlook(spec: Spec, limit: float, midnight: float, usable_kwh: float) -> tuple[float, ...]:
-    """Energy at the cells that the storage must hold at each quarter hour of the local day that begins at `midnight`, so that the
-    gateway stays under `limit`; () when it need hold none. Backwards: what a quarter hour over the limit takes is added to what
-    must be there after it, what one under the limit can charge is not needed before it."""
-    battery = spec.battery
-    hours = _SLOT_S / 3600.0
-    held = [0.0] * (_SLOTS + 1)
-    for n in reversed(range(_SLOTS)):
-        over = _expected(spec, midnight + (n + 0.5) * _SLOT_S, limit / _MARGIN) * _MARGIN - limit
-        if over > 0.0:
-            need = (
-                held[n + 1] + min(over * _CAUTION, battery.power_kw) * hours / battery.discharge_efficiency / _PARTIAL
-            )
-        else:
-            need = held[n + 1] - min(-over, battery.power_kw) / _CAUTION * hours * battery.charge_efficiency * _PARTIAL
-        held[n] = min(max(need, 0.0), usable_kwh)
-    today = held[: int(86_400 / _SLOT_S) + 1]
-    return tuple(today) if any(today) else ()
-
-
-def to_hold(held: Sequence[float], since_midnight_s: float) -> float:
-    """What an outlook asks for at a time of its day."""
-    if not held:
-        return 0.0
-    place = min(max(since_midnight_s / _SLOT_S, 0.0), len(held) - 1.000001)
-    low = int(place)
-    return held[low] + (held[low + 1] - held[low]) * (place - low)
 
 
 def pv_limit(plan: Plan, local: datetime) -> float:
@@ -162,15 +121,3 @@ def _shares(whole: float, gives: Sequence[float], takes: Sequence[float]) -> lis
 
 def _part(wanted: float, room: float) -> float:
     return 0.0 if room <= 0.0 else min(1.0, wanted / room)
-
-
-def _expected(spec: Spec, at: float, enough_kw: float) -> float:
-    """The power without storage that a good forecast sees: the site's own profile, and piles as on average. Under `enough_kw`
-    nobody asks what the sun would take of it."""
-    load = load_kw(spec.seed, at, spec.utc_offset_s, spec.base_kw, spec.swing_kw)
-    if spec.piles.count:
-        load += expected_kw(spec.piles, int((at + spec.utc_offset_s) % 86_400.0 // 3600.0))
-    if not spec.pv_peak_kw or load <= enough_kw:
-        return load
-    sun = irradiance(at, spec.latitude, spec.longitude)
-    return load - pv_kw(spec.pv_peak_kw, sun * cloudiness(spec.seed, at), 25.0) if sun else load

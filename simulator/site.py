@@ -18,6 +18,7 @@ from simulator import battery as cabinets
 from simulator import grid, piles, program, protection
 from simulator.battery import COP, Battery, Pack, Setting
 from simulator.meter import BLOCK_S, FLAT, PEAK, SHARP, VALLEY, Meter, count, turn_month
+from simulator.outlook import outlook, to_hold
 from simulator.piles import Piles, Yard
 from simulator.plan import Grid, Order, Plan, edges
 from simulator.profile import DAY_S, ambient_c, cloudiness, irradiance, load_kw
@@ -188,12 +189,7 @@ def _refreshed(state: State) -> State:
             state = msgspec.structs.replace(state, faults=since)
     if state.outlook_day == state.marks.day:
         return state
-    limit = demand_limit(state)
-    held: tuple[float, ...] = ()
-    if limit is not None:
-        midnight = math.floor((state.at + spec.utc_offset_s) / DAY_S) * DAY_S - spec.utc_offset_s
-        usable = (spec.battery.soc_max - spec.battery.soc_min) * spec.battery.capacity_kwh * state.soh
-        held = program.outlook(spec, limit, midnight, usable)
+    held = () if demand_limit(state) is None else outlook(state)
     return msgspec.structs.replace(state, outlook_day=state.marks.day, held=held)
 
 
@@ -220,8 +216,7 @@ def _storage(
     limit = demand_limit(state)
     if limit is not None:
         high = min(high, program.allowed_kw(limit, state.meters[GATEWAY].block_forward, state.at, dt) - net)
-    low = -math.inf if not state.held else min(high, _keeping(state, able, hours))
-    low = max(low, -carries - net)
+    low = -carries - net
     if plan.export_kw is not None:
         low = max(low, -plan.export_kw - net)
     if plan.phase_export_kw is not None:
@@ -232,6 +227,9 @@ def _storage(
     else:
         rated = spec.battery.power_kw / len(able)
         wanted = program.wishes(plan, local, spec.tariff[local.hour], net, gives, takes, rated)
+    if state.held:
+        floors, keeps = _keeping(state, able, hours)
+        wanted, low = [max(pair) for pair in zip(wanted, floors, strict=True)], max(low, min(high, keeps))
     return program.spread(wanted, gives, takes, low, high)
 
 
@@ -255,17 +253,24 @@ def _abilities(state: State, hours: float) -> list[tuple[float, float]]:
     return found
 
 
-def _keeping(state: State, able: list[tuple[float, float]], hours: float) -> float:
-    """The least power with which the storage holds what the outlook asks for."""
+def _keeping(state: State, able: list[tuple[float, float]], hours: float) -> tuple[list[float], float]:
+    """The least powers with which the storage holds what the outlook asks for: of each cabinet, since its power is wanted too,
+    and of all together."""
     battery = state.spec.battery
-    here = sum(
-        max(0.0, state.energy_kwh * pack.share - battery.soc_min * battery.capacity_kwh / battery.cabinets * pack.soh)
+    bottom = battery.soc_min * battery.capacity_kwh / battery.cabinets
+    here = [
+        max(0.0, state.energy_kwh * pack.share - bottom * pack.soh) if give or take else None
         for pack, (give, take) in zip(state.packs, able, strict=True)
-        if give or take
-    )
-    second = (state.at + hours * 3600.0 + state.spec.utc_offset_s) % DAY_S
-    spare = here - program.to_hold(state.held, second)
-    return -spare * battery.discharge_efficiency / hours if spare >= 0 else -spare / battery.charge_efficiency / hours
+    ]
+    hold = to_hold(state.held, (state.at + hours * 3600.0 + state.spec.utc_offset_s) % DAY_S)
+    held = [kwh for kwh in here if kwh is not None]
+    each = [-math.inf if kwh is None else _floor(battery, kwh - hold / len(held), hours) for kwh in here]
+    return each, _floor(battery, math.fsum(held) - hold, hours)
+
+
+def _floor(battery: Battery, spare_kwh: float, hours: float) -> float:
+    """The power that takes out what is spare, or puts in what is missing."""
+    return -spare_kwh * (battery.discharge_efficiency if spare_kwh >= 0.0 else 1.0 / battery.charge_efficiency) / hours
 
 
 def _pv_ceiling(

@@ -144,7 +144,9 @@ def local_time(spec: Spec, at: float) -> datetime:
     return datetime.fromtimestamp(at + spec.utc_offset_s, UTC)
 
 
-def demand_limit(state: State) -> float | None:
-    """The import limit that the EMS keeps now, kW."""
+def demand_limit(state: State, month: int | None = None) -> float | None:
+    """The import limit that the EMS keeps now, kW, or in the month (1 to 12) that comes next."""
     gateway = state.meters[GATEWAY]
-    return state.plan.demand_limit(state.marks.month, gateway.demand_forward_kw, gateway.last_demand_kw)
+    if month in (None, state.marks.month):
+        return state.plan.demand_limit(state.marks.month, gateway.demand_forward_kw, gateway.last_demand_kw)
+    return state.plan.demand_limit(month, 0.0, gateway.demand_forward_kw)

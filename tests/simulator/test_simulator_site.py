@@ -154,7 +154,7 @@ def test_advance_arrives_however_it_is_split(spec: Spec, dts: list[float]) -> No
     assert state.at == pytest.approx(end, abs=1e-5)
     assert once.at == pytest.approx(end, abs=1e-5)
     total = forward(once, LOAD)
-    assert forward(state, LOAD) == pytest.approx(total, rel=0.02, abs=1e-6)
+    assert forward(state, LOAD) == pytest.approx(total, rel=0.02, abs=1e-3)
 
 
 @pytest.fixture
