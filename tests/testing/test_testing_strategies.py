@@ -1,4 +1,4 @@
-"""A strategy that is pushed by `ems-bridge send` shows in the gateway's power that the bridge plots: days in seconds, on a held clock."""
+"""A strategy sent by `ems-bridge send` shows in the gateway power that the bridge plots: days in seconds, on a held clock."""
 
 from __future__ import annotations
 
