@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from simulator import piles
 from simulator.meter import BLOCK_H, BLOCK_S
-from simulator.profile import DAY_S, cloudiness, irradiance, load_kw
+from simulator.profile import DAY_S, cloudiness, irradiance, load_kw, most_kw
 from simulator.program import pile_limit, pv_kw, pv_limit
 from simulator.state import Spec, State, demand_limit, local_time
 
@@ -30,17 +31,24 @@ _MILD_C = 25.0
 def outlook(state: State) -> tuple[float, ...]:
     """Energy that the storage must hold at each quarter hour of the local day, its end included, so that the gateway stays under
     its limit; () when it need hold none. Backwards: what a quarter hour over the limit takes is added to what must be there
-    after it, what one under the limit can charge is not needed before it."""
+    after it, what one under the limit can charge is not needed before it. Where nothing must be there after a quarter hour that
+    cannot be over the limit, nobody asks how high it is: most are such, and a fleet has its midnight all at once."""
     spec, battery = state.spec, state.spec.battery
     midnight = math.floor((state.at + spec.utc_offset_s) / DAY_S) * DAY_S - spec.utc_offset_s
     usable = (battery.soc_max - battery.soc_min) * battery.capacity_kwh * state.soh
-    limits = [demand_limit(state, local_time(spec, midnight + day * DAY_S).month) for day in range(DAYS)]
-    ahead = list(_means(state, midnight))
+    months = [local_time(spec, midnight + day * DAY_S).month for day in range(DAYS)]
+    limits = [math.inf if (limit := demand_limit(state, month)) is None else limit for month in months]
+    quarters = _quarters(state.at, midnight)
+    most = [most_kw(at, end, spec.utc_offset_s, spec.base_kw, spec.swing_kw) for at, end in quarters]
+    drawn = list(_drawn(state, quarters, most))
     held = [0.0] * (DAYS * _TODAY + 1)
-    for n, mean in zip(reversed(range(DAYS * _TODAY)), reversed(ahead), strict=False):
-        limit = limits[n // _TODAY]
-        over = -math.inf if limit is None else mean * _MARGIN - limit
-        held[n] = min(max(held[n + 1] + _taken(spec, over), 0.0), usable)
+    first = len(held) - 1 - len(quarters)
+    for n, (at, end) in reversed(list(enumerate(quarters))):
+        limit, after = limits[(first + n) // _TODAY], held[first + n + 1]
+        if not after and (most[n] + drawn[n]) * _MARGIN <= limit:
+            continue
+        mean = _building(state, at, end) + drawn[n]
+        held[first + n] = min(max(after + _taken(spec, mean * _MARGIN - limit), 0.0), usable)
     today = held[: _TODAY + 1]
     return tuple(today) if any(today) else ()
 
@@ -62,23 +70,42 @@ def _taken(spec: Spec, over_kw: float) -> float:
     return -min(-over_kw, battery.power_kw) / _CAUTION * BLOCK_H * battery.charge_efficiency * _PARTIAL
 
 
-def _means(state: State, midnight: float) -> Iterator[float]:
-    """The mean power without storage of every quarter hour from now to the end of the outlook."""
-    spec, yard, at = state.spec, state.yard, state.at
-    while at < midnight + DAYS * DAY_S - 1e-3:
-        end, kwh, begun = (math.floor(at / BLOCK_S) + 1) * BLOCK_S, 0.0, at
-        while at < end:
-            to = min(end, at + _STEP_S)
-            kw = _power(state, (at + to) / 2)
-            if spec.piles.count:
-                yard = piles.turn(spec.piles, yard, spec.seed, at, to, spec.utc_offset_s)
-                left = spec.transformer_kva * spec.power_factor - kw
-                each = pile_limit(state.plan, local_time(spec, (at + to) / 2))
-                yard, drawn = piles.charge(spec.piles, yard, (to - at) / 3600.0, each, left)
-                kw += drawn
-            kwh += kw * (to - at) / 3600.0
-            at = to
+def _quarters(at: float, midnight: float) -> list[tuple[float, float]]:
+    """Begin and end of every quarter hour from now, which may be within one, to the end of the outlook."""
+    first = math.floor(at / BLOCK_S)
+    edges = [at, *(n * BLOCK_S for n in range(first + 1, math.floor((midnight + DAYS * DAY_S) / BLOCK_S + 1e-6) + 1))]
+    return list(pairwise(edges))
+
+
+def _steps(at: float, end: float) -> Iterator[tuple[float, float]]:
+    while at < end:
+        to = min(end, at + _STEP_S)
+        yield at, to
+        at = to
+
+
+def _drawn(state: State, quarters: Sequence[tuple[float, float]], most: Sequence[float]) -> Iterator[float]:
+    """What the piles draw on average in each quarter hour, in which the building does not draw more than `most`."""
+    spec, yard = state.spec, state.yard
+    carries, all_kw = spec.transformer_kva * spec.power_factor, spec.piles.count * spec.piles.power_kw
+    for (begun, end), building in zip(quarters, most, strict=True):
+        kwh = 0.0
+        for at, to in _steps(begun, end) if spec.piles.count else ():
+            yard = piles.turn(spec.piles, yard, spec.seed, at, to, spec.utc_offset_s)
+            if not any(yard.stalls):
+                break  # who comes, comes when a quarter hour begins
+            middle, hours = (at + to) / 2, (to - at) / 3600.0
+            left = carries - building
+            if left < all_kw:
+                left = carries - _power(state, middle)
+            yard, kw = piles.charge(spec.piles, yard, hours, pile_limit(state.plan, local_time(spec, middle)), left)
+            kwh += kw * hours
         yield kwh * 3600.0 / (end - begun)
+
+
+def _building(state: State, begun: float, end: float) -> float:
+    """Building less sun, on average."""
+    return math.fsum(_power(state, (at + to) / 2) * (to - at) for at, to in _steps(begun, end)) / (end - begun)
 
 
 def _power(state: State, at: float) -> float:

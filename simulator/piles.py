@@ -94,16 +94,13 @@ def turn(piles: Piles, yard: Yard, seed: int, start: float, end: float, utc_offs
     """Who has left and who has come by `end`; arrivals are those of the quarter hours that begin from `start` to before it."""
     if not piles.count:
         return yard
-    first = math.ceil(start / BLOCK_S)
-    comers = [
-        vehicle
-        for window in range(first, math.ceil(end / BLOCK_S))
-        for vehicle in arrivals(piles, seed, window, utc_offset_s)
-    ]
-    stalls = [None if one is None or one.soc >= one.target - 1e-9 or one.until <= end else one for one in yard.stalls]
-    stalls += [None] * (piles.count - len(stalls))
-    if not comers and len(stalls) == len(yard.stalls) and all(a is b for a, b in zip(stalls, yard.stalls, strict=True)):
+    windows = range(math.ceil(start / BLOCK_S), math.ceil(end / BLOCK_S))
+    comers = [vehicle for window in windows for vehicle in arrivals(piles, seed, window, utc_offset_s)]
+    left = [one is not None and (one.soc >= one.target - 1e-9 or one.until <= end) for one in yard.stalls]
+    if not comers and len(left) == piles.count and not any(left):
         return yard
+    stalls = [None if gone else one for one, gone in zip(yard.stalls, left, strict=True)]
+    stalls += [None] * (piles.count - len(stalls))
     served = yard.served + sum(a is not None and b is None for a, b in zip(yard.stalls, stalls, strict=False))
     queue = [one for one in yard.queue if one.until > end] + comers
     for n, one in enumerate(stalls):

@@ -23,6 +23,10 @@ _WORKDAY = (
     *(0.95, 0.88, 0.72, 0.55, 0.42, 0.30, 0.18, 0.10),
 )
 _WEEKEND_SHARE = 0.35
+_MINUTES, _HOURS = 0.06, 0.08
+"""How far noise takes the load up or down."""
+_CURVED = 1e-6
+"""How much higher a season may be within an hour than at its ends; the thousandth of a second that is left out adds less."""
 
 
 def mix(seed: int, step: int) -> int:
@@ -61,14 +65,27 @@ def weekday(local: float) -> int:
 def load_kw(seed: int, at: float, utc_offset_s: float, base_kw: float, swing_kw: float) -> float:
     """Consumption in kW, never negative: base plus day and week shape, summer cooling, and noise of minutes and hours."""
     local = at + utc_offset_s
+    wobble = 1.0 + _MINUTES * noise(seed ^ 0x51, at, 300.0) + _HOURS * noise(seed ^ 0x52, at, 10_800.0)
+    return max(0.0, (base_kw + swing_kw * _share(local)) * _season(local) * wobble)
+
+
+def most_kw(at: float, end: float, utc_offset_s: float, base_kw: float, swing_kw: float) -> float:
+    """What `load_kw` is not above between two moments of one local hour, whatever the seed."""
+    first, last = at + utc_offset_s, end + utc_offset_s - 1e-3
+    share, season = max(_share(first), _share(last)), max(_season(first), _season(last)) + _CURVED
+    return (base_kw + swing_kw * share) * season * (1.0 + _MINUTES + _HOURS)
+
+
+def _share(local: float) -> float:
+    """Of the swing, by the hour and the day of the week."""
     hour = (local % DAY_S) / 3600.0
     low = int(hour)
     share = _WORKDAY[low] + (_WORKDAY[(low + 1) % 24] - _WORKDAY[low]) * (hour - low)
-    if weekday(local) >= 5:
-        share *= _WEEKEND_SHARE
-    season = 1.0 + 0.15 * math.cos(2.0 * math.pi * (year_fraction(local) - 0.55))
-    wobble = 1.0 + 0.06 * noise(seed ^ 0x51, at, 300.0) + 0.08 * noise(seed ^ 0x52, at, 10_800.0)
-    return max(0.0, (base_kw + swing_kw * share) * season * wobble)
+    return share * _WEEKEND_SHARE if weekday(local) >= 5 else share
+
+
+def _season(local: float) -> float:
+    return 1.0 + 0.15 * math.cos(2.0 * math.pi * (year_fraction(local) - 0.55))
 
 
 def year_fraction(at: float) -> float:
