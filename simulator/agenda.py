@@ -25,6 +25,8 @@ class Agenda:
         self._heap: list[tuple[float, int, Member | None, Work]] = []
         self._order = 0
         self._changed = asyncio.Event()
+        self.late_max_s = 0.0
+        """How long after its time an entry was taken, at worst."""
 
     def add(self, delay_s: float, member: Member | None, work: Work) -> None:
         """Do it in so many seconds. Of a member's reports only the entry that was added last counts."""
@@ -36,8 +38,10 @@ class Agenda:
 
     def take(self) -> tuple[int, Member | None, Work] | None:
         """The first entry that is due."""
-        if not self._heap or self._heap[0][0] > self._timer():
+        late = self._timer() - self._heap[0][0] if self._heap else -1.0
+        if late < 0.0:
             return None
+        self.late_max_s = max(self.late_max_s, late)
         return heapq.heappop(self._heap)[1:]
 
     def next_due(self) -> float | None:

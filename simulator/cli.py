@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections import Counter
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,14 +13,13 @@ import click
 import msgspec
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
-from simulator.counters import Summary
+from simulator.descriptors import make_room
 from simulator.evaluate_cli import evaluate_command
-from simulator.faults import HONEST
 from simulator.options import Given, Options, Wrong, options
 from simulator.run import Outcome, Run
 from simulator.tapes import record, replay
+from simulator.view import View, address
 
 T = TypeVar("T")
 
@@ -57,8 +55,10 @@ def app() -> None:
 )
 @click.option("--control", type=click.Path(path_type=Path), metavar="FILE", help="Obey the lines written to this file.")
 def run(scenario: Path | None, control: Path | None, **given: Any) -> None:
-    """Run a fleet; its summary is one line of JSON on stdout (`online`: at the end of the run, before leaving)."""
+    """Run a fleet; its summary is one line of JSON on stdout (states: at the end of the run, before leaving)."""
     asked = options(Given(**given), scenario)
+    if trouble := make_room(len(asked.specs)):
+        raise Wrong("--devices", trouble)
     outcome = _run(_fleet(asked, control))
     click.echo(outcome.json().decode())
     summary = outcome.summary
@@ -67,7 +67,7 @@ def run(scenario: Path | None, control: Path | None, **given: Any) -> None:
     if outcome.failed:
         raise SystemExit(EXIT_FAILED)
     if not summary.connects:
-        click.echo(f"ems-sim: no device was ever connected to {_address(asked)}: {summary.last_problem}", err=True)
+        click.echo(f"ems-sim: no device was ever connected to {address(asked)}: {summary.last_problem}", err=True)
         raise SystemExit(EXIT_NEVER_CONNECTED)
 
 
@@ -110,29 +110,29 @@ async def _fleet(asked: Options, control: Path | None) -> Outcome:
     async with run.going():
         playing = asyncio.create_task(run.play())
         obeying = [asyncio.create_task(run.control(control))] if control is not None else []
-        await _watch(run, asked, console)
+        await _watch(run, asked, console, playing)
         if not run.stop.is_set():
             await playing
         before = run.outcome()
         run.stop.set()
         await asyncio.gather(playing, *obeying)
-    summary = msgspec.structs.replace(run.fleet.summary(), online=before.summary.online)
-    return run.outcome(summary)
+    left = {name: getattr(before.summary, name) for name in ("online", "connecting", "offline")}
+    return run.outcome(msgspec.structs.replace(run.fleet.summary(), **left))
 
 
-async def _watch(run: Run, asked: Options, console: Console) -> None:
-    """Until the end of the run or a signal; with a live table where stderr is a terminal."""
+async def _watch(run: Run, asked: Options, console: Console, playing: asyncio.Task[None]) -> None:
+    """Until the end of the run or a signal; with a live view where stderr is a terminal, as long as commands get for their
+    outcomes."""
     if not console.is_terminal:
         await _sleep(run.stop, asked.duration_s)
         return
     loop = asyncio.get_running_loop()
     end = None if asked.duration_s is None else loop.time() + asked.duration_s
-    before = run.fleet.summary()
-    with Live(_table(run, before, asked), console=console, auto_refresh=False, transient=True) as live:
-        while not run.stop.is_set() and (end is None or loop.time() < end):
-            await _sleep(run.stop, PROGRESS_S if end is None else min(PROGRESS_S, end - loop.time()))
-            live.update(_table(run, before, asked), refresh=True)
-            before = run.fleet.summary()
+    view = View(run)
+    with Live(view.table(), console=console, auto_refresh=False, transient=True) as live:
+        while not run.stop.is_set() and (end is None or (left := end - loop.time()) > 0 or not playing.done()):
+            await _sleep(run.stop, PROGRESS_S if end is None or left <= 0 else min(PROGRESS_S, left))
+            live.update(view.table(), refresh=True)
 
 
 async def _sleep(stop: asyncio.Event, seconds: float | None) -> None:
@@ -141,30 +141,3 @@ async def _sleep(stop: asyncio.Event, seconds: float | None) -> None:
             await stop.wait()
     except TimeoutError:
         return
-
-
-def _table(run: Run, before: Summary, asked: Options) -> Table:
-    now = run.fleet.summary()
-    elapsed = max(now.seconds - before.seconds, 1e-9)
-    table = Table(title=f"{now.devices} devices at {_address(asked)}, seed {now.seed}", show_header=False)
-    table.add_row("online", f"{now.online} of {now.devices}", f"{now.reconnects} reconnects")
-    table.add_row("published", str(now.published), f"{(now.published - before.published) / elapsed:.0f}/s")
-    table.add_row("acknowledged", str(now.acked), f"{(now.acked - before.acked) / elapsed:.0f}/s")
-    table.add_row("pending", str(now.pending), f"{now.dropped} dropped, {now.resent} sent again")
-    table.add_row("ack latency", f"p50 {now.ack_p50_ms} ms", f"p99 {now.ack_p99_ms} ms")
-    table.add_row("commands", str(now.commands), f"{now.answers} answered")
-    faults = Counter(
-        name for each in run.fleet.members.values() if each.behaviour != HONEST for name in each.behaviour.names()
-    )
-    table.add_row("faults", ", ".join(f"{name} {count}" for name, count in faults.most_common()) or "none", "")
-    if asked.scenario.stages:
-        table.add_row("phases", ", ".join(run.phases) or "none", f"{len(asked.scenario.stages)} in all")
-        states = ", ".join(f"{name} {count}" for name, count in run.outcome().commands.items() if count)
-        table.add_row("sent", states or "none", "")
-    if now.last_problem:
-        table.add_row("last problem", now.last_problem, "")
-    return table
-
-
-def _address(asked: Options) -> str:
-    return f"{asked.broker[0]}:{asked.broker[1]}"

@@ -41,12 +41,15 @@ class Latency:
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """A fleet's counters at one moment. Messages are QoS 1; `dropped` never had a PUBACK when they were given up.
 
-    `published` = `acked` + `dropped` + `pending`. Latencies are from first sending to PUBACK, milliseconds. `commands` counts
-    what came, `answers` what was answered, redelivered commands included.
+    `devices` = `online` + `connecting` (which should be online) + `offline` (which should not). `published` = `acked` +
+    `dropped` + `pending`. `late_max_s`: how far behind its time a report or an answer was, at worst. Latencies are from first
+    sending to PUBACK, milliseconds. `commands` counts what came, `answers` what was answered, redelivered commands included.
     """
 
     devices: int
     online: int
+    connecting: int
+    offline: int
     connects: int
     reconnects: int
     refused: int
@@ -57,6 +60,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     acked: int
     dropped: int
     pending: int
+    late_max_s: float
     commands: int
     answers: int
     ack_p50_ms: float | None

@@ -168,9 +168,13 @@ class Fleet:
         """The counters now."""
         members = self.members.values()
         connects = sum(member.connects for member in members)
+        online = sum(member.is_online for member in members)
+        offline = sum(not member.is_online and not member.wants_connection for member in members)
         return Summary(
             devices=len(self.specs),
-            online=sum(member.is_online for member in members),
+            online=online,
+            connecting=len(self.specs) - online - offline,
+            offline=offline,
             connects=connects,
             reconnects=connects - sum(member.connects > 0 for member in members),
             refused=self._refused,
@@ -181,6 +185,7 @@ class Fleet:
             acked=self._acked,
             dropped=sum(member.link.dropped for member in members),
             pending=sum(member.link.pending for member in members),
+            late_max_s=round(self._agenda.late_max_s, 3),
             commands=self._commands,
             answers=self._answers,
             ack_p50_ms=_ms(self._latency.quantile(0.5)),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
+from time import monotonic
 from typing import Final, NamedTuple, Protocol, cast
 
 from bridge.mqtt import framing, packets, reasons
@@ -273,7 +274,7 @@ class Link(asyncio.Protocol):
     def _settled(self, packet_id: int) -> None:
         kept = self._inflight.pop(packet_id, None)
         if kept is not None:
-            self._peer.acked(self._loop.time() - kept.at)
+            self._peer.acked(monotonic() - kept.at)
 
     def _pump(self) -> None:
         """Move messages from the queue into the window, in one write."""
@@ -282,7 +283,7 @@ class Link(asyncio.Protocol):
         room = min(WINDOW - len(self._inflight), len(self._queue))
         if room <= 0:
             return
-        now = self._loop.time()
+        now = monotonic()  # the loop's own time stands still while it works
         out = []
         for topic, payload in self._queue[:room]:
             packet_id = self._fresh_id()

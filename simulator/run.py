@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import heapq
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -13,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from simulator.counters import Summary
-from simulator.faults import Behaviour, assign, parse_faults
+from simulator.faults import HONEST, Behaviour, assign, parse_faults
 from simulator.fleet import Fleet
 from simulator.options import Options
 from simulator.platform import Platform
@@ -26,15 +27,21 @@ LIVE: Final = ""
 
 
 class Outcome(NamedTuple):
-    """How a run ended: its counters, how its commands did, which expectations failed."""
+    """How a run stands or ended: its counters, how its commands did, which expectations failed, how many devices have or had
+    each fault, which phases have begun and which are on, the simulated time."""
 
     summary: Summary
     commands: dict[str, int]
     failed: list[str]
+    faults: dict[str, int]
+    begun: list[str]
+    phases: list[str]
+    simulated: str
 
     def json(self) -> bytes:
         """One line: the counters; where there were commands their outcomes, where there were expectations what failed."""
         found: dict[str, Any] = msgspec.to_builtins(self.summary)
+        found |= {"simulated": self.simulated, "faults": self.faults, "begun": self.begun, "phases": self.phases}
         if self.commands.get("sent"):
             found["outcomes"] = {name: count for name, count in self.commands.items() if count}
         return msgspec.json.encode(found | {"failed": self.failed})
@@ -76,8 +83,11 @@ class Run:
         self._platform = Platform(asked.broker, asked.specs, login.username, login.password, self._changed.set)
         self._base = assign(asked.faults, len(self._uids), asked.seed, self._uids)
         self._layers: dict[str, list[Behaviour]] = {}
+        self._hit: dict[str, set[int]] = {}
+        self._begun: list[str] = []
         self._agenda: list[_Turn] = []
         self._added = 0
+        self._count_hit(self._base)
 
     @contextlib.asynccontextmanager
     async def going(self) -> AsyncIterator[Run]:
@@ -92,7 +102,19 @@ class Run:
         """How it stands."""
         summary = summary or self.fleet.summary()
         commands = self._platform.outcomes()
-        return Outcome(summary, commands, failed(self.asked.scenario.expectations, figures(summary, commands)))
+        return Outcome(
+            summary,
+            commands,
+            failed(self.asked.scenario.expectations, figures(summary, commands)),
+            {name: len(devices) for name, devices in sorted(self._hit.items())},
+            list(self._begun),
+            list(self.phases),
+            self.simulated(),
+        )
+
+    def simulated(self) -> str:
+        """The simulated clock, to the second."""
+        return datetime.fromtimestamp(self.fleet.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     async def play(self) -> None:
         """The phases at their times, until the last has ended. Then commands get a while for their outcomes."""
@@ -132,7 +154,7 @@ class Run:
                 await self._sleep(CONTROL_S)
 
     def obey(self, line: str) -> None:
-        """One line: `faults SPEC`, `honest`, `storm`, `stop`."""
+        """One line: `faults SPEC`, `honest`, `storm`, `summary`, `stop`."""
         verb, _, rest = line.strip().partition(" ")
         if not verb:
             return
@@ -141,7 +163,7 @@ class Run:
         except (ValueError, KeyError, msgspec.DecodeError) as error:
             self._say(f"control: {line.strip()[:200]!r}: {error}")
         else:
-            self._say(f"control: {line.strip()[:200]}")
+            self._say(f"control: {self.outcome().json().decode() if verb == 'summary' else line.strip()[:200]}")
 
     def _verb(self, verb: str, rest: str) -> None:
         if verb == "faults":
@@ -152,8 +174,8 @@ class Run:
             self.fleet.storm()
         elif verb == "stop":
             self.stop.set()
-        else:
-            raise ValueError("the words are faults SPEC, honest, storm, stop")
+        elif verb != "summary":
+            raise ValueError("the words are faults SPEC, honest, storm, summary, stop")
 
     def _plan(self, stage: Stage) -> None:
         if stage.ends > stage.begins:
@@ -168,6 +190,7 @@ class Run:
 
     def _begin(self, stage: Stage) -> None:
         self.phases.append(stage.name)
+        self._begun.append(stage.name)
         self._say(f"phase {stage.name}")
         self._layer(stage.name, stage.behaviours)
         if stage.storm:
@@ -187,7 +210,13 @@ class Run:
             self._layers.pop(name, None)
         else:
             self._layers[name] = behaviours
+            self._count_hit(behaviours)
         self.fleet.behave(together([self._base, *self._layers.values()], len(self._uids)))
+
+    def _count_hit(self, behaviours: list[Behaviour]) -> None:
+        for n, behaviour in enumerate(behaviours):
+            for name in behaviour.names() if behaviour != HONEST else ():
+                self._hit.setdefault(name, set()).add(n)
 
     async def _sleep(self, seconds: float) -> None:
         if seconds > 0:

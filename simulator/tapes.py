@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from schemas.envelope import new_mid
+from simulator.descriptors import make_room
 from simulator.mapping import Renaming
 from simulator.options import Wrong, parse_broker
 from simulator.record import FILTERS, Recorded, Recorder
@@ -89,6 +90,8 @@ def replay(file: Path, **given: Any) -> None:
             _names(given["names"]), prefix=given["prefix"], anonymise=given["anonymise"], salt=salt, shift_ms=shift
         )
         secrets = _secrets(given["credentials"])
+        if trouble := make_room(len(secrets)):
+            raise Wrong("--credentials", trouble)
         ledger = asyncio.run(_replay(file, (host, port), login, renaming, secrets, given["commands"], tls, speed))
     except (OSError, Bad) as error:
         raise Wrong("FILE", _text(error, file)) from None

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import aiomqtt
@@ -61,20 +64,72 @@ async def test_a_signal_ends_a_run_in_good_order(mosquitto: Address, tmp_path: P
     assert summary["published"] == summary["acked"] > 0
 
 
-async def test_a_terminal_shows_progress(mosquitto: Address) -> None:
+BUSY = """
+devices = 12
+ramp = 1000.0
+interval = 600.0
+settle = 0.5
+time_scale = 600.0
+[[phase]]
+name = "a night of troubles"
+duration = 1.2
+faults = "offline=2,silent=1,slow=1@3,power_cut=30@1"
+commands = [{ command = "safety/sync", to = 4 }]
+"""
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+async def test_a_terminal_shows_times_states_rates_faults_and_phases(
+    mosquitto: Address, tmp_path: Path, columns: int
+) -> None:
+    (tmp_path / "busy.toml").write_text(BUSY)
     ours, theirs = os.openpty()
     process = await asyncio.create_subprocess_exec(
-        *(*PROGRAM, "run", "--broker", f"127.0.0.1:{mosquitto[1]}", "--devices", "3", "--duration", "1.2"),
+        *(*PROGRAM, "run", "--broker", f"127.0.0.1:{mosquitto[1]}", "--scenario", str(tmp_path / "busy.toml")),
         stdout=asyncio.subprocess.PIPE,
         stderr=theirs,
-        env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
+        env=os.environ | {"TERM": "xterm", "COLUMNS": str(columns)},
     )
     os.close(theirs)
-    seen = await asyncio.to_thread(read_all, ours)
+    shown = await asyncio.to_thread(read_all, ours)
     out, _ = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0
-    assert "3 of 3" in seen
-    assert json.loads(out)["online"] == 3
+    lines = [line.strip("│ ") for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown))]
+    assert max(map(len, lines)) <= columns
+    rows = {line.partition("│")[0].strip(): line.partition("│")[2].strip() for line in lines if "│" in line}
+    assert re.search(r"s, simulated 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ \(×600\)$", rows["time"])
+    assert "│ 9 online, 0 connecting, 3 offline" in "\n".join(lines)
+    assert re.fullmatch(r"\d+ \(\d+/s\), 0 pending, \d+ dropped", rows["published"])
+    assert any("│ slow 3, offline 2, silent 1, power_cut 1" in line for line in lines)
+    assert any("│ a night of troubles (1 of 1 have begun)" in line for line in lines)
+    assert rows["platform"].startswith("sent 4, ")
+    found = json.loads(out)
+    assert [found[name] for name in ("online", "connecting", "offline")] == [11, 0, 1]
+    assert found["faults"] == {"offline": 2, "power_cut": 1, "silent": 1, "slow": 3}
+    assert (found["begun"], found["phases"]) == (["a night of troubles"], [])
+    assert 0 <= found["late_max_s"] < 5
+
+
+async def test_more_devices_than_open_files(mosquitto: Address) -> None:
+    """It takes as many as it may; where that is not enough it says what to do."""
+
+    def few(soft: int, hard: int) -> Callable[[], None]:
+        return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    options = ("--broker", f"127.0.0.1:{mosquitto[1]}", "--duration", "1", "--ramp", "1000", "--devices", "100")
+    for limits, code in (((80, 400), 0), ((80, 150), 2)):
+        process = await asyncio.create_subprocess_exec(
+            *(*PROGRAM, "run", *options),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            preexec_fn=few(*limits),
+        )
+        out, err = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode == code, err
+        if code:
+            assert b"--devices: 100 connections need 164 open files, this process may have 150: `ulimit -n 164`" in err
+        else:
+            assert json.loads(out)["online"] == 100
 
 
 def read_all(terminal: int) -> str:

@@ -159,6 +159,8 @@ def test_a_run_obeys_its_control_file(ems_bridge: Bridge, tmp_path: Path) -> Non
         ems_bridge.until(lambda: online(ems_bridge) == 6, 30)
         assert "the faults are silent" in say("faults loud")
         assert "the words are" in say("dance")
+        told = json.loads(say("summary").removeprefix("ems-sim: control: "))
+        assert (told["online"], told["offline"], told["faults"]) == (6, 4, {"offline": 4})
         assert say("honest") == "ems-sim: control: honest\n"
         ems_bridge.until(lambda: online(ems_bridge) == 10, 30)
         assert say("stop") == "ems-sim: control: stop\n"
