@@ -8,6 +8,8 @@ python -m benchmarks commands                             command round trips, e
 python -m benchmarks held                                 100,000 open commands: memory, restart, timeouts
 python -m benchmarks vendor                               the vendor's platform API: a read and a command, alone and 64 at a time
 python -m benchmarks evaluate                             a year of `ems-sim evaluate`, with and without a strategy
+python -m benchmarks simulator                            10,000 simulated devices in one process on one core, with faults
+python -m benchmarks day [--hours 24]                     a day of a faulty fleet at 600 times the speed, and its sums
 python -m benchmarks series [--small]                     time series beside PostgreSQL, DuckDB and InfluxDB
 """
 
@@ -23,13 +25,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import accept, bounds, commands, evaluate, framing, held, series, studies, vendor
+from benchmarks import accept, bounds, commands, day, evaluate, framing, held, series, simulator, studies, vendor
 from benchmarks.figures import Bound
 from benchmarks.peers import MOSQUITTO
 from benchmarks.runs import Results
 from benchmarks.servers import DURABLE, ROOT
 
-PARTS = ("all", "brokers", "idle", "functions", "commands", "held", "vendor", "evaluate", "series")
+PARTS = ("all", "brokers", "idle", "functions", "commands", "held", "vendor", "evaluate", "simulator", "day", "series")
 FUNCTIONS = (
     (Bound("framing of a 230-byte publish", framing.MUST_US, framing.GOAL_US, "µs", most=True), "framing"),
     (Bound("accept (decode, validate, extract) of a 918-byte report", 15.0, accept.GOAL_US, "µs", most=True), "accept"),
@@ -38,6 +40,8 @@ FUNCTIONS = (
 
 def main() -> int:
     options = parser().parse_args()
+    if options.part == "day":  # sums, no figures
+        return 1 if day.measured(options.hours) else 0
     results = Results()
     functions = measured_functions() if options.part in ("all", "functions") else {}
     trips = commands.middle(options.repeat, options.seconds) if options.part in ("all", "commands") else {}
@@ -54,6 +58,8 @@ def main() -> int:
     ]
     if options.part in ("all", "evaluate"):
         verdicts.append((evaluate.BOUND, evaluate.measured(repeat=options.repeat)))
+    if options.part in ("all", "simulator"):
+        verdicts += simulator.verdicts(simulator.measured())
     verdicts += commands.verdicts(trips) + held.verdicts(open_ones) + series.verdicts(readings)
     verdicts += [(line.bound, value) for line, value in bounds.verdicts(results)] if loads else []
     if loads:
@@ -72,7 +78,7 @@ def measure(options: argparse.Namespace, home: Path, results: Results) -> list[t
     if options.part == "all":
         studies.everything(home, repeat, seconds, results)
         return [(1_000, 0), (100, 0), (5_000, 0), (1_000, 10_000)]
-    if options.part in ("functions", "commands", "held", "vendor", "evaluate", "series"):
+    if options.part in ("functions", "commands", "held", "vendor", "evaluate", "simulator", "day", "series"):
         return []
     if options.part == "idle":
         keys = options.only or [DURABLE.key, MOSQUITTO.key]
@@ -125,6 +131,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--repeat", type=int, default=3, metavar="N", help="interleaved repetitions")
     found.add_argument("--seconds", type=float, default=2.0, metavar="S", help="length of each measurement")
     found.add_argument("--small", action="store_true", help="a tenth of the readings (series)")
+    found.add_argument("--hours", type=float, default=day.HOURS, metavar="N", help="of simulated time (day)")
     found.add_argument("--json", metavar="FILE", help="write every figure of every repetition")
     return found
 

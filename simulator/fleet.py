@@ -36,6 +36,8 @@ OPENING_AT_ONCE: Final = 64
 """Sockets that are being opened at the same time."""
 CHUNK: Final = 50
 """Agenda entries run before other connections get a turn: some 20 ms of reports."""
+CATCH_UP_S: Final = 0.05
+"""Of a ramp that is behind, so much is made up for at once."""
 TICK_S: Final = 1.0
 GOODBYE_S: Final = 2.0
 """Time that sockets get to close."""
@@ -316,14 +318,19 @@ class Fleet:
 
     async def _connect_all(self) -> None:
         assert self._group is not None  # noqa: S101 - made before the task
-        gap = 1.0 / self._ramp_per_s
+        gap, due = 1.0 / self._ramp_per_s, 0.0
         while True:
             member = await self._next_caller()
             if member.link.state != CLOSED or not member.wants_connection:
                 continue
             await self._opening.acquire()
             self._group.create_task(self._connect(member), name=f"connect {member.uid}")
-            await asyncio.sleep(0.0 if member.uid in self._storm else gap)
+            if member.uid in self._storm:
+                await asyncio.sleep(0.0)
+            else:
+                now = self._loop.time()
+                due = max(due, now - CATCH_UP_S) + gap
+                await asyncio.sleep(max(0.0, due - now))
 
     async def _next_caller(self) -> Member:
         while True:

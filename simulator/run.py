@@ -15,7 +15,7 @@ import msgspec
 
 from simulator.counters import Summary
 from simulator.faults import HONEST, Behaviour, assign, parse_faults
-from simulator.fleet import Fleet
+from simulator.fleet import Fleet, Overhear
 from simulator.options import Options
 from simulator.platform import Platform
 from simulator.scenario import Order, Stage, failed, figures, together
@@ -58,9 +58,9 @@ class _Turn(NamedTuple):
 
 
 class Run:
-    """One run. `say` gets a line for whoever watches. `stop` ends it."""
+    """One run. `say` gets a line for whoever watches, `overhear` every message. `stop` ends it."""
 
-    def __init__(self, asked: Options, say: Callable[[str], None]) -> None:
+    def __init__(self, asked: Options, say: Callable[[str], None], overhear: Overhear | None = None) -> None:
         self.asked = asked
         self.stop = asyncio.Event()
         self.fleet = Fleet(
@@ -73,6 +73,7 @@ class Run:
             ramp_per_s=asked.ramp_per_s,
             keep_alive_s=asked.keep_alive_s,
             dialect=asked.dialect,
+            overhear=overhear,
         )
         self.phases: list[str] = []
         """The phases that are on."""
@@ -111,6 +112,11 @@ class Run:
             list(self.phases),
             self.simulated(),
         )
+
+    @property
+    def told(self) -> dict[str, str]:
+        """Every command that was sent, by its mid, and the state that the platform heard of last."""
+        return dict(self._platform.states)
 
     def simulated(self) -> str:
         """The simulated clock, to the second."""

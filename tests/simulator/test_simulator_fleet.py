@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -76,6 +77,25 @@ async def test_a_mixed_fleet_reports_and_everything_is_acknowledged(mosquitto: A
     assert "v2/wudun report/regular/post:v2" in seen["EMS00001"]
     assert "v1/user report/regular/post:v1" in seen["EMS00004"]
     assert seen["EMU00005"] == {"v1/wudun report/regular/post:emu"}
+
+
+async def test_a_ramp_is_no_stampede(mosquitto: Address) -> None:
+    """A fleet comes, and comes again after its broker cut it off, at the rate that was asked for; a storm is over it."""
+    began = time.monotonic()
+    async with Fleet(device_specs(40), mosquitto, ramp_per_s=40) as fleet:
+        await fleet.connected()
+        assert time.monotonic() - began > 0.85
+        fleet.storm()
+        await fleet.until(lambda: fleet.summary().reconnects == 40)
+        began = time.monotonic()
+        for member in fleet.members.values():
+            member.cut()
+        await fleet.until(lambda: fleet.summary().reconnects == 80)
+        assert time.monotonic() - began > 0.85
+        fleet.members["EMS00001"].offline()
+        await fleet.until(lambda: fleet.summary().online == 39)
+        summary = fleet.summary()
+        assert (summary.connecting, summary.offline) == (0, 1)
 
 
 async def test_a_command_changes_a_device_and_faults_do_what_they_say(mosquitto: Address, platform: Platform) -> None:

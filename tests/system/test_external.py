@@ -18,6 +18,8 @@ from harness.pki import Pki
 from harness.process import ROOT, Bridge, Secret
 from harness.wire import Client, ClosedError
 
+from benchmarks.day import Rows, lived, written
+
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120), needs_mosquitto]
 
 POST = "v1/wudun/PK001/EMS001/report/regular/post"
@@ -202,6 +204,19 @@ async def test_nothing_acknowledged_is_lost_while_both_are_killed(site: Site, ap
 
         await api.until(missing, lambda left: not left)
         assert await asyncio.to_thread(site.bridge.stop) == 0, site.bridge.tail()
+
+
+async def test_a_faulty_fleet_balances_through_it(site: Site, api: Api, tmp_path: Path) -> None:
+    """`ems-sim` with every kind of fault and a platform's commands: all is stored or a dead letter, and at the sink once."""
+    seconds = 12.0
+    scenario = await written(tmp_path, site.bridge, seconds, devices=30, interval=900.0)
+    site.export()
+    async with Rows() as sink, site.broker():
+        with site.bridge.config.open("a", encoding="utf-8") as file:
+            file.write(f'timeout_s = 4.0\n[[mirror.sinks]]\nname = "sink"\nurl = "{sink.url}"\nformat = "samples"\n')
+        await site.start(api)
+        found = await lived(site.bridge, ("127.0.0.1", site.port), scenario, seconds, sink)
+    assert [check.line() for check in found.wrong] == [], found.text()
 
 
 async def test_it_is_not_ready_without_the_broker_and_comes_back(site: Site, api: Api) -> None:
