@@ -1,6 +1,6 @@
 """One `ems-sim` with 10,000 devices, each with its own connection, at a 60 s interval, on one core.
 
-    python -m benchmarks.simulator [--devices N] [--interval S] [--ramp N]
+    python -m benchmarks.simulator [--devices N] [--interval S] [--ramp N] [--ours]
 
 The simulator is bound to the last core, the broker (Mosquitto, or our own service where that is not installed) to the others. All
 figures are of the simulator: what its process uses comes from /proc, what it did from the summaries that it is asked for. Four
@@ -87,7 +87,8 @@ class Simulator:
         )
         bound(self.process.pid, last=True)
         self._said: Queue[str] = Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         for _ in range(int(PATIENCE_S / LOOK_S)):  # what is written before it looks is not for it
             with suppress(RuntimeError):
                 self.say("summary", LOOK_S)
@@ -95,6 +96,7 @@ class Simulator:
                 while not self._said.empty():
                     self._said.get()
                 return
+        self.end()
         raise RuntimeError("ems-sim does not start")
 
     def say(self, line: str, patience: float = PATIENCE_S) -> str:
@@ -111,15 +113,15 @@ class Simulator:
         found = json.loads(self.say("summary").partition("control: ")[2])
         return Look(time.monotonic(), Usage.of([self.process.pid]), found)
 
-    def until(self, true: Callable[[dict[str, Any]], bool], looks: list[Look]) -> Look:
-        """Look again and again until this holds; all that was seen is in `looks`."""
+    def until(self, true: Callable[[dict[str, Any]], bool]) -> Look:
+        """Look again and again until this holds."""
         deadline = time.monotonic() + PATIENCE_S + 2 * DEVICES / RAMP
         while True:
-            looks.append(self.look())
-            if true(looks[-1].found):
-                return looks[-1]
+            look = self.look()
+            if true(look.found):
+                return look
             if time.monotonic() > deadline:
-                raise RuntimeError(f"it does not get there: {looks[-1].found}")
+                raise RuntimeError(f"it does not get there: {look.found}")
             time.sleep(LOOK_S)
 
     def stop(self) -> dict[str, Any]:
@@ -129,6 +131,15 @@ class Simulator:
         last = self.process.stdout.read()
         self.process.wait(PATIENCE_S)
         return json.loads(last)  # type: ignore[no-any-return]
+
+    def end(self) -> None:
+        """Whatever it does."""
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -144,11 +155,11 @@ def bound(pid: int, *, last: bool) -> None:
 
 
 @contextmanager
-def broker(home: Path) -> Iterator[tuple[str, Server]]:
+def broker(home: Path, *, own: bool = False) -> Iterator[tuple[str, Server]]:
     """Mosquitto, or our own service; its name."""
     nobody = Fleet(0, home / "none", home / "empty")
     nobody.data.mkdir()
-    if peers.binary("mosquitto"):
+    if peers.binary("mosquitto") and not own:
         name, start = "Mosquitto", peers.mosquitto(f"{peers.NO_LOSS}set_tcp_nodelay true\n", home / "broker", nobody)
     else:
         name, start = "ems-bridge", ours(OPEN + ALONE)(home / "broker", nobody)
@@ -165,42 +176,44 @@ def simulating(home: Path, server: Server, devices: int, interval: float, ramp: 
     try:
         yield made
     finally:
-        made.process.kill()
-        made.process.wait()
+        made.end()
 
 
-def measured(devices: int = DEVICES, interval: float = INTERVAL_S, ramp: float = RAMP) -> dict[str, float]:
+def measured(
+    devices: int = DEVICES, interval: float = INTERVAL_S, ramp: float = RAMP, *, own: bool = False
+) -> dict[str, float]:
     """Every figure, by its name in `Bounds`."""
     if trouble := make_room(devices):
         print(f"skipped: simulator: {trouble}")
         return {}
     with tempfile.TemporaryDirectory(prefix="ems-bench-") as text:
         home = Path(text)
-        with broker(home) as (name, server):
+        with broker(home, own=own) as (name, server):
             print(f"\n== one ems-sim, {devices:,} devices at {interval:g} s, at {name}", flush=True)
             with simulating(home, server, 1, interval) as single:
-                alone = single.until(lambda found: found["online"] == 1, []).used.resident
+                alone = single.until(lambda found: found["online"] == 1).used.resident
             with simulating(home, server, devices, interval, ramp) as simulator:
                 return _parts(simulator, devices, interval, ramp, alone)
 
 
 def _parts(simulator: Simulator, devices: int, interval: float, ramp: float, alone: int) -> dict[str, float]:
     found: dict[str, float] = {}
-    looks: list[Look] = []
-    online = simulator.until(lambda now: now["online"] == devices, looks)
-    found["ramp"] = busiest(looks) / ramp
-    print(f"all are online {online.found['seconds']:.1f} s after it began, {busiest(looks):.0f} in the busiest second")
+    online = simulator.until(lambda now: now["online"] == devices).found
+    found["ramp"] = online["connects_max_per_s"] / ramp
+    print(
+        f"all are online {online['seconds']:.1f} s after it began, {online['connects_max_per_s']} in the busiest second"
+    )
     found["midnight"] = _window(simulator, "every EMS looks ahead", interval)[0]
     found["steady"], rate, now = _window(simulator, "as most minutes are", interval)
     found["rate"] = rate / planned(devices, interval)
     print(f"   {now.found['late_max_s']} s behind at worst so far, PUBACK p50 {now.found['ack_p50_ms']} ms")
     found["storm"] = _storm(simulator, devices)
     simulator.say(f"faults {FAULTS}")
-    found["faulty"], _, now = _window(simulator, "with faults", FAULTS_S)
+    found["faulty"], _, now = _window(simulator, "with faults", min(FAULTS_S, interval))
     found["memory"] = (now.used.resident - alone) / 1024 / devices
     print(f"   {found['memory']:.1f} KiB a device, {now.used.resident / 1048576:.0f} MiB in all")
     simulator.say("honest")
-    simulator.until(lambda now: now["online"] == devices and now["pending"] <= devices / interval, [])
+    simulator.until(lambda now: now["online"] == devices and now["pending"] <= devices / interval)
     last = simulator.stop()
     found["late"] = last["late_max_s"]
     found["lost"] = last["published"] - last["acked"] - last["pending"]
@@ -225,26 +238,12 @@ def _window(simulator: Simulator, what: str, seconds: float) -> tuple[float, flo
 
 def _storm(simulator: Simulator, devices: int) -> float:
     """Seconds from a storm until everybody is back."""
-    looks = [simulator.look()]
-    before, began = looks[0].found["connects"], time.monotonic()
+    before, began = simulator.look().found["connects"], time.monotonic()
     simulator.say("storm")
-    back = simulator.until(lambda now: now["online"] == devices and now["connects"] - before >= 0.99 * devices, looks)
-    print(
-        f"after a storm all are back in {back.at - began:.1f} s, {busiest(looks):.0f} in the busiest second", flush=True
-    )
+    back = simulator.until(lambda now: now["online"] == devices and now["connects"] - before >= 0.99 * devices)
+    most = back.found["connects_max_per_s"]
+    print(f"after a storm all are back in {back.at - began:.1f} s, {most} in the busiest second", flush=True)
     return back.at - began
-
-
-def busiest(looks: list[Look]) -> float:
-    """Connections in the busiest second or so: between two looks that are not much further apart."""
-    most = 0.0
-    for n, first in enumerate(looks):
-        for second in looks[n + 1 :]:
-            passed = second.found["seconds"] - first.found["seconds"]
-            if passed >= 1.0:
-                most = max(most, (second.found["connects"] - first.found["connects"]) / passed)
-                break
-    return most
 
 
 def planned(devices: int, interval: float) -> float:
@@ -269,8 +268,9 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=DEVICES)
     parser.add_argument("--interval", type=float, default=INTERVAL_S)
     parser.add_argument("--ramp", type=float, default=RAMP)
+    parser.add_argument("--ours", action="store_true", help="at our own service, though Mosquitto is installed")
     given = parser.parse_args()
-    found = measured(given.devices, given.interval, given.ramp)
+    found = measured(given.devices, given.interval, given.ramp, own=given.ours)
     print("", *(bound.line(value) for bound, value in verdicts(found)), sep="\n")
 
 

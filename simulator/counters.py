@@ -38,12 +38,29 @@ class Latency:
         return float(_FIRST_S * 2.0 ** (_BUCKETS / _PER_DOUBLING))
 
 
+class Busiest:
+    """How many there were in the busiest second."""
+
+    __slots__ = ("_count", "_second", "most")
+
+    def __init__(self) -> None:
+        self._second = self._count = self.most = 0
+
+    def add(self, now: float) -> None:
+        """One more, at this second."""
+        if int(now) != self._second:
+            self._second, self._count = int(now), 0
+        self._count += 1
+        self.most = max(self.most, self._count)
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """A fleet's counters at one moment. Messages are QoS 1; `dropped` never had a PUBACK when they were given up.
 
     `devices` = `online` + `connecting` (which should be online) + `offline` (which should not). `published` = `acked` +
-    `dropped` + `pending`. `late_max_s`: how far behind its time a report or an answer was, at worst. Latencies are from first
-    sending to PUBACK, milliseconds. `commands` counts what came, `answers` what was answered, redelivered commands included.
+    `dropped` + `pending`. `connects_max_per_s`: of the busiest second. `late_max_s`: how far behind its time a report or an
+    answer was, at worst. Latencies are from first sending to PUBACK, milliseconds. `commands` counts what came, `answers` what
+    was answered, redelivered commands included.
     """
 
     devices: int
@@ -51,6 +68,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     connecting: int
     offline: int
     connects: int
+    connects_max_per_s: int
     reconnects: int
     refused: int
     connect_failures: int

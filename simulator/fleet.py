@@ -23,7 +23,7 @@ from typing import Final
 from bridge.mqtt.packets import Connect
 from bridge.mqtt.topics import TopicNames
 from simulator.agenda import Agenda, Work, wait
-from simulator.counters import Latency, Summary
+from simulator.counters import Busiest, Latency, Summary
 from simulator.device import Device, Post
 from simulator.dialect import Dialect
 from simulator.faults import Behaviour, Fault, assign
@@ -89,6 +89,7 @@ class Fleet:
         self.members: dict[str, Member] = {}
         self._latency = Latency()
         self._latency_max = 0.0
+        self._busiest = Busiest()
         self._failures = self._refused = self._acked = self._commands = self._answers = 0
         self._last_problem = ""
         self._callers: list[tuple[float, int, Member]] = []
@@ -178,6 +179,7 @@ class Fleet:
             connecting=len(self.specs) - online - offline,
             offline=offline,
             connects=connects,
+            connects_max_per_s=self._busiest.most,
             reconnects=connects - sum(member.connects > 0 for member in members),
             refused=self._refused,
             connect_failures=self._failures,
@@ -269,6 +271,7 @@ class Fleet:
     def came_online(self, member: Member) -> None:
         """Schedule what the member has due."""
         self._storm.discard(member.uid)
+        self._busiest.add(self._loop.time())
         self._happened.set()
         if member.device.next_due <= self.now():
             self._agenda.add(0.0, member, None)

@@ -34,7 +34,10 @@ class View:
         table.add_column(overflow="fold")
         table.add_row("time", self._time(now.seconds, found.simulated))
         table.add_row("devices", f"{now.online} online, {now.connecting} connecting, {now.offline} offline")
-        table.add_row("connections", f"{now.reconnects} again, {now.refused} refused, {now.connect_failures} failed")
+        table.add_row(
+            "connections",
+            f"{now.connects}, {now.reconnects} again, {now.refused} refused, {now.connect_failures} failed",
+        )
         table.add_row("published", f"{now.published} ({published:.0f}/s), {now.pending} pending, {now.dropped} dropped")
         table.add_row("acknowledged", f"{now.acked} ({acked:.0f}/s), {now.resent} sent again")
         table.add_row("latency", f"p50 {_ms(now.ack_p50_ms)}, p99 {_ms(now.ack_p99_ms)}, worst {_ms(now.ack_max_ms)}")
