@@ -5,7 +5,8 @@
 The simulator is bound to the last core, the broker (Mosquitto, or our own service where that is not installed) to the others. All
 figures are of the simulator: what its process uses comes from /proc, what it did from the summaries that it is asked for. Four
 parts: everybody connects; a minute in which every EMS looks two days ahead, as they do every midnight; a minute as most are; a
-storm; and three quarters of a minute with ten kinds of faults on 30 % of the fleet.
+storm; and three quarters of a minute with ten kinds of faults on 30 % of the fleet. A platform sends commands to 2 % of the
+devices every ten seconds.
 """
 
 from __future__ import annotations
@@ -44,6 +45,16 @@ FAULTS = (
 OPEN = "[broker]\nmax_connections = 20000\nallow_anonymous = true\n"
 
 
+COMMANDS = """
+[[phase]]
+name = "commands"
+at = 2.0
+duration = 3600.0
+commands = [{ command = "safety/sync", to = "2%", every = 10.0 }]
+"""
+"""All the time; a third of the devices, the EMUs, refuse them."""
+
+
 class Bounds(NamedTuple):
     """What must be reached."""
 
@@ -73,13 +84,15 @@ class Simulator:
     """A running `ems-sim`, told what to do and asked how it is by its control file."""
 
     def __init__(self, home: Path, broker: tuple[str, int], devices: int, interval: float, ramp: float) -> None:
-        self._control = home / f"control-{devices}"
+        self._control, scenario = home / f"control-{devices}", home / f"asked-{devices}.toml"
         self._control.touch()
+        scenario.write_text(COMMANDS if devices > 1 else "", encoding="utf-8")
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "simulator", "run", "--broker", f"mqtt://{broker[0]}:{broker[1]}"),
                 *("--devices", str(devices), "--interval", str(interval), "--ramp", str(ramp)),
                 *("--scheme", ",".join(SCHEMES), "--version", ",".join(VERSIONS), "--control", str(self._control)),
+                *("--scenario", str(scenario)),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -144,7 +157,8 @@ class Simulator:
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self._said.put(line)
+            if "control: " in line:
+                self._said.put(line)
 
 
 def bound(pid: int, *, last: bool) -> None:
@@ -219,7 +233,7 @@ def _parts(simulator: Simulator, devices: int, interval: float, ramp: float, alo
     found["lost"] = last["published"] - last["acked"] - last["pending"]
     print(
         f"   {last['published']:,} published, {last['acked']:,} acknowledged, {last['pending']} pending, "
-        f"{last['resent']} sent again, {last['dropped']} dropped; faults: {last['faults']}"
+        f"{last['resent']} sent again, {last['dropped']} dropped; faults: {last['faults']}; commands: {last['outcomes']}"
     )
     return found
 
@@ -231,8 +245,9 @@ def _window(simulator: Simulator, what: str, seconds: float) -> tuple[float, flo
     after = simulator.look()
     passed = after.at - before.at
     share = (after.used.cpu_s - before.used.cpu_s) / passed
-    rate = (after.found["published"] - before.found["published"]) / passed
-    print(f"{what}: {share:.2f} of a core, {rate:.0f} messages/s", flush=True)
+    sent, answered = (after.found[name] - before.found[name] for name in ("published", "answers"))
+    rate = (sent - answered) / passed
+    print(f"{what}: {share:.2f} of a core, {rate:.0f} messages/s beside {answered / passed:.0f} answers", flush=True)
     return share, rate, after
 
 

@@ -123,6 +123,8 @@ def spoil(payload: bytes) -> bytes:
 
 def both(a: Behaviour, b: Behaviour) -> Behaviour:
     """The faults of both; of two numbers the one that is further from 0."""
+    if a is HONEST or b is HONEST:  # as most of a large fleet are
+        return b if a is HONEST else a
     return Behaviour._make(max(mine, yours, key=abs) for mine, yours in zip(a, b, strict=True))
 
 
