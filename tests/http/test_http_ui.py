@@ -398,7 +398,9 @@ async def test_power_energy_and_the_demand_limit(pages: Pages) -> None:
     assert abs(low - (START + DAY / 4)) < 10 * MINUTE
     assert abs(high - (START + DAY / 2)) < 10 * MINUTE
     words = "document.querySelector('section')?.innerText"
-    await page.until(f"{words} && !{words}.includes('2025-10-10 23:59') && document.querySelectorAll('canvas').length === 2")
+    await page.until(
+        f"{words} && !{words}.includes('2025-10-10 23:59') && document.querySelectorAll('canvas').length === 2"
+    )
     told = await page.run(words)
     await page.run("document.querySelector('.canvas').focus()")
     await page.press("+", "+")
