@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import uuid
 from hashlib import blake2b
+from typing import NamedTuple
 
 import msgspec
 
 from schemas import kinds
 from schemas.envelope import CODE_INVALID, Message, encode
 from schemas.errors import Invalid
-from simulator import cards
+from simulator import cards, updates
 from simulator.alarms import Alarms
 from simulator.answers import POLICIES, addressed, work_of
 from simulator.controls import delivered
@@ -27,7 +28,7 @@ from simulator.readouts import Fields
 from simulator.regulation import instruction
 from simulator.reports import Body, report_v1, report_v2
 from simulator.site import GATEWAY, Plan, Spec, advance, begin, replan
-from simulator.strategies import BY_FEATURE, STRATEGIES, Answer, Shelf, list_type, listing, refuse
+from simulator.strategies import BY_FEATURE, STRATEGIES, Answer, Later, Shelf, list_type, listing, refuse
 
 REMEMBERED = 32
 """Answers kept for commands that come twice: a bridge has one changing command in flight to a device."""
@@ -41,6 +42,17 @@ class _Head(msgspec.Struct):
     trace_id: str | None = None
 
 
+class _Pending(NamedTuple):
+    """A second answer that is due at `at`; `cut`: the power has been gone since."""
+
+    parts: list[str]
+    head: _Head
+    message: Message | None
+    at: float
+    later: Later
+    cut: bool = False
+
+
 class Device:
     """One device. It answers a mid that it has answered before from memory, and does nothing again."""
 
@@ -48,6 +60,7 @@ class Device:
         "_alarms",
         "_answered",
         "_interval_s",
+        "_pending",
         "_serial",
         "_started",
         "identity",
@@ -78,6 +91,7 @@ class Device:
         self._interval_s = interval_s
         self._alarms = Alarms()
         self._answered: dict[str, list[Post]] = {}
+        self._pending: _Pending | None = None
         self._serial = 0
         self._started = False
         if spec.version != "emu":
@@ -96,6 +110,8 @@ class Device:
         if not self._started:
             self._started = True
             posts = self._greetings(now)
+            if self._pending is not None and self._pending.cut:
+                posts.append(self._end(self._pending, now))
             self.next_due = now + self._interval_s * unit(device_seed(self.spec), 2)
             return posts
         self.next_due += self._interval_s
@@ -127,12 +143,22 @@ class Device:
         posts = [self._result(parts, head, message, answer, now)]
         if len(self._answered) >= REMEMBERED:
             del self._answered[next(iter(self._answered))]
-        if answer.then is not None:
-            posts.append(self._result(parts, head, message, answer._replace(data=answer.then), now))
+        if answer.later is not None:
+            self._pending = _Pending(parts, head, message, now + answer.later.after_s, answer.later)
         self._answered[head.mid] = posts.copy()
         if answer.post is not None:
             posts.append(self.post_list(answer.post, now))
         return posts
+
+    @property
+    def done_at(self) -> float | None:
+        """When a second answer is due that is under way: time for `finished`."""
+        return None if self._pending is None else self._pending.at
+
+    def finished(self, now: float) -> list[Post]:
+        """The second answer to a command, once it is due."""
+        pending = self._pending
+        return [] if pending is None or pending.cut or now < pending.at else [self._end(pending, now)]
 
     def reject(self, topic: str, payload: bytes, now: float, msg: str = "rejected") -> list[Post]:
         """Answer code 400 without doing anything, whatever the command is."""
@@ -159,6 +185,9 @@ class Device:
         self._answered.clear()
         self._started = False
         self.next_due = now
+        updates.cut(self, now)
+        if self._pending is not None:
+            self._pending = self._pending._replace(cut=True)
 
     def post_list(self, feature: str, now: float) -> Post:
         """The strategies of `feature` as they are, for the platform."""
@@ -205,6 +234,13 @@ class Device:
         if message is not None and answer.code != CODE_INVALID:
             made.sub_device_uid, made.sub_device_id = message.sub_device_uid, message.sub_device_id
         return f"{parts[0]}/{result}", encode(made)
+
+    def _end(self, pending: _Pending, now: float) -> Post:
+        self._pending = None
+        answer = Answer(data=pending.later.data(pending.cut))
+        post = self._result(pending.parts, pending.head, pending.message, answer, now)
+        self._answered.get(pending.head.mid, []).append(post)
+        return post
 
     def _report(self) -> list[Body]:
         if self.spec.version == "emu":

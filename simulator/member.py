@@ -214,7 +214,7 @@ class Member:
             self._fleet.reconnect(self, 0.0)
 
     def _obey(self, topic: str, payload: bytes) -> None:
-        now, behaviour = self._fleet.now(), self.behaviour
+        now, behaviour, before = self._fleet.now(), self.behaviour, self.device.done_at
         line = None if self.script is None else self.script.take("/".join(topic.split("/")[-3:-1]))
         if line is not None and line.answer is None and not line.acts:
             return
@@ -229,10 +229,25 @@ class Member:
         if not posts:
             return
         self.answers += 1
-        if behaviour.garbage or behaviour.wrong_reply or behaviour.no_reply:
-            posts = [misanswered(posts[0], behaviour), *posts[1:]]
         delay = behaviour.slow_s + (_timeout_s(topic) * LATE_FACTOR if behaviour.late else 0.0)
-        self._fleet.answer(self, posts, delay + (line.after_s if line is not None else 0.0))
+        delay += line.after_s if line is not None else 0.0
+        self._fleet.answer(self, self._misanswered(posts), delay)
+        done_at = self.device.done_at
+        if done_at is not None and done_at != before:
+            self._fleet.at(done_at, lambda: self._finish(done_at, delay))
+
+    def _misanswered(self, posts: list[Post]) -> list[Post]:
+        behaviour = self.behaviour
+        if behaviour.garbage or behaviour.wrong_reply or behaviour.no_reply:
+            return [misanswered(posts[0], behaviour), *posts[1:]]
+        return posts
+
+    def _finish(self, at: float, delay_s: float) -> None:
+        """What a command has come to is told, as late as its first answer."""
+        posts = self.device.finished(max(at, self._fleet.now())) if self._powered else []
+        if posts:
+            posts = self._misanswered(posts)
+            self._fleet.later(delay_s, lambda: self.publish(posts))
 
 
 def _timeout_s(topic: str) -> float:

@@ -29,15 +29,22 @@ STRATEGY_LIMIT = 8
 UPDATED_BY = "user: 1-platform"
 
 
+class Later(NamedTuple):
+    """A second answer, so many seconds of the device's time later: `data(cut)` does what is left to do and is what it says;
+    `cut`: the power was gone meanwhile."""
+
+    after_s: float
+    data: Callable[[bool], Fields]
+
+
 class Answer(NamedTuple):
-    """What a device says to a command. `post` names a strategy kind whose list the device posts because it changed; `then` is the
-    data of a second answer."""
+    """What a device says to a command. `post` names a feature that the device posts because it changed."""
 
     code: int = CODE_ACCEPTED
     msg: str = ""
     data: object = None
     post: str | None = None
-    then: object = None
+    later: Later | None = None
 
 
 class Shelf:

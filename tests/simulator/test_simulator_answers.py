@@ -194,30 +194,6 @@ def test_a_control_is_kept_by_cabinet(feature: str, wanted: dict[str, Any], othe
     assert told(cabinets_of(2), f"{feature}/sync")[name] != value
 
 
-def test_an_update_answers_in_two_steps_and_is_done_once() -> None:
-    device = make()
-    image = DATA["ota/upgrade"]
-    first, last = say(device, "ota/upgrade", image)
-    assert [answer["data"]["status"] for answer in (first, last)] == [2, 4]
-    assert first["reply"] == last["reply"]
-    assert first["mid"] != last["mid"]
-    assert first["data"]["version"] == "v1.0.0"
-    assert last["data"]["final_version"] == first["data"]["target_version"] == "v1.1.0"
-    assert say(device, "ota/upgrade", image)[1]["data"]["final_version"] == "v1.2.0"
-
-
-def test_an_emu_is_updated_through_its_ems() -> None:
-    device = cabinets_of(2)
-    assert [emu["emu_product_sn"] for emu in told(device, "ota/emu_version")] == ["emu-v1.0.0"] * 2
-    assert told(device, "ota/emu_upgrade", data=DATA["ota/emu_upgrade"], sub_device_id=2) == {
-        "device_id": 2, "download_status": 1,
-    }  # fmt: skip
-    done = told(device, "ota/emu_upgrade_result", sub_device_id=2)
-    assert (done["emu_product_sn"], done["emu_upgrade_success"] & 1 << 8) == ("emu-v1.1.0", 256)
-    assert [emu["emu_product_sn"] for emu in told(device, "ota/emu_version")] == ["emu-v1.0.0", "emu-v1.1.0"]
-    assert told(device, "ota/emu_upgrade_result")["emu_upgrade_status"] is None
-
-
 def test_what_is_posted_at_the_start_is_what_sync_tells() -> None:
     device = make()
     posts = {topic.split("/", 4)[4]: msgspec.json.decode(payload)["data"] for topic, payload in device.due(START)}
