@@ -16,18 +16,17 @@ import msgspec
 from schemas import kinds
 from schemas.envelope import CODE_INVALID, Message, encode
 from schemas.errors import Invalid
-from simulator import cards, updates
+from simulator import cards, protection, updates
 from simulator.alarms import Alarms
 from simulator.answers import POLICIES, addressed, work_of
 from simulator.controls import delivered
 from simulator.emu import report_emu
 from simulator.identity import METER_IDS, DeviceSpec, Identity, SubDevice, device_seed
 from simulator.profile import unit
-from simulator.protection import FAULTS
 from simulator.readouts import Fields
 from simulator.regulation import instruction
 from simulator.reports import Body, report_v1, report_v2
-from simulator.site import GATEWAY, Plan, Spec, advance, begin, replan
+from simulator.site import GATEWAY, Plan, Spec, advance, begin, refreshed, replan
 from simulator.strategies import BY_FEATURE, STRATEGIES, Answer, Later, Shelf, list_type, listing, refuse
 
 REMEMBERED = 32
@@ -120,14 +119,11 @@ class Device:
         self.site = advance(self.site, now)
         for body in self._report():
             posts.append(self._post(self.report_prefix, "report/regular/post", body.data, now, body.sub))
-        if self.spec.version != "emu":
-            first = self.identity.cabinets[0]
-            for alarm in self._alarms.look(self.site):
-                posts.append(self._post(self.prefix, "alarm/details/post", alarm, now, first))
-            told = instruction(self.site, self._interval_s)
-            if told is not None:
-                order, self.site = told
-                posts.append(self._post(self.prefix, "grid_fm/receive/post", order, now, first))
+        posts += self._alarmed(now)
+        told = instruction(self.site, self._interval_s) if self.spec.version != "emu" else None
+        if told is not None:
+            order, self.site = told
+            posts.append(self._post(self.prefix, "grid_fm/receive/post", order, now, self.identity.cabinets[0]))
         return posts
 
     def handle(self, topic: str, payload: bytes, now: float) -> list[Post]:
@@ -200,9 +196,23 @@ class Device:
 
     def afflict(self, now: float, *faults: str) -> None:
         """Let these of `protection.FAULTS` be there from `now` on, and no others; none ends them all."""
-        if unknown := set(faults) - set(FAULTS):
-            raise ValueError(f"no fault {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
+        protection.check(faults)
         self.follow(msgspec.structs.replace(self.site.plan, faults=frozenset(faults)), now)
+
+    def noticed(self, now: float) -> list[Post]:
+        """The alarms that have come up or gone away, at once instead of with the next report; none before its first one."""
+        if not self._started:
+            return []
+        self.site = refreshed(advance(self.site, now))
+        return self._alarmed(now)
+
+    def _alarmed(self, now: float) -> list[Post]:
+        if self.spec.version == "emu":
+            return []
+        first = self.identity.cabinets[0]
+        return [
+            self._post(self.prefix, "alarm/details/post", alarm, now, first) for alarm in self._alarms.look(self.site)
+        ]
 
     def _decide(self, feature: str, action: str, payload: bytes, now: float) -> tuple[Answer, Message | None]:
         kind = kinds.command(feature, action)

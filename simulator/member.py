@@ -76,6 +76,8 @@ class Member:
     def behave(self, behaviour: Behaviour = HONEST) -> None:
         """From now on be like this; honest without an argument."""
         before, self.behaviour = self.behaviour, behaviour
+        if behaviour.site != before.site:
+            self._befall(behaviour.site)
         if behaviour.offline:
             self.link.close()
         elif before.offline and self._powered:
@@ -111,6 +113,10 @@ class Member:
     def offline(self) -> None:
         """Disconnect, and stay away."""
         self.behave(self.behaviour._replace(offline=True))
+
+    def afflict(self, *faults: str) -> None:
+        """Let these faults of its site be there (`protection.FAULTS`), and no others; none ends them all."""
+        self.behave(self.behaviour.with_site(faults))
 
     def honest(self) -> None:
         """Behave again, and come back if it was offline."""
@@ -197,6 +203,12 @@ class Member:
         held, self._held = self._held, []
         if held:
             self._send(held)
+
+    def _befall(self, faults: tuple[str, ...]) -> None:
+        now = self._fleet.now()
+        self.device.afflict(now, *faults)
+        if self._powered:
+            self.publish(self.device.noticed(now))
 
     def _flap_later(self) -> None:
         period, connection = self.behaviour.flap_s, self.connects

@@ -63,6 +63,7 @@ __all__ = [
     "begin",
     "demand_limit",
     "local_time",
+    "refreshed",
     "replan",
     "reset",
     "step",
@@ -101,7 +102,7 @@ def step(state: State, dt: float) -> State:
     middle, at = state.at + dt / 2, state.at + dt
     local, outside, available, building, shares = _surroundings(spec, middle)
     pv = min(available, program.pv_limit(plan, local))
-    state = _refreshed(state)
+    state = refreshed(state)
     building += sum(abs(pack.air_kw) for pack in state.packs) / COP
     yard, pile = _piles(state, hours, local, building - pv)
     load = building + pile
@@ -178,8 +179,8 @@ def _surroundings(spec: Spec, at: float) -> _Surroundings:
     )
 
 
-def _refreshed(state: State) -> State:
-    """The state with the faults that are there now, and with an outlook for this day."""
+def refreshed(state: State) -> State:
+    """The state with the faults that are there now, and with an outlook for this day. A step begins with it."""
     spec, plan = state.spec, state.plan
     if spec.fault_share or plan.faults or state.faults:
         there = protection.faults_at(plan, spec.seed, spec.fault_share, state.at)
