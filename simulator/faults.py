@@ -26,8 +26,8 @@ class Behaviour(NamedTuple):
     silent: takes no notice of commands. offline: has no connection. reject: answers 400 without doing anything. garbage: does
     what it is told and answers broken JSON. late: answers after the command's timeout. slow_s: answers after so many seconds.
     wrong_reply, no_reply: answers under another mid, under none. duplicate: sends everything twice. reorder: sends a message
-    after the one that follows it. wrong_device: names another device. corrupt: sends broken JSON alone. wrong_units: reports
-    powers in W. half_open: neither reads nor writes, and does not hang up. flap_s: loses its connection every so many
+    after the one that follows it. wrong_device: names another device. corrupt: sends broken JSON alone. wrong_units: measures
+    in W, Wh and mV. half_open: neither reads nor writes, and does not hang up. flap_s: loses its connection every so many
     seconds. skew_s: its clock is wrong by so much. jump_s: its clock jumps by up to so much. huge_bytes: its messages are so
     much longer. power_cut_s: has no power for so many seconds, forgets what it was about to send, and starts anew. The others
     are faults of its site (`protection.FAULTS`): it behaves, and tells of them.
