@@ -25,6 +25,7 @@ from simulator.profile import DAY_S, ambient_c, cloudiness, irradiance, load_kw
 from simulator.state import (
     GATEWAY,
     LOAD,
+    PILES,
     PV,
     STORAGE,
     TARIFF,
@@ -45,6 +46,7 @@ __all__ = [
     "LOAD",
     "MAX_STEP_S",
     "PEAK",
+    "PILES",
     "PV",
     "SHARP",
     "STORAGE",
@@ -106,6 +108,8 @@ def step(state: State, dt: float) -> State:
     building += sum(abs(pack.air_kw) for pack in state.packs) / COP
     yard, pile = _piles(state, hours, local, building - pv)
     load = building + pile
+    if pile:
+        shares = grid.with_piles(building, shares, pile)
     kws = _storage(state, local, load, pv, shares, dt)
     storage = sum(kws)
     pv = min(pv, _pv_ceiling(plan, spec, load, storage, shares))
@@ -137,6 +141,7 @@ def step(state: State, dt: float) -> State:
                 count(old[1], powers[1], period, hours, at),
                 count(old[2], powers[2], period, hours, at),
                 count(old[3], powers[3], period, hours, at),
+                count(old[4], pile, period, hours, at) if spec.piles.count else old[4],
             ),
             (
                 count(state.phases[0], parts[0], period, hours, at),
@@ -330,6 +335,6 @@ def _turned(state: State) -> State:
     state = msgspec.structs.replace(state, marks=new, packs=cabinets.new_day(state.packs))
     if local.month == marks.month:
         return state
-    a, b, c, d = (turn_month(meter) for meter in state.meters)
-    e, f, g = (turn_month(meter) for meter in state.phases)
-    return msgspec.structs.replace(state, meters=(a, b, c, d), phases=(e, f, g))
+    a, b, c, d, e = (turn_month(meter) for meter in state.meters)
+    f, g, h = (turn_month(meter) for meter in state.phases)
+    return msgspec.structs.replace(state, meters=(a, b, c, d, e), phases=(f, g, h))

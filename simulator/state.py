@@ -16,8 +16,8 @@ TARIFF = (
 )
 """The tariff period of each local hour: sharp, peak, flat, valley."""
 
-GATEWAY, STORAGE, PV, LOAD = range(4)
-"""Places of a site's meters in `State.meters`."""
+GATEWAY, STORAGE, PV, LOAD, PILES = range(5)
+"""Places of a site's meters in `State.meters`. What the piles draw is part of the load."""
 
 _AS_DELIVERED = Setting()
 
@@ -75,7 +75,7 @@ class State(msgspec.Struct, frozen=True):
     energy_kwh: float = 0.0
     dc_charged_kwh: float = 0.0
     dc_discharged_kwh: float = 0.0
-    meters: tuple[Meter, Meter, Meter, Meter] = (Meter(), Meter(), Meter(), Meter())
+    meters: tuple[Meter, Meter, Meter, Meter, Meter] = (Meter(), Meter(), Meter(), Meter(), Meter())
     phases: tuple[Meter, Meter, Meter] = (Meter(), Meter(), Meter())
     packs: tuple[Pack, ...] = ()
     yard: Yard = Yard()
