@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from schemas import kinds
 from schemas.envelope import Message
 from simulator import cards, charging, controls, updates
 from simulator.identity import METER_IDS, SubDevice
@@ -97,14 +98,20 @@ def _node_sync(device: Device, _message: Message, _now: float) -> Answer:
     return Answer(data=cards.power_nodes(device.identity))
 
 
+def kept_policy(device: Device, feature: str) -> Fields:
+    """What is set of a policy."""
+    return dict(device.settings.get((feature, 0), POLICIES[feature]))
+
+
 def _policy_set(feature: str) -> Work:
-    """What a command names is set."""
+    """What a command names is set. What a device posts of itself, it posts then."""
+    post = feature if kinds.find(f"{feature}/details/post") else None
 
     def work(device: Device, message: Message, now: float) -> Answer:
         kept = device.settings.setdefault((feature, 0), dict(POLICIES[feature]))
         kept.update(msgspec.to_builtins(message.data))
         controls.policy_acts(device, feature, kept, now)
-        return Answer()
+        return Answer(post=post)
 
     return work
 
@@ -113,7 +120,7 @@ def _policy_sync(feature: str) -> Work:
     """What is set."""
 
     def work(device: Device, _message: Message, _now: float) -> Answer:
-        return Answer(data=dict(device.settings.get((feature, 0), POLICIES[feature])))
+        return Answer(data=kept_policy(device, feature))
 
     return work
 

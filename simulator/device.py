@@ -18,7 +18,7 @@ from schemas.envelope import CODE_INVALID, Message, encode
 from schemas.errors import Invalid
 from simulator import cards, protection, updates
 from simulator.alarms import Alarms
-from simulator.answers import POLICIES, addressed, work_of
+from simulator.answers import POLICIES, addressed, kept_policy, work_of
 from simulator.controls import delivered
 from simulator.emu import report_emu
 from simulator.identity import METER_IDS, DeviceSpec, Identity, SubDevice, device_seed
@@ -116,7 +116,7 @@ class Device:
         self.next_due += self._interval_s
         if self.next_due <= now:
             self.next_due = now + self._interval_s
-        self.site = advance(self.site, now)
+        self.site = refreshed(advance(self.site, now))
         for body in self._report():
             posts.append(self._post(self.report_prefix, "report/regular/post", body.data, now, body.sub))
         posts += self._alarmed(now)
@@ -143,7 +143,7 @@ class Device:
             self._pending = _Pending(parts, head, message, now + answer.later.after_s, answer.later)
         self._answered[head.mid] = posts.copy()
         if answer.post is not None:
-            posts.append(self.post_list(answer.post, now))
+            posts += self._changed(answer.post, now)
         return posts
 
     @property
@@ -273,9 +273,17 @@ class Device:
         ]
         posts.append(self._post(self.prefix, "power_node/list/post", cards.power_nodes(me), now))
         for sub in me.cabinets:
-            posts.append(self._post(self.prefix, "charge_percentage/details/post", cards.charge_depth(), now, sub))
-            posts.append(self._post(self.prefix, "safety/details/post", cards.safety(), now, sub))
+            posts += [self._post_policy(feature, sub, now) for feature in ("charge_percentage", "safety")]
         return posts + [self.post_list(row.feature, now) for row in STRATEGIES]
+
+    def _changed(self, feature: str, now: float) -> list[Post]:
+        """What the platform is told when strategies, or how each cabinet is protected, have changed."""
+        if feature in self.shelves:
+            return [self.post_list(feature, now)]
+        return [self._post_policy(feature, sub, now) for sub in self.identity.cabinets]
+
+    def _post_policy(self, feature: str, sub: SubDevice, now: float) -> Post:
+        return self._post(self.prefix, f"{feature}/details/post", kept_policy(self, feature), now, sub)
 
     def _post(
         self, prefix: str, suffix: str, data: object, now: float, sub: SubDevice | None = None, name: str = ""
