@@ -264,7 +264,7 @@ def pile(state: State) -> Fields:
         "total_reactive_power": phases["total_reactive_power"],
         **{f"{phase}_phase_voltage": phases[f"voltage_phase_{phase}"] for phase in "abc"},
         "frequency_grid": phases["frequency_grid"],
-        "vehicle_soc": round(vehicle.soc * 100.0, 1) if vehicle is not None else 0.0,
+        "vehicle_soc": round(vehicle.soc * 100.0, 1) if vehicle is not None else None,
         "vehicle_demand": round(asked, 3),
         "connector_status": int(vehicle is not None),
         "charging_status": _charging(drawn, asked),

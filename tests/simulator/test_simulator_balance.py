@@ -45,7 +45,7 @@ def look(device: Device, at: float) -> dict[str, dict[str, Any]]:
                 number = fields.get("device_id", fields.get("id"))
                 if number in METERS:
                     found[METERS[number]] = fields
-                elif "vehicle_soc" in fields:
+                elif "connector_status" in fields:
                     found["pile"] = fields
     return found
 
