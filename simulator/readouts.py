@@ -189,15 +189,17 @@ def numbered_registers(fields: Fields) -> Fields:
 def demands(meter: Meter, power_factor: float, apparent_kva: float) -> Fields:
     """Highest quarter-hour demands and when their quarter hours ended (epoch seconds, 0 = not yet)."""
     tangent = math.sqrt(1.0 - power_factor * power_factor) / power_factor
+    forward, reverse = round(meter.demand_forward_kw, 3), round(meter.demand_reverse_kw, 3)
+    forward_at, reverse_at = meter.demand_forward_at if forward else 0, meter.demand_reverse_at if reverse else 0
     return {
-        "max_demand_forward_active_power": round(meter.demand_forward_kw, 3),
-        "occurred_time_forward_active": meter.demand_forward_at,
-        "max_demand_reverse_active_power": round(meter.demand_reverse_kw, 3),
-        "occurred_time_reverse_active": meter.demand_reverse_at,
-        "max_demand_forward_reactive_power": round(meter.demand_forward_kw * tangent, 3),
-        "occurred_time_forward_reactive": meter.demand_forward_at,
-        "max_demand_reverse_reactive_power": round(meter.demand_reverse_kw * tangent, 3),
-        "occurred_time_reverse_reactive": meter.demand_reverse_at,
+        "max_demand_forward_active_power": forward,
+        "occurred_time_forward_active": forward_at,
+        "max_demand_reverse_active_power": reverse,
+        "occurred_time_reverse_active": reverse_at,
+        "max_demand_forward_reactive_power": round(forward * tangent, 3),
+        "occurred_time_forward_reactive": forward_at,
+        "max_demand_reverse_reactive_power": round(reverse * tangent, 3),
+        "occurred_time_reverse_reactive": reverse_at,
         "instantaneous_apparent_power": apparent_kva,
     }
 
