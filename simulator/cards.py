@@ -7,9 +7,16 @@ from datetime import UTC, datetime
 
 from simulator.identity import METER_IDS, PILE_KW, Identity, SubDevice
 from simulator.readouts import Fields
-from simulator.site import GATEWAY, LOAD, PILES, PV, STORAGE
+from simulator.site import BUILDING, GATEWAY, LOAD, PILES, PV, STORAGE
 
-_METER_NAMES = {GATEWAY: "关口电表", STORAGE: "储能电表", PV: "光伏电表", LOAD: "负荷电表", PILES: "充电桩电表"}
+_METER_NAMES = {
+    GATEWAY: "关口电表",
+    STORAGE: "储能电表",
+    PV: "光伏电表",
+    LOAD: "负荷电表",
+    PILES: "充电桩电表",
+    BUILDING: "楼宇电表",
+}
 _COMMISSIONED = "2024-04-24T02:11:01Z"
 
 
@@ -17,8 +24,8 @@ PHOTOVOLTAIC_ID = PILE_ID = 1
 """A site has one photovoltaic device and one charging pile."""
 
 METER_NODES = {GATEWAY: 1, STORAGE: 2, PV: 3, LOAD: 4}
-"""Place of a meter -> its power node. The cabinets' nodes come after, below the storage meter's; then the piles' meter, below
-the load's."""
+"""Place of a meter -> its power node. The cabinets' nodes come after, below the storage meter's; then, below the load's,
+those of piles and building."""
 
 _NOT_IN_STRATEGIES = ("application_proto_type", "dlt_addr", "virtual_type")
 
@@ -147,7 +154,7 @@ def pile(identity: Identity) -> Fields:
 
 def power_nodes(identity: Identity) -> list[Fields]:
     """The branches of a site: the gateway meter, below it those of storage, PV and load, below storage the cabinets, below the
-    load the piles' meter."""
+    load piles and building."""
     root = METER_NODES[GATEWAY]
     nodes = []
     for place, number in METER_NODES.items():
@@ -159,7 +166,8 @@ def power_nodes(identity: Identity) -> list[Fields]:
         device = {name: info[name] for name in _NODE_DEVICE} | {"uid": sub.uid, "charges": None}
         nodes.append(_node(number, 2, device, storage, f"-0-{root}-{storage}-"))
     load = METER_NODES[LOAD]
-    nodes.append(_meter_node(identity, PILES, len(nodes) + 1, load, f"-0-{root}-{load}-"))
+    for place in (PILES, BUILDING):
+        nodes.append(_meter_node(identity, place, len(nodes) + 1, load, f"-0-{root}-{load}-"))
     return nodes
 
 

@@ -22,8 +22,8 @@ VERSIONS: tuple[Version, ...] = ("v1", "v2", "emu")
 GATEWAY_METER_ID = 9
 """Id of every site's gateway meter: the one of the vendor's own overdemand samples, so those can be sent as they are."""
 
-METER_IDS = (GATEWAY_METER_ID, 10, 11, 12, 13)
-"""Ids of a site's meters: gateway, storage, PV, load, piles; as `simulator.site` orders them."""
+METER_IDS = (GATEWAY_METER_ID, 10, 11, 12, 13, 14)
+"""Ids of a site's meters: gateway, storage, PV, load, of that piles and building; as `simulator.site` orders them."""
 
 CABINET_KWH = 104.5
 CABINET_KW = 50.0
@@ -185,7 +185,8 @@ def _site(seed: int, dice: random.Random, cabinets: int, latitude: float, longit
 def _ratios(site: Spec) -> tuple[int, ...]:
     """Current transformers to 5 A for what each meter may carry at 400 V."""
     mains = site.transformer_kva
-    rated_kva = (mains, 1.1 * site.battery.power_kw, site.pv_peak_kw, mains, site.piles.count * site.piles.power_kw)
+    piles = site.piles.count * site.piles.power_kw
+    rated_kva = (mains, 1.1 * site.battery.power_kw, site.pv_peak_kw, mains, piles, mains)
     amps = [kva * 1000.0 / (400.0 * math.sqrt(3.0)) for kva in rated_kva]
     return tuple(next(primary for primary in _PRIMARIES if primary >= each) // 5 for each in amps)
 

@@ -13,7 +13,7 @@ from simulator.battery import cell_voltage
 from simulator.piles import EFFICIENCY, demand_kw
 from simulator.profile import ambient_c, noise
 from simulator.protection import HOT_C, LOW_V, hottest_c, level, lowest_v
-from simulator.site import GATEWAY, LOAD, PILES, PV, STORAGE, Meter, State
+from simulator.site import BUILDING, GATEWAY, LOAD, PILES, PV, STORAGE, Meter, State
 
 Fields = dict[str, Any]
 
@@ -119,16 +119,18 @@ def feeder(state: State, place: int) -> Fields:
     """`three_phases` of one of the site's meters."""
     spec, storage = state.spec, state.storage_kw
     parts = (state.phases[0].power_kw, state.phases[1].power_kw, state.phases[2].power_kw)
-    reactive = state.load_kw * math.tan(math.acos(spec.power_factor))
+    tangent = math.tan(math.acos(spec.power_factor))
+    reactive = state.load_kw * tangent
     if place == GATEWAY:
         return three_phases(state, state.gateway_kw, reactive - state.kvar, parts)
-    if place == LOAD:
-        rest = (storage - state.pv_kw) / 3.0
-        return three_phases(state, state.load_kw, reactive, (parts[0] - rest, parts[1] - rest, parts[2] - rest))
+    if place in (LOAD, BUILDING):
+        piles = state.pile_kw if place == BUILDING else 0.0
+        rest, power = (storage - state.pv_kw + piles) / 3.0, state.load_kw - piles
+        return three_phases(state, power, power * tangent, (parts[0] - rest, parts[1] - rest, parts[2] - rest))
     if place == STORAGE:
         return three_phases(state, storage, -state.kvar)
     if place == PILES:
-        return three_phases(state, state.pile_kw, state.pile_kw * math.tan(math.acos(spec.power_factor)))
+        return three_phases(state, state.pile_kw, state.pile_kw * tangent)
     return three_phases(state, state.pv_kw, 0.0)
 
 

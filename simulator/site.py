@@ -23,6 +23,7 @@ from simulator.piles import Piles, Yard
 from simulator.plan import Grid, Order, Plan, edges
 from simulator.profile import DAY_S, ambient_c, cloudiness, irradiance, load_kw
 from simulator.state import (
+    BUILDING,
     GATEWAY,
     LOAD,
     PILES,
@@ -41,6 +42,7 @@ from simulator.state import (
 
 __all__ = [
     "BLOCK_S",
+    "BUILDING",
     "FLAT",
     "GATEWAY",
     "LOAD",
@@ -114,10 +116,16 @@ def step(state: State, dt: float) -> State:
     storage = sum(kws)
     pv = min(pv, _pv_ceiling(plan, spec, load, storage, shares))
     packs, energy, charged, discharged = _run(state, kws, outside, hours)
-    powers = (load - pv + storage, storage, pv, load)
+    powers = (load - pv + storage, storage, pv)
     period = spec.tariff[local.hour]
     old, parts = state.meters, grid.on_phases(load, shares, pv, storage)
     reactive = load * math.tan(math.acos(spec.power_factor))
+    loads = count(old[LOAD], load, period, hours, at)
+    parted = (
+        (count(old[PILES], pile, period, hours, at), count(old[BUILDING], building, period, hours, at))
+        if spec.piles.count
+        else (old[PILES], loads)
+    )
     kvar = 0.0
     if plan.grid != _NO_GRID:
         rated = spec.battery.power_kw * sum(state.setting(n).works for n in range(len(packs))) / len(packs)
@@ -140,8 +148,8 @@ def step(state: State, dt: float) -> State:
                 count(old[0], powers[0], period, hours, at),
                 count(old[1], powers[1], period, hours, at),
                 count(old[2], powers[2], period, hours, at),
-                count(old[3], powers[3], period, hours, at),
-                count(old[4], pile, period, hours, at) if spec.piles.count else old[4],
+                loads,
+                *parted,
             ),
             (
                 count(state.phases[0], parts[0], period, hours, at),
@@ -335,6 +343,6 @@ def _turned(state: State) -> State:
     state = msgspec.structs.replace(state, marks=new, packs=cabinets.new_day(state.packs))
     if local.month == marks.month:
         return state
-    a, b, c, d, e = (turn_month(meter) for meter in state.meters)
-    f, g, h = (turn_month(meter) for meter in state.phases)
-    return msgspec.structs.replace(state, meters=(a, b, c, d, e), phases=(f, g, h))
+    meters = tuple(turn_month(meter) for meter in state.meters)
+    phases = tuple(turn_month(meter) for meter in state.phases)
+    return msgspec.structs.replace(state, meters=meters, phases=phases)

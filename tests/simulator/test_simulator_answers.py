@@ -80,7 +80,7 @@ def test_schedules_are_created_changed_and_deleted(feature: str, ids: str, shown
 def test_a_branch_has_one_schedule() -> None:
     device = cabinets_of(2)
     nodes = {node["id"]: node for node in told(device, "power_node/sync")}
-    assert [node["type"] for node in nodes.values()] == [1, 1, 1, 1, 2, 2, 1]
+    assert [node["type"] for node in nodes.values()] == [1, 1, 1, 1, 2, 2, 1, 1]
     assert {node["parent_id"] for node in nodes.values()} == {0, 1, 2, 4}
     plain = {name: value for name, value in BY_WEEKDAY.items() if name != "ems_device_ids"}
     assert say(device, "charge/by_node", plain | {"node_id": 2})[0]["data"] == {"policy_id": 1}

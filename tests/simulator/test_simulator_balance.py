@@ -18,7 +18,7 @@ from simulator.identity import Identities, Version, device_specs
 from simulator.piles import EFFICIENCY
 
 DAY = 86_400.0
-METERS = {9: "gateway", 10: "storage", 11: "pv", 12: "load", 13: "piles"}
+METERS = {9: "gateway", 10: "storage", 11: "pv", 12: "load", 13: "piles", 14: "building"}
 PERIODS = ("sharp", "peak", "flat", "valley")
 WATT = 0.001
 ALWAYS = {"charge_type": 1, "status": 1, "mode": 2, "month": list(range(12)), "week_day": list(range(7)),
@@ -89,13 +89,15 @@ def test_what_one_device_reports_balances(
 
 
 def balanced(shown: dict[str, dict[str, Any]]) -> None:
-    """gateway = load - pv + storage, in all and by phase; the piles are part of the load."""
+    """gateway = load - pv + storage and load = building + piles, in all and by phase."""
     for field in ("total_active_power", *(f"active_power_phase_{phase}" for phase in "abc")):
-        gateway, storage, pv, load, piles = (shown[name][field] for name in METERS.values())
+        gateway, storage, pv, load, piles, building = (shown[name][field] for name in METERS.values())
         assert gateway == pytest.approx(load - pv + storage, abs=3.5 * WATT), field
-        assert 0.0 <= piles <= load + 2 * WATT, field
+        assert load == pytest.approx(building + piles, abs=2.5 * WATT), field
+        assert piles >= 0.0 < building, field
     for field in ("total_forward_active_energy", *(f"forward_active_energy_{period}" for period in PERIODS)):
-        assert shown["piles"][field] <= shown["load"][field] + 5 * WATT
+        load, piles, building = (shown[name][field] for name in ("load", "piles", "building"))
+        assert load == pytest.approx(building + piles, abs=5 * WATT)
     flows = {
         name: meter["total_forward_active_energy"] - meter["total_reverse_active_energy"]
         for name, meter in shown.items()

@@ -289,7 +289,7 @@ def test_a_device_greets_then_reports_at_its_interval() -> None:
     cabinets = len(device.identity.cabinets)
     assert greetings == [
         *["device_info/details/post"] * (1 + cabinets),
-        *["elemeter_info/details/post"] * 5,
+        *["elemeter_info/details/post"] * 6,
         "power_node/list/post",
         *["charge_percentage/details/post", "safety/details/post"] * cabinets,
         *[f"{name}/list/post" for name in ("streaming_overdemand", "charge", "charge_photovoltaic", "charge_pail")],
