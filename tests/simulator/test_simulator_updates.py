@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from scripted_broker import Address
 from test_simulator_answers import DATA, START, cabinets_of, make, say, told
+from test_simulator_scenario import HEAD, ems_sim
 
 from bridge.testing import Bridge, Clock, Fleet
 from simulator.device import Device
@@ -133,6 +136,26 @@ def test_the_bridge_sees_both_steps(ems_bridge: Bridge, ems_fleet: Fleet, ems_cl
     ems_bridge.until(lambda: ems_bridge.state(asked.mid) == "rejected")
     answers = ems_bridge.messages("D1", "ota/upgrade/result")
     assert [said.data["status"] for said in answers if said.body["reply"] == asked.mid] == [2, 5]
+
+
+@pytest.mark.ems_bridge({"broker.allow_anonymous": True})
+def test_updates_in_the_dialect_of_the_documents_are_understood(ems_bridge: Bridge, tmp_path: Path) -> None:
+    """Neither answer says what it answers."""
+    path = tmp_path / "updates.toml"
+    path.write_text(
+        f"""{HEAD}time_scale = 10.0
+dialect = "vendor-docs"
+expect = ["commands.succeeded == 20", "commands.sent == 20"]
+[[phase]]
+at = 0.5
+duration = 1.0
+commands = [{{ command = "ota/emu_upgrade", data = {json.dumps(DATA["ota/emu_upgrade"]).replace('":', '" =')} }}]
+[[phase]]
+commands = [{{ command = "ota/upgrade", data = {json.dumps(IMAGE).replace('":', '" =')} }}]
+"""
+    )
+    done = ems_sim(ems_bridge, path)
+    assert done.returncode == 0, done.stderr + done.stdout
 
 
 @pytest.mark.parametrize(("faults", "replies"), [("", True), ("no_reply", False), ("slow=0.3", True)])
