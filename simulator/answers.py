@@ -111,9 +111,21 @@ def _policy_set(feature: str) -> Work:
         kept = device.settings.setdefault((feature, 0), dict(POLICIES[feature]))
         kept.update(msgspec.to_builtins(message.data))
         controls.policy_acts(device, feature, kept, now)
+        if feature == "air_strategy":
+            _cool_alike(device, kept)
         return Answer(post=post)
 
     return work
+
+
+def _cool_alike(device: Device, kept: Fields) -> None:
+    """The points of the EMS are those of every cabinet from now on."""
+    points = {
+        "target_cooling_point": float(kept["cooling_point"]),
+        "target_heating_point": float(kept["heating_point"]),
+    }
+    for sub in device.identity.cabinets:
+        device.settings.setdefault(("condition_control", sub.id), dict(CONTROLS["condition_control"])).update(points)
 
 
 def _policy_sync(feature: str) -> Work:

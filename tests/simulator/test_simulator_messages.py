@@ -142,6 +142,25 @@ def test_what_was_set_is_told(kind: Kind) -> None:
     assert told(device, kind.feature, START + 4, sub_device_uid=one.uid, sub_device_id=one.id) == after
 
 
+def test_the_points_of_the_ems_are_those_of_its_cabinets() -> None:
+    device = make(EMS)
+    air, cooling = kinds.command("air_strategy", "set"), kinds.command("condition_control", "set")
+    assert air is not None
+    assert cooling is not None
+    send(device, air, START)
+    wanted = body(air, "", "")["data"]
+    points = {"target_cooling_point": wanted["cooling_point"], "target_heating_point": wanted["heating_point"]}
+    for sub in device.identity.cabinets:
+        shown = told(device, "condition_control", START, sub_device_uid=sub.uid, sub_device_id=sub.id)
+        assert shown == shown | points
+    one = device.identity.cabinets[1]
+    send(device, cooling, START, data={"target_cooling_point": 21}, sub_device_uid=one.uid, sub_device_id=one.id)
+    shown = told(device, "condition_control", START, sub_device_uid=one.uid, sub_device_id=one.id)
+    assert shown["target_cooling_point"] == 21
+    assert device.site.setting(1).cooling_c == 21.0
+    assert device.site.setting(0).cooling_c == wanted["cooling_point"]
+
+
 def shown_as(sent: dict[str, Any], shown: dict[str, Any]) -> None:
     """Every field that was set and that the list has; the devices by their ids."""
     whom = {name: value for name, value in sent.items() if name in ("ems_device_ids", "device_ids", "apply_to_all")}
