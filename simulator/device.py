@@ -24,7 +24,7 @@ from simulator.emu import report_emu
 from simulator.identity import METER_IDS, DeviceSpec, Identity, SubDevice, device_seed
 from simulator.profile import unit
 from simulator.readouts import Fields
-from simulator.regulation import instruction
+from simulator.regulation import instructions
 from simulator.reports import Body, report_v1, report_v2
 from simulator.site import GATEWAY, Plan, Spec, advance, begin, refreshed, replan
 from simulator.strategies import BY_FEATURE, STRATEGIES, Answer, Later, Shelf, list_type, listing, refuse
@@ -120,10 +120,10 @@ class Device:
         for body in self._report():
             posts.append(self._post(self.report_prefix, "report/regular/post", body.data, now, body.sub))
         posts += self._alarmed(now)
-        told = instruction(self.site, self._interval_s) if self.spec.version != "emu" else None
-        if told is not None:
-            order, self.site = told
-            posts.append(self._post(self.prefix, "grid_fm/receive/post", order, now, self.identity.cabinets[0]))
+        if self.spec.version != "emu":
+            told, self.site = instructions(self.site, self._interval_s)
+            first = self.identity.cabinets[0]
+            posts += [self._post(self.prefix, "grid_fm/receive/post", each, now, first) for each in told]
         return posts
 
     def handle(self, topic: str, payload: bytes, now: float) -> list[Post]:

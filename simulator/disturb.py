@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from schemas import export, kinds
+from schemas.regulation import STATUS
 from simulator.faults import Behaviour, spoil
 
 Post = tuple[str, bytes]
@@ -75,6 +76,8 @@ def _object(payload: bytes) -> dict[str, Any] | None:
 def _in_small_units(value: Any, name: str = "") -> Any:
     """Every power, energy and voltage a thousand times as large."""
     if isinstance(value, dict):
+        if value.get("type") == STATUS:
+            return value
         return {key: _in_small_units(each, key) for key, each in value.items()}
     if isinstance(value, list):
         return [_in_small_units(each, name) for each in value]

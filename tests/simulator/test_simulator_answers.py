@@ -204,13 +204,20 @@ def test_what_is_posted_at_the_start_is_what_sync_tells() -> None:
 def test_the_grid_asks_for_what_the_storage_does() -> None:
     device = make()
     device.due(START)
-    seen = []
+    sorts, running = [], False
     for n in range(1, 2000):
         device.next_due = START + n * 900
         for topic, payload in device.due(device.next_due):
             if topic.endswith("grid_fm/receive/post"):
                 kind, message = kinds.resolve("grid_fm/receive/post", payload)
                 assert kinds.unknown_keys(kind, payload) == ()
-                assert message.data.regulation_power == round(device.site.storage_kw, 1)
-                seen.append(message)
-    assert 5 < len(seen) < 60
+                assert message.data.receive_time == (START + n * 900) * 1000
+                sorts.append(message.data.type)
+                if message.data.type == "power":
+                    assert running
+                    assert message.data.regulation_power == round(device.site.storage_kw, 1)
+                else:
+                    assert message.data.regulation_power == (not running)
+                    running = not running
+    assert 5 < sorts.count("power") < 60
+    assert sorts.count("power") < sorts.count("status") <= 2 * sorts.count("power")
