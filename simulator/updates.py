@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from simulator.device import Device
     from simulator.identity import SubDevice
 
-UPGRADE_S: Final = 10.0
+UPGRADE_S: Final = 8.0
 """From the first answer of an EMS to the second, by its own clock."""
 EMU_S: Final = 20.0
 """From the order to an EMU until it runs the new image."""
