@@ -33,6 +33,7 @@ from harness.sink import Sink
 from benchmarks.sums import Check, Heard, Ledger, Sums, exactly, row_hash, settled, sums
 from simulator.faults import SWITCHES, VALUES
 from simulator.options import Given, options
+from simulator.protection import FAULTS
 from simulator.run import Run
 
 SCALE = 600.0
@@ -113,7 +114,7 @@ DAY = (
     ),
     Part("power cut", 0.70, 0.04, "power_cut=1.5@10%", ("elemeter_info/sync",)),
     Part(
-        "evening", 0.76, 0.16, "silent=2%,slow=5@5%,flap=2@3%,duplicate=3%,late=3%",
+        "evening", 0.76, 0.16, "silent=2%,slow=5@5%,flap=2@3%,duplicate=3%,late=3%," + ",".join(f"{name}=3%" for name in FAULTS),
         ("device_info/sync", "streaming_overdemand/delete"),
     ),
 )  # fmt: skip

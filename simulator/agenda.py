@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import heapq
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from simulator.device import Post
 
 if TYPE_CHECKING:
     from simulator.member import Member
+
+CATCH_UP_S: Final = 0.05
+"""Of a ramp that is behind, so much is made up for at once."""
 
 Work = list[Post] | Callable[[], None] | None
 """Posts to send, something to call, or None: a member's reports."""
@@ -57,6 +60,19 @@ class Agenda:
         self._changed.clear()
         due = most_s if not self._heap else self._heap[0][0] - self._timer()
         await wait(self._changed, min(due, most_s))
+
+
+class Ramp:
+    """So many turns in a second; one that is behind makes up for little at once."""
+
+    def __init__(self, per_s: float) -> None:
+        self._gap_s = 1.0 / per_s
+        self._next = 0.0
+
+    async def turn(self, now: float) -> None:
+        """Until the next one may be, of who comes `now`."""
+        self._next = max(self._next, now - CATCH_UP_S) + self._gap_s
+        await asyncio.sleep(max(0.0, self._next - now))
 
 
 async def wait(event: asyncio.Event, seconds: float | None) -> None:

@@ -22,7 +22,7 @@ from typing import Final
 
 from bridge.mqtt.packets import Connect
 from bridge.mqtt.topics import TopicNames
-from simulator.agenda import Agenda, Work, wait
+from simulator.agenda import Agenda, Ramp, Work, wait
 from simulator.counters import Busiest, Latency, Summary
 from simulator.device import Device, Post
 from simulator.dialect import Dialect
@@ -36,8 +36,6 @@ OPENING_AT_ONCE: Final = 64
 """Sockets that are being opened at the same time."""
 CHUNK: Final = 50
 """Agenda entries run before other connections get a turn: some 20 ms of reports."""
-CATCH_UP_S: Final = 0.05
-"""Of a ramp that is behind, so much is made up for at once."""
 TICK_S: Final = 1.0
 GOODBYE_S: Final = 2.0
 """Time that sockets get to close."""
@@ -256,6 +254,10 @@ class Fleet:
         """Call it then, if the fleet still runs."""
         self._agenda.add(seconds, None, call)
 
+    def at(self, moment: float, call: Callable[[], None]) -> None:
+        """Call it when the simulated clock is there, if the fleet still runs."""
+        self._agenda.add(max(0.0, moment - self.now()) / self._scale, None, call)
+
     def overheard(self, member: Member, posts: list[Post]) -> None:
         """The member sends."""
         if self._overhear is not None:
@@ -321,19 +323,14 @@ class Fleet:
 
     async def _connect_all(self) -> None:
         assert self._group is not None  # noqa: S101 - made before the task
-        gap, due = 1.0 / self._ramp_per_s, 0.0
+        ramp = Ramp(self._ramp_per_s)
         while True:
             member = await self._next_caller()
             if member.link.state != CLOSED or not member.wants_connection:
                 continue
             await self._opening.acquire()
             self._group.create_task(self._connect(member), name=f"connect {member.uid}")
-            if member.uid in self._storm:
-                await asyncio.sleep(0.0)
-            else:
-                now = self._loop.time()
-                due = max(due, now - CATCH_UP_S) + gap
-                await asyncio.sleep(max(0.0, due - now))
+            await (asyncio.sleep(0.0) if member.uid in self._storm else ramp.turn(self._loop.time()))
 
     async def _next_caller(self) -> Member:
         while True:

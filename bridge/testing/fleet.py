@@ -87,6 +87,11 @@ class SimulatedDevice:
         self._do(lambda: self._member.behave(behaviour))
         return self
 
+    def afflict(self, *faults: str) -> Self:
+        """Faults of its site instead of those before: `smoke`, `meter`, …; without any they end (docs/simulator.md)."""
+        self._do(lambda: self._member.afflict(*faults))
+        return self
+
     def honest(self) -> Self:
         """No script, no faults."""
         self._do(self._honest)
