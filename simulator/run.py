@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
+import math
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -123,8 +124,9 @@ class Run:
         return datetime.fromtimestamp(self.fleet.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     async def play(self) -> None:
-        """The phases at their times, until the last has ended. Then commands get a while for their outcomes."""
-        stages = self.asked.scenario.stages
+        """The phases at their times, until the last has ended or the run's time is over. Then commands get a while for their
+        outcomes."""
+        stages, most = self.asked.scenario.stages, self.asked.duration_s or math.inf
         if not stages:
             return
         loop = asyncio.get_running_loop()
@@ -133,9 +135,11 @@ class Run:
             self._plan(stage)
         while self._agenda and not self.stop.is_set():
             turn = heapq.heappop(self._agenda)
-            await self._sleep(began + turn.at - loop.time())
+            await self._sleep(began + min(turn.at, most) - loop.time())
             if self.stop.is_set():
                 return
+            if turn.at > most:
+                break
             turn.act()
             if turn.again_s and turn.at + turn.again_s < turn.until:
                 self._add(turn.at + turn.again_s, turn.act, turn.again_s, turn.until)

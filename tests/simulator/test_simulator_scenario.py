@@ -124,6 +124,19 @@ commands = [{{ command = "streaming_overdemand/sync" }}]
 
 
 @anonymous
+def test_phases_after_the_end_do_not_begin(ems_bridge: Bridge, tmp_path: Path) -> None:
+    path = tmp_path / "short.toml"
+    early, late = (
+        "[[phase]]\nname = 'early'\nat = 0.1\n",
+        "[[phase]]\nname = 'late'\nat = 3000.0\nfaults = 'silent'\n",
+    )
+    path.write_text(f"{HEAD}{early}{late}")
+    done = ems_sim(ems_bridge, path, "--duration", "1.0")
+    assert (done.returncode, done.stderr.splitlines()) == (0, ["ems-sim: phase early"])
+    assert json.loads(done.stdout)["begun"] == ["early"]
+
+
+@anonymous
 def test_what_failed_is_said_with_the_seed(ems_bridge: Bridge, tmp_path: Path) -> None:
     path = tmp_path / "deaf.toml"
     path.write_text(f"{HEAD}duration = 1.0\nexpect = ['acked > 1000000', 'online == 9']\n")
