@@ -13,6 +13,8 @@ from typing import IO, Any, Final, Protocol
 
 SUFFIXES: Final = (".gz", ".xz", ".zst")
 CHUNK: Final = 1 << 16
+MORSEL: Final = 512
+"""Unpacked at once: what stands with damage in one morsel is lost with it."""
 LONGEST_LINE: Final = 512 << 20
 """A line that is longer is none: MQTT's longest payload takes less."""
 STREAM_S: Final = 10.0
@@ -88,7 +90,7 @@ class Packed:
             return zlib.compressobj(6, wbits=31)
         if self._kind == ".xz":
             return lzma.LZMACompressor()
-        return self._library.ZstdCompressor().compressobj()  # type: ignore[no-any-return]
+        return self._library.ZstdCompressor(write_checksum=True).compressobj()  # type: ignore[no-any-return]
 
 
 class Unpacked:
@@ -127,25 +129,28 @@ class Unpacked:
 
     def _chunks(self) -> Iterator[bytes]:
         unpacker: _Unpacker | None = None
-        rest = b""
-        while True:
-            packed = rest or self._file.read(CHUNK)
-            rest = b""
-            if not packed:
-                if unpacker is not None:
-                    self._ended("its compression")
-                return
-            if unpacker is None:
-                if not packed.strip(b"\0"):  # what some tapes and disks put behind an end
-                    continue
-                unpacker = self._new()
-            try:
-                yield unpacker.decompress(packed)
-            except self._errors() as error:
-                self.problem = f"broken compression ({error})"
-                return
-            if unpacker.eof:
-                rest, unpacker = unpacker.unused_data, None
+        for morsel in self._morsels():
+            packed = morsel
+            while packed:
+                if unpacker is None:
+                    if not packed.strip(b"\0"):  # what some disks put behind an end
+                        break
+                    unpacker = self._new()
+                try:
+                    yield unpacker.decompress(packed)
+                except self._errors() as error:
+                    self.problem = f"broken compression ({error})"
+                    return
+                if not unpacker.eof:
+                    break
+                packed, unpacker = unpacker.unused_data, None
+        if unpacker is not None:
+            self._ended("its compression")
+
+    def _morsels(self) -> Iterator[bytes]:
+        while chunk := self._file.read(CHUNK):
+            for at in range(0, len(chunk), MORSEL):
+                yield chunk[at : at + MORSEL]
 
     def _ended(self, what: str) -> None:
         self.problem, self.cut_off = f"cut off in the middle of {what}", True

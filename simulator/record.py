@@ -15,7 +15,7 @@ from bridge.mqtt.packets import Connect
 from schemas.envelope import new_mid
 from schemas.topics import Topics
 from simulator.line import Post
-from simulator.staying import Staying
+from simulator.staying import CONNECT_S, Staying
 from simulator.tape import Writer
 
 FILTERS: Final = ("v1/#", "v2/#")
@@ -55,10 +55,11 @@ class Recorder(Staying):
         self.error: OSError | None = None
 
     async def run(self, stop: asyncio.Event) -> Recorded:
-        """Record until `stop`, or until the broker has refused. Raises OSError when the tape cannot be written."""
+        """Record until `stop`; no longer when there is no connection in the beginning. Raises OSError when the tape cannot be
+        written."""
         reconnecting = asyncio.create_task(self.stay())
         stopping = asyncio.create_task(stop.wait())
-        while not stopping.done() and not reconnecting.done() and self.error is None:
+        while not stopping.done() and not reconnecting.done() and self.error is None and self._hopes():
             await asyncio.wait({stopping, reconnecting}, timeout=FLUSH_S, return_when=asyncio.FIRST_COMPLETED)
             self.link.tick()
             self._flush()
@@ -71,6 +72,9 @@ class Recorder(Staying):
         self._found.devices, self._found.kinds = len(self._devices), dict(self._kinds)
         self._found.seconds = round(time.monotonic() - self._began, 3)
         return self._found
+
+    def _hopes(self) -> bool:
+        return self.ready.is_set() or time.monotonic() - self._began < CONNECT_S
 
     # The link's peer.
 

@@ -17,14 +17,12 @@ from bridge.mqtt.packets import Connect
 from schemas.envelope import new_mid
 from simulator.line import Post
 from simulator.mapping import Renaming
-from simulator.staying import Staying
+from simulator.staying import CONNECT_S, Staying
 from simulator.tape import Message, Reader, Writer
 
 MOST_PENDING: Final = 2_000
 """Messages that the broker does not have yet; the tape is held until there are fewer."""
 TICK_S: Final = 1.0
-CONNECT_S: Final = 20.0
-"""How long the first connection may take."""
 STALLED_S: Final = 60.0
 """A broker that takes nothing for so long is given up."""
 DRAIN_S: Final = 10.0

@@ -12,6 +12,8 @@ from bridge.mqtt.packets import Connect
 from simulator.line import ASKING, CLOSED, READY, Line, Post
 
 AGAIN_S: Final = 0.5
+CONNECT_S: Final = 20.0
+"""How long the first connection may take, with all its attempts."""
 GOODBYE_S: Final = 2.0
 
 
@@ -29,6 +31,7 @@ class Staying:
         self._broker = broker
         self._tls = tls
         self._lost = asyncio.Event()
+        self._leaving = False
 
     async def stay(self) -> None:
         """Connect, again and again."""
@@ -47,6 +50,7 @@ class Staying:
 
     async def leave(self) -> None:
         """Disconnect, once nobody stays."""
+        self._leaving = True
         if self.link.state in (ASKING, READY):
             self.link.close()
             with suppress(TimeoutError):
@@ -63,8 +67,9 @@ class Staying:
         self.changed.set()
 
     def offline_because(self, reason: str) -> None:
-        """It is opened again."""
-        self.problem(reason)
+        """It is opened again, unless it was left."""
+        if not self._leaving:
+            self.problem(reason)
         self._lost.set()
 
     def settled(self, refusal: str) -> None:

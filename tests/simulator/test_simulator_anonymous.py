@@ -70,9 +70,9 @@ def fleets(draw: st.DrawFn) -> tuple[list[str], list[tuple[str, bytes]]]:
             (topic, draw(st.sampled_from([payload, payload + b"}", b"\xff" + payload, b'["' + uid.encode() + b'"]'])))
         )
     told.append((f"factory/{uids[0]}/log", b"{}"))
-    known = {uid for topic, _ in told for uid in uids if f"/{uid}/" in topic}
+    known = {uid for topic, _ in told for uid in uids if topic.startswith(f"v1/user/{owner}/{uid}/")}
     places = [place] if any(json_of(payload) for _, payload in told) else []
-    return [*known, *places], told
+    return [*known, owner, *places], told
 
 
 def json_of(payload: bytes) -> bool:
@@ -82,7 +82,7 @@ def json_of(payload: bytes) -> bool:
         return False
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(fleets())
 def test_nothing_of_who_and_where_is_left(made: tuple[list[str], list[tuple[str, bytes]]]) -> None:
     secrets, told = made
