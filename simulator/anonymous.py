@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -22,8 +22,9 @@ DIGITS: Final = 12
 LONG: Final = 4
 """A shorter name counts as one only where it is a whole word: every text has its letters."""
 LONG_NUMBER: Final = 5
+_LEAST: Final = 10 ** (LONG_NUMBER - 1)
 
-IDENTITY: Final = re.compile(r"(^|_)uids?$").search
+_IDENTITY: Final = re.compile(r"(^|_)uids?$").search
 """Fields whose text is the name of a device or sub-device."""
 _PRIVATE: Final = re.compile(
     r"(^|_)(name|location|addr|address|city|street|postcode|host|ip|mac|ssid|domain|url|path|license|sn|serial|imei|iccid|token|secret"
@@ -47,12 +48,17 @@ class Veil:
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
         self._hidden: set[str] = set()
+        self._heads: dict[str, list[str]] = {}
+        """The long ones by their first letters."""
         self._known: dict[str, bool] = {}
+        self._fields, self._words = _fields(), _words()
 
     def learn(self, text: str) -> None:
         """Hide this wherever it stands."""
         if text and text not in self._hidden:
             self._hidden.add(text)
+            if len(text) >= LONG:
+                self._heads.setdefault(text[:LONG], []).append(text)
             self._known.clear()
 
     def learn_all(self, value: Any, field: str = "") -> None:
@@ -63,7 +69,7 @@ class Veil:
         elif isinstance(value, list):
             for each in value:
                 self.learn_all(each, field)
-        elif field and (IDENTITY(field) or _PRIVATE(field)):
+        elif field and _sort(field) in (_OF_DEVICE, _OF_SOMEBODY):
             if isinstance(value, str) and not _SMALL(value) and not self.is_word(value):
                 self.learn(value)
             elif type(value) is int and len(str(value)) >= LONG_NUMBER:
@@ -71,7 +77,7 @@ class Veil:
 
     def is_word(self, text: str) -> bool:
         """Whether it belongs to the protocol."""
-        return text in _words()
+        return text in self._words
 
     def hides(self, text: str) -> bool:
         """Whether something that is to be hidden stands in it."""
@@ -80,34 +86,47 @@ class Veil:
         if text not in self._known:
             if len(self._known) > 100_000:
                 self._known.clear()
-            tokens = set(re.split(r"\W+", text))
-            self._known[text] = any(
-                each in text if len(each) >= LONG else each == text or each in tokens for each in self._hidden
-            )
+            self._known[text] = self._finds(text)
         return self._known[text]
+
+    def _finds(self, text: str) -> bool:
+        if text in self._hidden or not self._hidden.isdisjoint(re.split(r"\W+", text)):
+            return True
+        return any(
+            text.startswith(each, at)
+            for at in range(len(text) - LONG + 1)
+            for each in self._heads.get(text[at : at + LONG], ())
+        )
+
+    def knows(self, key: str) -> bool:
+        """Whether it is the name of a field that messages have."""
+        return key in self._fields
 
     def key(self, key: str) -> str:
         """The name of a field."""
-        return key if key in _fields() or (_SMALL(key) and not self.hides(key)) else self._hash(key)
+        return key if key in self._fields or (_SMALL(key) and not self.hides(key)) else self._hash(key)
 
     def text(self, text: str, field: str) -> str:
         """A text in a field."""
         if not text or self.is_word(text):
             return text
-        harmless = not _PRIVATE(field) and (_SMALL(text) or (field in _KEPT and _PLAIN(text)))
+        harmless = _sort(field) != _OF_SOMEBODY and (_SMALL(text) or (field in _KEPT and _PLAIN(text)))
         return text if harmless and not self.hides(text) else self._hash(text)
 
     def number(self, value: Any, field: str) -> Any:
         """A number in a field (anything else that is no text stays)."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        kind = type(value)
+        if kind is not int and kind is not float:
             return value
-        if _PLACE(field):
+        sort = _sort(field)
+        if sort == _HARMLESS and -_LEAST < value < _LEAST:
+            return value
+        if sort == _OF_PLACE:
             return 0.0
-        whole = int(value) if value == value // 1 else None
-        if whole is not None and len(str(whole)) >= LONG_NUMBER:
-            private = _PRIVATE(field) or IDENTITY(field)
-            return int(self._hash(str(whole)), 16) % 1_000_000 if private or str(whole) in self._hidden else value
-        return 0 if _PRIVATE(field) and field not in _fields() else value
+        if abs(value) >= _LEAST and value == value // 1:
+            whole = str(int(value))
+            return int(self._hash(whole), 16) % 1_000_000 if sort != _HARMLESS or whole in self._hidden else value
+        return 0 if sort == _OF_SOMEBODY and field not in self._fields else value
 
     def _hash(self, text: str) -> str:
         told = text
@@ -115,6 +134,24 @@ class Veil:
             told = blake2b(told.encode("utf-8", "surrogatepass"), digest_size=DIGITS // 2, key=self._key).hexdigest()
             if not self.hides(told):
                 return told
+
+
+def is_identity(field: str) -> bool:
+    """Whether its text is the name of a device or sub-device."""
+    return _sort(field) == _OF_DEVICE
+
+
+_HARMLESS, _OF_PLACE, _OF_SOMEBODY, _OF_DEVICE = range(4)
+
+
+@lru_cache(10_000)
+def _sort(field: str) -> int:
+    """What a field is about."""
+    if _PLACE(field):
+        return _OF_PLACE
+    if _IDENTITY(field):
+        return _OF_DEVICE
+    return _OF_SOMEBODY if _PRIVATE(field) else _HARMLESS
 
 
 @cache

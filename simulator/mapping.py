@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from schemas.topics import Address, Topics
-from simulator.anonymous import IDENTITY, Veil
+from simulator.anonymous import Veil, is_identity
 
 MIDS = ("mid", "reply", "trace_id")
 _SCHEMES = {"wudun": "PK", "user": "T"}
@@ -41,6 +41,7 @@ class Renaming:
         """Those who have topics of their own."""
         self._owners = dict.fromkeys(_SCHEMES, 0)
         self._veil = Veil()
+        self._learned = False
 
     def takes(self, topic: str) -> bool:
         """Whether it knows what in this topic is whose; what it does not know is not anonymous."""
@@ -51,6 +52,7 @@ class Renaming:
 
     def learn(self, topic: str, payload: bytes) -> None:
         """Note who and what is to be hidden, before any message is renamed."""
+        self._learned = True
         address = self._topics.parse(topic)
         if address is not None:
             self._own.add(address.device)
@@ -66,7 +68,7 @@ class Renaming:
             return topic, payload, device
         body = _json(payload)
         if isinstance(body, dict):
-            if self.is_anonymous:
+            if self.is_anonymous and not self._learned:
                 self._veil.learn_all(body)
             self._name_all(body)
             body = self._value(body, "")
@@ -106,7 +108,11 @@ class Renaming:
     def _name_all(self, body: dict[str, Any]) -> None:
         """Names for the devices and sub-devices that a message speaks of."""
         for field, value in body.items():
-            if field.startswith("sub_device_uid") or field == "device_uid" or (self.is_anonymous and IDENTITY(field)):
+            if (
+                field.startswith("sub_device_uid")
+                or field == "device_uid"
+                or (self.is_anonymous and is_identity(field))
+            ):
                 for each in value if isinstance(value, list) else [value]:
                     self._name(each)
 
@@ -141,7 +147,7 @@ class Renaming:
         return self._veil.number(value, field) if self.is_anonymous else value
 
     def _key(self, key: str) -> str:
-        return self._names[key] if key in self._names and not self._veil.is_word(key) else self._veil.key(key)
+        return self._names[key] if key in self._names and not self._veil.knows(key) else self._veil.key(key)
 
     def _text(self, text: str, field: str) -> str:
         if field == "type" and not (self.is_anonymous and self._veil.hides(text)):
@@ -153,7 +159,7 @@ class Renaming:
         head, dot, rest = text.partition(".")
         if dot and head in self._names and not (self.is_anonymous and self._veil.hides(rest)):
             return f"{self._names[head]}.{rest}"
-        if self.is_anonymous and IDENTITY(field):
+        if self.is_anonymous and is_identity(field):
             return self._name(text)
         return self._veil.text(text, field) if self.is_anonymous else text
 
