@@ -22,7 +22,7 @@ GONE = 499
 EXAMPLES: list[Any] = [
     {
         "over_demand_status": 1, "over_demand_condition": [160] * 12, "streaming_status": 1, "streaming_condition": 10,
-        "individual_phase_streaming_status": 2, "ele_meter_id": 9,
+        "individual_phase_streaming_status": 2, "dynamic_demand_percentage": 100, "ele_meter_id": 9,
     },
     {"feature": "pcs_control", "action": "set", "data": {"pcs_device_stop": 1}, "sub_device_id": 2},
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 from calendar import monthrange
@@ -307,6 +308,30 @@ def test_days_have_a_bound(days: int) -> None:
 def test_a_site_file_may_be_empty() -> None:
     assert parse_site("") == SiteFile()
     assert SiteFile().spec().battery.cabinets == 2
+
+
+# What docs/simulator.md shows
+
+
+def shown(kind: str, having: str) -> str:
+    text = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text("utf-8")
+    (block,) = (
+        block for block in re.findall(rf"^```{kind}\n(.*?)^```", text, re.DOTALL | re.MULTILINE) if having in block
+    )
+    return block
+
+
+def test_the_strategy_of_the_document(tmp_path: Path) -> None:
+    (tmp_path / "strategy.json").write_text(shown("json", "charge_photovoltaic"))
+    (tmp_path / "site.toml").write_text(shown("toml", "[prices]"))
+    found = json.loads(run(tmp_path / "strategy.json", "--site", tmp_path / "site.toml", "--days", 2, "--json"))
+    assert len(found["commands"]) == 4
+    assert parse_site(shown("toml", "[prices]")) == SiteFile()
+
+
+def test_the_python_of_the_document(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(shown("python", "evaluate(strategy"), "simulator.md", "exec"), {})
+    assert re.fullmatch(r"-?\d+\.\d+ \[Month\(month='2025-01', .*\]\n", capsys.readouterr().out)
 
 
 # The command line
