@@ -6,8 +6,8 @@ This module imports nothing but pytest; the rest comes with the first fixture th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,12 +16,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bridge.testing.bridge import Bridge
+    from bridge.testing.bridges import Bridges
     from bridge.testing.clock import Clock
     from bridge.testing.engine import Engine
     from bridge.testing.fleet import Fleet
     from bridge.testing.sink import Sink
-
-    Bridges = Callable[..., AbstractContextManager[Bridge]]
 
 MARK = "ems_bridge"
 

@@ -266,7 +266,7 @@ def test_the_example_project_in_a_fresh_virtual_environment(tmp_path: Path) -> N
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "4 passed" in ran.stdout
+    assert "5 passed" in ran.stdout
 
 
 def pip(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
