@@ -12,7 +12,7 @@ from bridge.mqtt.packets import Connect
 from simulator.line import ASKING, CLOSED, READY, Line, Post
 
 AGAIN_S: Final = 0.5
-CONNECT_S: Final = 20.0
+CONNECT_S: Final = 10.0
 """How long the first connection may take, with all its attempts."""
 GOODBYE_S: Final = 2.0
 
