@@ -200,15 +200,6 @@ class Series:
         rows = await self.database.rows(sql, (scope, key, int(time() * 1000) - KEEP_ANSWERS_MS))
         return Answer(*rows[0]) if rows else None
 
-    async def set_timezone(self, asset: str, timezone: str) -> bool:
-        """Give an asset its own zone; False when there is no such asset."""
-        if asset not in self.assets:
-            return False
-        sql = "UPDATE assets SET timezone = ? WHERE name = ?"
-        await self.database.write(lambda connection: connection.execute(sql, (timezone, asset)).rowcount)
-        self.assets[asset].timezone = timezone
-        return True
-
     async def read(self, fn: Callable[[Scan], T]) -> T:
         """Run `fn` with a Scan in a reader's thread. It sees one state of the store, whatever is folded meanwhile."""
         return await self.database.snapshot(lambda connection: fn(Scan(connection, self.dialect)))

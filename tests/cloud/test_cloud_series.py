@@ -198,9 +198,9 @@ async def test_readings_are_bounded_and_filtered(cloud: Cloud) -> None:
 async def test_zones_come_from_asset_device_or_default(place: Place) -> None:
     cloud = await Cloud.open(place, timezone_of={"E1": "Europe/Berlin"}.get)
     try:
-        await cloud.series.store(batch(("E1", 0, {"p": 1.0}), ("E1.meter.1", 0, {"p": 1.0}), ("E2", 0, {"p": 1.0})))
-        assert await cloud.series.set_timezone("E1.meter.1", "Asia/Tokyo")
-        assert not await cloud.series.set_timezone("nobody", "Asia/Tokyo")
+        rows = batch(("E1", 0, {"p": 1.0}), ("E1.meter.1", 0, {"p": 1.0}), ("E2", 0, {"p": 1.0}))
+        rows.zones["E1.meter.1"] = "Asia/Tokyo"
+        await cloud.series.store(rows)
         assert [cloud.zone_of(asset).key for asset in cloud.assets()] == ["Europe/Berlin", "Asia/Tokyo", "UTC"]
     finally:
         await cloud.close()

@@ -397,12 +397,16 @@ async def test_power_energy_and_the_demand_limit(pages: Pages) -> None:
     low, high = (int(re.search(rf"\b{name}=(\d+)", zoomed)[1]) for name in ("from", "to"))  # type: ignore[index]
     assert abs(low - (START + DAY / 4)) < 10 * MINUTE
     assert abs(high - (START + DAY / 2)) < 10 * MINUTE
-    await page.until("document.querySelectorAll('canvas').length === 2")
+    words = "document.querySelector('section')?.innerText"
+    await page.until(
+        f"{words} && !{words}.includes('2025-10-10 23:59') && document.querySelectorAll('canvas').length === 2"
+    )
+    told = await page.run(words)
     await page.run("document.querySelector('.canvas').focus()")
     await page.press("+", "+")
-    await page.until(f"location.hash !== {zoomed!r}")
+    await page.until(f"location.hash !== {zoomed!r} && {words} && {words} !== {told!r}")
     await page.run("history.back()")
-    await page.until(f"location.hash === {zoomed!r}")
+    await page.until(f"location.hash === {zoomed!r} && {words} === {told!r}")
     # what lies under the pointer is told in words, and in a table
     await page.click("As a table")
     await page.until("document.querySelectorAll('section table tbody tr').length > 100")

@@ -204,6 +204,23 @@ def test_energy_is_conserved_over_a_year(year: tuple[State, dict[str, float], li
     assert state.yard.kwh == pytest.approx(state.yard.drawn_kwh * EFFICIENCY, rel=1e-9)
 
 
+@settings(calm, max_examples=3)
+@given(specs, plans, socs)
+def test_energy_is_conserved_over_any_year(spec: Spec, plan: Plan, soc: float) -> None:
+    """What came in is what was used, what flowed back, what was lost and what is in the cells; of all and by phase."""
+    state = begin(spec, START, soc, plan)
+    lost = 0.0
+    for _ in range(365 * 48):
+        state = step(state, 1800.0)
+        lost += math.fsum(pack.ac_kw - pack.dc_kw for pack in state.packs) / 2
+    came = forward(state, GATEWAY) + forward(state, PV)
+    kept = state.energy_kwh - soc * spec.battery.capacity_kwh
+    assert came == pytest.approx(forward(state, LOAD) + reverse(state, GATEWAY) + kept + lost, rel=1e-9, abs=1e-3)
+    parts = math.fsum(sum(phase.forward) - sum(phase.reverse) for phase in state.phases)
+    assert parts == pytest.approx(forward(state, GATEWAY) - reverse(state, GATEWAY), rel=1e-9, abs=1e-3)
+    assert state.yard.kwh == pytest.approx(state.yard.drawn_kwh * EFFICIENCY, rel=1e-9)
+
+
 def test_a_year_looks_like_one(year: tuple[State, dict[str, float], list[float]]) -> None:
     """Round trip, cycles, age, yield and vehicles are what such a site has."""
     state, sums, tops = year
