@@ -15,6 +15,7 @@ import msgspec
 from schemas.topics import Address, Topics
 from simulator.anonymous import Veil, is_identity
 
+IDENTITIES = ("device_uid", "sub_device_uid")
 MIDS = ("mid", "reply", "trace_id")
 _SCHEMES = {"wudun": "PK", "user": "T"}
 
@@ -108,11 +109,7 @@ class Renaming:
     def _name_all(self, body: dict[str, Any]) -> None:
         """Names for the devices and sub-devices that a message speaks of."""
         for field, value in body.items():
-            if (
-                field.startswith("sub_device_uid")
-                or field == "device_uid"
-                or (self.is_anonymous and is_identity(field))
-            ):
+            if field in IDENTITIES or (self.is_anonymous and is_identity(field)):
                 for each in value if isinstance(value, list) else [value]:
                     self._name(each)
 
