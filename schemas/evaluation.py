@@ -5,7 +5,7 @@ names.
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -107,3 +107,13 @@ class EvaluationSite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("field 'load' has phases that do not add up to 1")
         if not 1971 <= self.start.year <= 2200:
             raise ValueError("field 'start' is a day of the years 1971 to 2200")
+
+
+EXAMPLES: Final[list[Any]] = [
+    {
+        "over_demand_status": 1, "over_demand_condition": [160] * 12, "streaming_status": 1, "streaming_condition": 10,
+        "individual_phase_streaming_status": 2, "dynamic_demand_percentage": 100, "ele_meter_id": 9,
+    },
+    {"feature": "pcs_control", "action": "set", "data": {"pcs_device_stop": 1}, "sub_device_id": 2},
+]  # fmt: skip
+"""Strategies, for the documents."""

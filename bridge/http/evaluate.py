@@ -10,22 +10,13 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from bridge.http.table import Answer, Call, Route
-from schemas.evaluation import EvaluationSite
+from schemas.evaluation import EXAMPLES, EvaluationSite
 
 MAX_DAYS = 366
 LOOK_S = 0.25
 """Between two looks whether somebody still waits for the answer; nobody pays for one that nobody gets."""
 GONE = 499
 """A status that nobody gets."""
-
-
-EXAMPLES: list[Any] = [
-    {
-        "over_demand_status": 1, "over_demand_condition": [160] * 12, "streaming_status": 1, "streaming_condition": 10,
-        "individual_phase_streaming_status": 2, "dynamic_demand_percentage": 100, "ele_meter_id": 9,
-    },
-    {"feature": "pcs_control", "action": "set", "data": {"pcs_device_stop": 1}, "sub_device_id": 2},
-]  # fmt: skip
 
 
 class EvaluationRequest(Struct, forbid_unknown_fields=True):
