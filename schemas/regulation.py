@@ -10,6 +10,8 @@ from schemas.scalars import values
 
 POWER = "power"
 """The type of an instruction whose value is a power set-point."""
+STATUS = "status"
+"""The type of one that is a start or a stop."""
 
 
 class GridFmReceive(Struct, gc=False, kw_only=True):

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from schemas import kinds
 from schemas.envelope import Message
-from simulator import cards, charging, controls
+from simulator import cards, charging, controls, updates
 from simulator.identity import METER_IDS, SubDevice
 from simulator.readouts import Fields
 from simulator.site import GATEWAY
@@ -53,12 +54,6 @@ POLICIES: dict[str, Fields] = {
     "voltage_control": {"phase_rated_voltage_a": 220, "period": 500, "step": 5},
 }
 """The same of the EMS as a whole."""
-
-UPGRADED = 0b110000001
-"""`emu_upgrade_success` after an update: transferred, the EMU done, everything done."""
-
-_EMU = 3
-_DONE = 5
 
 
 def work_of(device: Device, feature: str, action: str) -> Work | None:
@@ -103,23 +98,41 @@ def _node_sync(device: Device, _message: Message, _now: float) -> Answer:
     return Answer(data=cards.power_nodes(device.identity))
 
 
+def kept_policy(device: Device, feature: str) -> Fields:
+    """What is set of a policy."""
+    return dict(device.settings.get((feature, 0), POLICIES[feature]))
+
+
 def _policy_set(feature: str) -> Work:
-    """What a command names is set."""
+    """What a command names is set. What a device posts of itself, it posts then."""
+    post = feature if kinds.find(f"{feature}/details/post") else None
 
     def work(device: Device, message: Message, now: float) -> Answer:
         kept = device.settings.setdefault((feature, 0), dict(POLICIES[feature]))
         kept.update(msgspec.to_builtins(message.data))
         controls.policy_acts(device, feature, kept, now)
-        return Answer()
+        if feature == "air_strategy":
+            _cool_alike(device, kept)
+        return Answer(post=post)
 
     return work
+
+
+def _cool_alike(device: Device, kept: Fields) -> None:
+    """The points of the EMS are those of every cabinet from now on."""
+    points = {
+        "target_cooling_point": float(kept["cooling_point"]),
+        "target_heating_point": float(kept["heating_point"]),
+    }
+    for sub in device.identity.cabinets:
+        device.settings.setdefault(("condition_control", sub.id), dict(CONTROLS["condition_control"])).update(points)
 
 
 def _policy_sync(feature: str) -> Work:
     """What is set."""
 
     def work(device: Device, _message: Message, _now: float) -> Answer:
-        return Answer(data=dict(device.settings.get((feature, 0), POLICIES[feature])))
+        return Answer(data=kept_policy(device, feature))
 
     return work
 
@@ -150,51 +163,16 @@ def _control_sync(feature: str) -> Work:
     return work
 
 
-def _upgrade(device: Device, message: Message, _now: float) -> Answer:
-    """Every image is a good one: prepared (2), then updated (4)."""
-    old, new = _version(device, 0), _version(device, 0, 1)
-    commit = message.data.md5_code[:12]
-    begun = {"source": message.data.source, "version": old, "target_version": new, "target_commit_sha": commit}
-    return Answer(
-        data=begun | {"status": 2},
-        then=begun | {"version": new, "final_version": new, "final_commit_sha": commit, "status": 4},
-    )
+def _emu_version(device: Device, _message: Message, now: float) -> Answer:
+    return Answer(data=[updates.emu_state(device, sub, now) for sub in device.identity.cabinets])
 
 
-def _emu_version(device: Device, _message: Message, _now: float) -> Answer:
-    return Answer(data=[_emu(device, sub) for sub in device.identity.cabinets])
+def _emu_upgrade(device: Device, message: Message, now: float) -> Answer:
+    return updates.emu_upgrade(device, addressed(device, message)[0] or device.identity.cabinets[0], now)
 
 
-def _emu_upgrade(device: Device, message: Message, _now: float) -> Answer:
-    """The order goes to the EMU, which is done at once."""
-    sub = addressed(device, message)[0] or device.identity.cabinets[0]
-    _version(device, sub.id, 1)
-    return Answer(data={"device_id": sub.id, "download_status": 1})
-
-
-def _emu_upgrade_result(device: Device, message: Message, _now: float) -> Answer:
-    return Answer(data=_emu(device, addressed(device, message)[0] or device.identity.cabinets[0]))
-
-
-def _emu(device: Device, sub: SubDevice) -> Fields:
-    done = ("ota", sub.id) in device.settings
-    return {
-        "device_id": sub.id,
-        "status": 1,
-        "emu_upgrade_success": UPGRADED if done else 0,
-        "emu_upgrade_device": _EMU if done else None,
-        "emu_upgrade_status": _DONE if done else None,
-        "emu_upgrade_content": 100 if done else None,
-        "emu_product_sn": f"emu-{_version(device, sub.id)}",
-    }
-
-
-def _version(device: Device, number: int, more: int = 0) -> str:
-    """What runs on a cabinet's EMU, or on the EMS itself (0), after `more` updates."""
-    if more:
-        kept = device.settings.setdefault(("ota", number), {"updates": 0})
-        kept["updates"] += more
-    return f"v1.{device.settings.get(('ota', number), {}).get('updates', 0)}.0"
+def _emu_upgrade_result(device: Device, message: Message, now: float) -> Answer:
+    return Answer(data=updates.emu_state(device, addressed(device, message)[0] or device.identity.cabinets[0], now))
 
 
 def _schedule(device: Device, message: Message, now: float) -> Answer:
@@ -218,7 +196,7 @@ _EMS_WORK: dict[tuple[str, str], Work] = {
     **{(feature, "sync"): _policy_sync(feature) for feature in POLICIES},
     **{(feature, "set"): _control_set(feature) for feature in CONTROLS},
     **{(feature, "sync"): _control_sync(feature) for feature in CONTROLS},
-    ("ota", "upgrade"): _upgrade,
+    ("ota", "upgrade"): updates.upgrade,
     ("ota", "emu_version"): _emu_version,
     ("ota", "emu_upgrade"): _emu_upgrade,
     ("ota", "emu_upgrade_result"): _emu_upgrade_result,

@@ -5,11 +5,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from simulator.identity import METER_IDS, Identity, SubDevice
+from simulator.identity import METER_IDS, PILE_KW, Identity, SubDevice
 from simulator.readouts import Fields
-from simulator.site import GATEWAY, LOAD, PV, STORAGE
+from simulator.site import BUILDING, GATEWAY, LOAD, PILES, PV, STORAGE
 
-_METER_NAMES = {GATEWAY: "关口电表", STORAGE: "储能电表", PV: "光伏电表", LOAD: "负荷电表"}
+_METER_NAMES = {
+    GATEWAY: "关口电表",
+    STORAGE: "储能电表",
+    PV: "光伏电表",
+    LOAD: "负荷电表",
+    PILES: "充电桩电表",
+    BUILDING: "楼宇电表",
+}
 _COMMISSIONED = "2024-04-24T02:11:01Z"
 
 
@@ -17,7 +24,8 @@ PHOTOVOLTAIC_ID = PILE_ID = 1
 """A site has one photovoltaic device and one charging pile."""
 
 METER_NODES = {GATEWAY: 1, STORAGE: 2, PV: 3, LOAD: 4}
-"""Place of a meter -> its power node; the cabinets' nodes come after, below the storage meter's."""
+"""Place of a meter -> its power node. The cabinets' nodes come after, below the storage meter's; then, below the load's,
+those of piles and building."""
 
 _NOT_IN_STRATEGIES = ("application_proto_type", "dlt_addr", "virtual_type")
 
@@ -69,7 +77,7 @@ def storage_device(identity: Identity, sub: SubDevice) -> Fields:
 
 
 def meter_info(identity: Identity, place: int) -> Fields:
-    """EleMeter of the meter at one of a site's places."""
+    """EleMeter of the meter at one of a site's places. What it tells has been multiplied by pt and ct already."""
     return {
         "id": METER_IDS[place],
         "proto_id": 1,
@@ -94,7 +102,7 @@ def meter_info(identity: Identity, place: int) -> Fields:
         "running_status": 1,
         "direction": 1,
         "pt": 1,
-        "ct": 1,
+        "ct": identity.ct[place],
         "purpose": 1 if place == GATEWAY else 2,
         "meter_ids": None,
         "associate_meters": [],
@@ -132,11 +140,11 @@ def pile(identity: Identity) -> Fields:
         "station_name": identity.site_name,
         "name": "充电桩1",
         "model": 1,
-        "ele_meter_id": None,
+        "ele_meter_id": METER_IDS[PILES],
         "pt": 0,
         "ct": 0,
         "direction": 0,
-        "charge_power": 10,
+        "charge_power": PILE_KW,
         "point_table_proto_type": {"id": 0, "device_type": 0, "name": ""},
         "running_status": 1,
         "charges": None,
@@ -145,20 +153,21 @@ def pile(identity: Identity) -> Fields:
 
 
 def power_nodes(identity: Identity) -> list[Fields]:
-    """The branches of a site: the gateway meter, below it those of storage, PV and load, below storage the cabinets."""
+    """The branches of a site: the gateway meter, below it those of storage, PV and load, below storage the cabinets, below the
+    load piles and building."""
     root = METER_NODES[GATEWAY]
     nodes = []
     for place, number in METER_NODES.items():
         parent, path = (0, "-0-") if number == root else (root, f"-0-{root}-")
-        meter = meter_info(identity, place)
-        device = {name: meter[name] for name in ("com_addr", "slave_id", "direction", "station_name", "name")}
-        device |= {"uid": f"{identity.license[:20]}-{number}", "port": number, "running_status": 1, "rate": 1}
-        nodes.append(_node(number, 1, device, parent, path))
+        nodes.append(_meter_node(identity, place, number, parent, path))
     storage = METER_NODES[STORAGE]
     for number, sub in enumerate(identity.cabinets, len(nodes) + 1):
         info = device_info(identity, sub)
         device = {name: info[name] for name in _NODE_DEVICE} | {"uid": sub.uid, "charges": None}
         nodes.append(_node(number, 2, device, storage, f"-0-{root}-{storage}-"))
+    load = METER_NODES[LOAD]
+    for place in (PILES, BUILDING):
+        nodes.append(_meter_node(identity, place, len(nodes) + 1, load, f"-0-{root}-{load}-"))
     return nodes
 
 
@@ -194,6 +203,13 @@ def safety() -> Fields:
         "meter_offline_power0": 1,
         "meter_offline_mins": 5,
     }
+
+
+def _meter_node(identity: Identity, place: int, number: int, parent: int, path: str) -> Fields:
+    meter = meter_info(identity, place)
+    device = {name: meter[name] for name in ("com_addr", "slave_id", "direction", "station_name", "name")}
+    device |= {"uid": f"{identity.license[:20]}-{number}", "port": number, "running_status": 1}
+    return _node(number, 1, device | {"rate": meter["pt"] * meter["ct"]}, parent, path)
 
 
 def _node(number: int, sort: int, device: Fields, parent: int, path: str) -> Fields:

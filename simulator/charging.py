@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 NODE = "node_id"
 """Kept of a strategy that was set for a branch; the vendor's list has no field for it."""
 
+MOST = 4
+"""Strategies of one kind for a device: a cabinet, the photovoltaics, the pile. The vendor's platform states it, no MQTT page."""
+MOST_SLOTS = 12
+"""Of a strategy; stated there too."""
+
 _BY_DATE = 1
 _CHARGE, _DISCHARGE = 1, 2
 _FILLER = 21
@@ -46,6 +51,18 @@ def photovoltaic_wrong(_device: Device, fields: Fields) -> str | None:
 def pail_wrong(_device: Device, fields: Fields) -> str | None:
     """What is wrong with a charging-pile strategy."""
     return slots_wrong(fields) or _strangers(fields.get("device_ids", ()), {cards.PILE_ID})
+
+
+def crowded(_device: Device, wanted: list[Fields]) -> str | None:
+    """Whether these are too many strategies for one device."""
+    return f"at most {MOST} strategies for a device" if len(wanted) > MOST else None
+
+
+def charge_crowded(device: Device, wanted: list[Fields]) -> str | None:
+    """Whether these are too many strategies for a cabinet."""
+    places = [at for fields in wanted for at in _covered(device.identity, fields)]
+    full = [sub.id for at, sub in enumerate(device.identity.cabinets) if places.count(at) > MOST]
+    return f"at most {MOST} strategies for a device: device {full[0]} has more" if full else None
 
 
 def charge_shown(device: Device, key: int, fields: Fields, _now: float) -> Fields:
@@ -125,7 +142,9 @@ def _slots(fields: Fields) -> list[tuple[Order, int]]:
 
 
 def slots_wrong(fields: Fields) -> str | None:
-    """What is wrong with the slots of a schedule."""
+    """What is wrong with the slots of a schedule. Where slots overlap, the first counts."""
+    if len(fields["settings"]) > MOST_SLOTS:
+        return f"settings: at most {MOST_SLOTS} slots"
     for n, slot in enumerate(fields["settings"]):
         start, end = _minutes(slot)
         if end < start:

@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import uuid
 from hashlib import blake2b
+from typing import NamedTuple
 
 import msgspec
 
 from schemas import kinds
 from schemas.envelope import CODE_INVALID, Message, encode
 from schemas.errors import Invalid
-from simulator import cards
+from simulator import cards, protection, updates
 from simulator.alarms import Alarms
-from simulator.answers import POLICIES, addressed, work_of
+from simulator.answers import POLICIES, addressed, kept_policy, work_of
 from simulator.controls import delivered
 from simulator.emu import report_emu
 from simulator.identity import METER_IDS, DeviceSpec, Identity, SubDevice, device_seed
 from simulator.profile import unit
-from simulator.protection import FAULTS
 from simulator.readouts import Fields
-from simulator.regulation import instruction
+from simulator.regulation import instructions
 from simulator.reports import Body, report_v1, report_v2
-from simulator.site import GATEWAY, Plan, Spec, advance, begin, replan
-from simulator.strategies import BY_FEATURE, STRATEGIES, Answer, Shelf, list_type, listing, refuse
+from simulator.site import GATEWAY, Plan, Spec, advance, begin, refreshed, replan
+from simulator.strategies import BY_FEATURE, STRATEGIES, Answer, Later, Shelf, list_type, listing, refuse
 
 REMEMBERED = 32
 """Answers kept for commands that come twice: a bridge has one changing command in flight to a device."""
@@ -41,6 +41,17 @@ class _Head(msgspec.Struct):
     trace_id: str | None = None
 
 
+class _Pending(NamedTuple):
+    """A second answer that is due at `at`; `cut`: the power has been gone since."""
+
+    parts: list[str]
+    head: _Head
+    message: Message | None
+    at: float
+    later: Later
+    cut: bool = False
+
+
 class Device:
     """One device. It answers a mid that it has answered before from memory, and does nothing again."""
 
@@ -48,6 +59,7 @@ class Device:
         "_alarms",
         "_answered",
         "_interval_s",
+        "_pending",
         "_serial",
         "_started",
         "identity",
@@ -78,6 +90,7 @@ class Device:
         self._interval_s = interval_s
         self._alarms = Alarms()
         self._answered: dict[str, list[Post]] = {}
+        self._pending: _Pending | None = None
         self._serial = 0
         self._started = False
         if spec.version != "emu":
@@ -96,22 +109,21 @@ class Device:
         if not self._started:
             self._started = True
             posts = self._greetings(now)
+            if self._pending is not None and self._pending.cut:
+                posts.append(self._end(self._pending, now))
             self.next_due = now + self._interval_s * unit(device_seed(self.spec), 2)
             return posts
         self.next_due += self._interval_s
         if self.next_due <= now:
             self.next_due = now + self._interval_s
-        self.site = advance(self.site, now)
+        self.site = refreshed(advance(self.site, now))
         for body in self._report():
             posts.append(self._post(self.report_prefix, "report/regular/post", body.data, now, body.sub))
+        posts += self._alarmed(now)
         if self.spec.version != "emu":
+            told, self.site = instructions(self.site, self._interval_s)
             first = self.identity.cabinets[0]
-            for alarm in self._alarms.look(self.site):
-                posts.append(self._post(self.prefix, "alarm/details/post", alarm, now, first))
-            told = instruction(self.site, self._interval_s)
-            if told is not None:
-                order, self.site = told
-                posts.append(self._post(self.prefix, "grid_fm/receive/post", order, now, first))
+            posts += [self._post(self.prefix, "grid_fm/receive/post", each, now, first) for each in told]
         return posts
 
     def handle(self, topic: str, payload: bytes, now: float) -> list[Post]:
@@ -127,12 +139,22 @@ class Device:
         posts = [self._result(parts, head, message, answer, now)]
         if len(self._answered) >= REMEMBERED:
             del self._answered[next(iter(self._answered))]
-        if answer.then is not None:
-            posts.append(self._result(parts, head, message, answer._replace(data=answer.then), now))
+        if answer.later is not None:
+            self._pending = _Pending(parts, head, message, now + answer.later.after_s, answer.later)
         self._answered[head.mid] = posts.copy()
         if answer.post is not None:
-            posts.append(self.post_list(answer.post, now))
+            posts += self._changed(answer.post, now)
         return posts
+
+    @property
+    def done_at(self) -> float | None:
+        """When a second answer is due that is under way: time for `finished`."""
+        return None if self._pending is None else self._pending.at
+
+    def finished(self, now: float) -> list[Post]:
+        """The second answer to a command, once it is due."""
+        pending = self._pending
+        return [] if pending is None or pending.cut or now < pending.at else [self._end(pending, now)]
 
     def reject(self, topic: str, payload: bytes, now: float, msg: str = "rejected") -> list[Post]:
         """Answer code 400 without doing anything, whatever the command is."""
@@ -159,6 +181,9 @@ class Device:
         self._answered.clear()
         self._started = False
         self.next_due = now
+        updates.cut(self, now)
+        if self._pending is not None:
+            self._pending = self._pending._replace(cut=True)
 
     def post_list(self, feature: str, now: float) -> Post:
         """The strategies of `feature` as they are, for the platform."""
@@ -171,9 +196,23 @@ class Device:
 
     def afflict(self, now: float, *faults: str) -> None:
         """Let these of `protection.FAULTS` be there from `now` on, and no others; none ends them all."""
-        if unknown := set(faults) - set(FAULTS):
-            raise ValueError(f"no fault {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
+        protection.check(faults)
         self.follow(msgspec.structs.replace(self.site.plan, faults=frozenset(faults)), now)
+
+    def noticed(self, now: float) -> list[Post]:
+        """The alarms that have come up or gone away, at once instead of with the next report; none before its first one."""
+        if not self._started:
+            return []
+        self.site = refreshed(advance(self.site, now))
+        return self._alarmed(now)
+
+    def _alarmed(self, now: float) -> list[Post]:
+        if self.spec.version == "emu":
+            return []
+        first = self.identity.cabinets[0]
+        return [
+            self._post(self.prefix, "alarm/details/post", alarm, now, first) for alarm in self._alarms.look(self.site)
+        ]
 
     def _decide(self, feature: str, action: str, payload: bytes, now: float) -> tuple[Answer, Message | None]:
         kind = kinds.command(feature, action)
@@ -206,6 +245,13 @@ class Device:
             made.sub_device_uid, made.sub_device_id = message.sub_device_uid, message.sub_device_id
         return f"{parts[0]}/{result}", encode(made)
 
+    def _end(self, pending: _Pending, now: float) -> Post:
+        self._pending = None
+        answer = Answer(data=pending.later.data(pending.cut))
+        post = self._result(pending.parts, pending.head, pending.message, answer, now)
+        self._answered.get(pending.head.mid, []).append(post)
+        return post
+
     def _report(self) -> list[Body]:
         if self.spec.version == "emu":
             return [Body(report_emu(self.site))]
@@ -227,9 +273,17 @@ class Device:
         ]
         posts.append(self._post(self.prefix, "power_node/list/post", cards.power_nodes(me), now))
         for sub in me.cabinets:
-            posts.append(self._post(self.prefix, "charge_percentage/details/post", cards.charge_depth(), now, sub))
-            posts.append(self._post(self.prefix, "safety/details/post", cards.safety(), now, sub))
+            posts += [self._post_policy(feature, sub, now) for feature in ("charge_percentage", "safety")]
         return posts + [self.post_list(row.feature, now) for row in STRATEGIES]
+
+    def _changed(self, feature: str, now: float) -> list[Post]:
+        """What the platform is told when strategies, or how each cabinet is protected, have changed."""
+        if feature in self.shelves:
+            return [self.post_list(feature, now)]
+        return [self._post_policy(feature, sub, now) for sub in self.identity.cabinets]
+
+    def _post_policy(self, feature: str, sub: SubDevice, now: float) -> Post:
+        return self._post(self.prefix, f"{feature}/details/post", kept_policy(self, feature), now, sub)
 
     def _post(
         self, prefix: str, suffix: str, data: object, now: float, sub: SubDevice | None = None, name: str = ""

@@ -2,16 +2,19 @@
 
 SPEC is a comma list: `silent=1`, `silent=10%`, `offline=2`, `reject=5%`, `silent=EMS00001+EMS00007`; faults with a value have
 their share behind it: `slow=3` (every device, by 3 seconds), `slow=3@10%`, `skew=-60@EMS00001`. A share is a count, a
-percentage of the fleet, or uids; without one the whole fleet is meant.
+percentage of the fleet, or uids; without one the whole fleet is meant. What is wrong with a site has the names of
+`protection.FAULTS`: `smoke=2`.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from random import Random
 from typing import NamedTuple
+
+from simulator import protection
 
 LATE_FACTOR = 1.2
 """A late answer comes when this many times its command's own timeout has passed."""
@@ -23,10 +26,11 @@ class Behaviour(NamedTuple):
     silent: takes no notice of commands. offline: has no connection. reject: answers 400 without doing anything. garbage: does
     what it is told and answers broken JSON. late: answers after the command's timeout. slow_s: answers after so many seconds.
     wrong_reply, no_reply: answers under another mid, under none. duplicate: sends everything twice. reorder: sends a message
-    after the one that follows it. wrong_device: names another device. corrupt: sends broken JSON alone. wrong_units: reports
-    powers in W. half_open: neither reads nor writes, and does not hang up. flap_s: loses its connection every so many
+    after the one that follows it. wrong_device: names another device. corrupt: sends broken JSON alone. wrong_units: measures
+    in W, Wh and mV. half_open: neither reads nor writes, and does not hang up. flap_s: loses its connection every so many
     seconds. skew_s: its clock is wrong by so much. jump_s: its clock jumps by up to so much. huge_bytes: its messages are so
-    much longer. power_cut_s: has no power for so many seconds, forgets what it was about to send, and starts anew.
+    much longer. power_cut_s: has no power for so many seconds, forgets what it was about to send, and starts anew. The others
+    are faults of its site (`protection.FAULTS`): it behaves, and tells of them.
     """
 
     silent: bool = False
@@ -48,6 +52,23 @@ class Behaviour(NamedTuple):
     jump_s: float = 0.0
     huge_bytes: float = 0.0
     power_cut_s: float = 0.0
+    smoke: bool = False
+    flooding: bool = False
+    cooling: bool = False
+    meter: bool = False
+    ground: bool = False
+    hot_cell: bool = False
+    weak_cell: bool = False
+
+    @property
+    def site(self) -> tuple[str, ...]:
+        """The faults of its site."""
+        return tuple(name for name in protection.FAULTS if getattr(self, name))
+
+    def with_site(self, faults: Collection[str]) -> Behaviour:
+        """The same with these faults of the site, and no others. ValueError for what is none."""
+        protection.check(faults)
+        return self._replace(**{name: name in faults for name in protection.FAULTS})
 
     def names(self) -> list[str]:
         """The faults that it has."""

@@ -247,6 +247,10 @@ class Fleet:
         """Call it then, if the fleet still runs."""
         self._agenda.add(seconds, None, call)
 
+    def at(self, moment: float, call: Callable[[], None]) -> None:
+        """Call it when the simulated clock is there, if the fleet still runs."""
+        self._agenda.add(max(0.0, moment - self.now()) / self._scale, None, call)
+
     def overheard(self, member: Member, posts: list[Post]) -> None:
         """The member sends."""
         if self._overhear is not None:

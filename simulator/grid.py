@@ -27,6 +27,13 @@ def phase_shares(shares: Three, seed: int, at: float) -> Three:
     return a, b, 1.0 - a - b
 
 
+def with_piles(building: float, shares: Three, piles: float) -> Three:
+    """The shares of the whole load, where those of the building are `shares` and piles load all phases alike."""
+    each, load = piles / 3.0, building + piles
+    a, b = (building * shares[0] + each) / load, (building * shares[1] + each) / load
+    return a, b, 1.0 - a - b
+
+
 def on_phases(load: float, shares: Three, pv: float, storage: float) -> Three:
     """Power at the gateway in each phase: storage and PV have three equal ones."""
     rest = (storage - pv) / 3.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +22,8 @@ VERSIONS: tuple[Version, ...] = ("v1", "v2", "emu")
 GATEWAY_METER_ID = 9
 """Id of every site's gateway meter: the one of the vendor's own overdemand samples, so those can be sent as they are."""
 
-METER_IDS = (GATEWAY_METER_ID, 10, 11, 12)
-"""Ids of a site's meters: gateway, storage, PV, load; as `simulator.site` orders them."""
+METER_IDS = (GATEWAY_METER_ID, 10, 11, 12, 13, 14)
+"""Ids of a site's meters: gateway, storage, PV, load, of that piles and building; as `simulator.site` orders them."""
 
 CABINET_KWH = 104.5
 CABINET_KW = 50.0
@@ -56,7 +57,8 @@ class SubDevice(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """Names and addresses of one device. Places are in China, where the vendor's devices are."""
+    """Names and addresses of one device. Places are in China, where the vendor's devices are. `ct`: the ratio of the current
+    transformers of each meter; voltages are measured directly."""
 
     name: str
     site_name: str
@@ -66,6 +68,7 @@ class Identity(NamedTuple):
     host: str
     license: str
     cabinets: tuple[SubDevice, ...]
+    ct: tuple[int, ...] = (1,) * len(METER_IDS)
 
 
 def device_specs(
@@ -158,7 +161,8 @@ class Identities:
                 for n in range(cabinets)
             ),
         )
-        return identity, _site(seed, dice, cabinets, latitude, longitude)
+        site = _site(seed, dice, cabinets, latitude, longitude)
+        return identity._replace(ct=_ratios(site)), site
 
 
 def _site(seed: int, dice: random.Random, cabinets: int, latitude: float, longitude: float) -> Spec:
@@ -178,6 +182,15 @@ def _site(seed: int, dice: random.Random, cabinets: int, latitude: float, longit
     )
 
 
+def _ratios(site: Spec) -> tuple[int, ...]:
+    """Current transformers to 5 A for what each meter may carry at 400 V."""
+    mains = site.transformer_kva
+    piles = site.piles.count * site.piles.power_kw
+    rated_kva = (mains, 1.1 * site.battery.power_kw, site.pv_peak_kw, mains, piles, mains)
+    amps = [kva * 1000.0 / (400.0 * math.sqrt(3.0)) for kva in rated_kva]
+    return tuple(next(primary for primary in _PRIMARIES if primary >= each) // 5 for each in amps)
+
+
 def _phases(dice: random.Random) -> tuple[float, float, float]:
     a, b = dice.uniform(0.28, 0.38), dice.uniform(0.28, 0.38)
     return a, b, 1.0 - a - b
@@ -194,3 +207,5 @@ def _token(dice: random.Random, length: int) -> str:
 
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
 _TRANSFORMERS = (160, 200, 250, 315, 400, 500, 630, 800, 1000, 1250)
+_PRIMARIES = (50, 75, 100, 150, 200, 250, 300, 400, 500, 600, 750, 800, 1000, 1200, 1500, 2000, 2500)
+"""Amperes of usual current transformers."""

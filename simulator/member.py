@@ -76,6 +76,8 @@ class Member:
     def behave(self, behaviour: Behaviour = HONEST) -> None:
         """From now on be like this; honest without an argument."""
         before, self.behaviour = self.behaviour, behaviour
+        if behaviour.site != before.site:
+            self._befall(behaviour.site)
         if behaviour.offline:
             self.link.close()
         elif before.offline and self._powered:
@@ -111,6 +113,10 @@ class Member:
     def offline(self) -> None:
         """Disconnect, and stay away."""
         self.behave(self.behaviour._replace(offline=True))
+
+    def afflict(self, *faults: str) -> None:
+        """Let these faults of its site be there (`protection.FAULTS`), and no others; none ends them all."""
+        self.behave(self.behaviour.with_site(faults))
 
     def honest(self) -> None:
         """Behave again, and come back if it was offline."""
@@ -198,6 +204,12 @@ class Member:
         if held:
             self._send(held)
 
+    def _befall(self, faults: tuple[str, ...]) -> None:
+        now = self._fleet.now()
+        self.device.afflict(now, *faults)
+        if self._powered:
+            self.publish(self.device.noticed(now))
+
     def _flap_later(self) -> None:
         period, connection = self.behaviour.flap_s, self.connects
 
@@ -214,7 +226,7 @@ class Member:
             self._fleet.reconnect(self, 0.0)
 
     def _obey(self, topic: str, payload: bytes) -> None:
-        now, behaviour = self._fleet.now(), self.behaviour
+        now, behaviour, before = self._fleet.now(), self.behaviour, self.device.done_at
         line = None if self.script is None else self.script.take("/".join(topic.split("/")[-3:-1]))
         if line is not None and line.answer is None and not line.acts:
             return
@@ -229,10 +241,25 @@ class Member:
         if not posts:
             return
         self.answers += 1
-        if behaviour.garbage or behaviour.wrong_reply or behaviour.no_reply:
-            posts = [misanswered(posts[0], behaviour), *posts[1:]]
         delay = behaviour.slow_s + (_timeout_s(topic) * LATE_FACTOR if behaviour.late else 0.0)
-        self._fleet.answer(self, posts, delay + (line.after_s if line is not None else 0.0))
+        delay += line.after_s if line is not None else 0.0
+        self._fleet.answer(self, self._misanswered(posts), delay)
+        done_at = self.device.done_at
+        if done_at is not None and done_at != before:
+            self._fleet.at(done_at, lambda: self._finish(done_at, delay))
+
+    def _misanswered(self, posts: list[Post]) -> list[Post]:
+        behaviour = self.behaviour
+        if behaviour.garbage or behaviour.wrong_reply or behaviour.no_reply:
+            return [misanswered(posts[0], behaviour), *posts[1:]]
+        return posts
+
+    def _finish(self, at: float, delay_s: float) -> None:
+        """What a command has come to is told, as late as its first answer."""
+        posts = self.device.finished(max(at, self._fleet.now())) if self._powered else []
+        if posts:
+            posts = self._misanswered(posts)
+            self._fleet.later(delay_s, lambda: self.publish(posts))
 
 
 def _timeout_s(topic: str) -> float:

@@ -1,7 +1,7 @@
 """A meter: power, registers by tariff period and direction, and the highest quarter-hour demand of the month. Pure.
 
-Energies are kWh, powers kW, times epoch seconds. All figures are primary ones, whatever the ratios of
-the meter's own transformers (`Identity.ct`, `pt`).
+Energies are kWh, powers kW, times epoch seconds. All figures are primary ones: what the meter's
+own transformers (`Identity.ct`) leave of them is multiplied by their ratios before it is told.
 """
 
 from __future__ import annotations

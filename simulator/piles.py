@@ -60,13 +60,17 @@ class Yard(msgspec.Struct, frozen=True):
     drawn_kwh: float = 0.0
 
 
+def demand_kw(vehicle: Vehicle) -> float:
+    """What a vehicle asks for: all it can take, less and less towards full."""
+    if vehicle.soc <= _TAPER_FROM:
+        return vehicle.power_kw
+    return vehicle.power_kw * max(0.1, 1.0 - 0.9 * (vehicle.soc - _TAPER_FROM) / (1.0 - _TAPER_FROM))
+
+
 def wanted(piles: Piles, vehicle: Vehicle, hours: float) -> float:
     """What a vehicle would draw for so long, kW."""
-    taper = (
-        1.0 if vehicle.soc <= _TAPER_FROM else max(0.1, 1.0 - 0.9 * (vehicle.soc - _TAPER_FROM) / (1.0 - _TAPER_FROM))
-    )
     need = max(0.0, vehicle.target - vehicle.soc) * vehicle.capacity_kwh / EFFICIENCY / hours
-    return min(piles.power_kw, vehicle.power_kw * taper, need)
+    return min(piles.power_kw, demand_kw(vehicle), need)
 
 
 def charge(piles: Piles, yard: Yard, hours: float, each_kw: float, total_kw: float) -> tuple[Yard, float]:

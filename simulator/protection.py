@@ -5,6 +5,7 @@ Faults are told by the plan, or happen by the seed for half an hour now and then
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from simulator.battery import Pack, cell_voltage
@@ -22,6 +23,12 @@ _HOT_SPOT_C = 30.0
 _SAG_V = 0.5
 _SPREAD_C = 1.0
 _SPREAD_V = 0.015
+
+
+def check(faults: Iterable[str]) -> None:
+    """ValueError for what is no fault of a site."""
+    if unknown := set(faults) - set(FAULTS):
+        raise ValueError(f"no fault {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
 
 
 def faults_at(plan: Plan, seed: int, share: float, at: float) -> frozenset[str]:

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from simulator import grid
 from simulator.battery import cell_voltage
+from simulator.piles import EFFICIENCY, demand_kw
 from simulator.profile import ambient_c, noise
 from simulator.protection import HOT_C, LOW_V, hottest_c, level, lowest_v
-from simulator.site import GATEWAY, LOAD, PV, STORAGE, Meter, State
+from simulator.site import BUILDING, GATEWAY, LOAD, PILES, PV, STORAGE, Meter, State
 
 Fields = dict[str, Any]
 
@@ -118,14 +119,18 @@ def feeder(state: State, place: int) -> Fields:
     """`three_phases` of one of the site's meters."""
     spec, storage = state.spec, state.storage_kw
     parts = (state.phases[0].power_kw, state.phases[1].power_kw, state.phases[2].power_kw)
-    reactive = state.load_kw * math.tan(math.acos(spec.power_factor))
+    tangent = math.tan(math.acos(spec.power_factor))
+    reactive = state.load_kw * tangent
     if place == GATEWAY:
         return three_phases(state, state.gateway_kw, reactive - state.kvar, parts)
-    if place == LOAD:
-        rest = (storage - state.pv_kw) / 3.0
-        return three_phases(state, state.load_kw, reactive, (parts[0] - rest, parts[1] - rest, parts[2] - rest))
+    if place in (LOAD, BUILDING):
+        piles = state.pile_kw if place == BUILDING else 0.0
+        rest, power = (storage - state.pv_kw + piles) / 3.0, state.load_kw - piles
+        return three_phases(state, power, power * tangent, (parts[0] - rest, parts[1] - rest, parts[2] - rest))
     if place == STORAGE:
         return three_phases(state, storage, -state.kvar)
+    if place == PILES:
+        return three_phases(state, state.pile_kw, state.pile_kw * tangent)
     return three_phases(state, state.pv_kw, 0.0)
 
 
@@ -186,15 +191,17 @@ def numbered_registers(fields: Fields) -> Fields:
 def demands(meter: Meter, power_factor: float, apparent_kva: float) -> Fields:
     """Highest quarter-hour demands and when their quarter hours ended (epoch seconds, 0 = not yet)."""
     tangent = math.sqrt(1.0 - power_factor * power_factor) / power_factor
+    forward, reverse = round(meter.demand_forward_kw, 3), round(meter.demand_reverse_kw, 3)
+    forward_at, reverse_at = meter.demand_forward_at if forward else 0, meter.demand_reverse_at if reverse else 0
     return {
-        "max_demand_forward_active_power": round(meter.demand_forward_kw, 3),
-        "occurred_time_forward_active": meter.demand_forward_at,
-        "max_demand_reverse_active_power": round(meter.demand_reverse_kw, 3),
-        "occurred_time_reverse_active": meter.demand_reverse_at,
-        "max_demand_forward_reactive_power": round(meter.demand_forward_kw * tangent, 3),
-        "occurred_time_forward_reactive": meter.demand_forward_at,
-        "max_demand_reverse_reactive_power": round(meter.demand_reverse_kw * tangent, 3),
-        "occurred_time_reverse_reactive": meter.demand_reverse_at,
+        "max_demand_forward_active_power": forward,
+        "occurred_time_forward_active": forward_at,
+        "max_demand_reverse_active_power": reverse,
+        "occurred_time_reverse_active": reverse_at,
+        "max_demand_forward_reactive_power": round(forward * tangent, 3),
+        "occurred_time_forward_reactive": forward_at,
+        "max_demand_reverse_reactive_power": round(reverse * tangent, 3),
+        "occurred_time_reverse_reactive": reverse_at,
         "instantaneous_apparent_power": apparent_kva,
     }
 
@@ -236,6 +243,45 @@ def pv_energy(state: State) -> tuple[float, float, float, float]:
     """PV energy in kWh: lifetime, today, this month, this year."""
     total, marks = sum(state.meters[PV].forward), state.marks
     return total, total - marks.pv_day_kwh, total - marks.pv_month_kwh, total - marks.pv_year_kwh
+
+
+def pile(state: State) -> Fields:
+    """The site's charging pile, which is a DC one, and the vehicle at it. Its energies are those that it draws."""
+    phases, yard = feeder(state, PILES), state.yard
+    vehicle = yard.stalls[0] if yard.stalls else None
+    drawn, line = phases["total_active_power"], phases["voltage_phase_a"] * math.sqrt(3.0)
+    given = round(drawn * EFFICIENCY, 3)
+    volts = round(350.0 + 80.0 * vehicle.soc, 1) if vehicle is not None else 0.0
+    asked = max(drawn, min(state.spec.piles.power_kw, demand_kw(vehicle))) if vehicle is not None else 0.0
+    return {
+        "input_power": drawn,
+        "output_power": given,
+        "input_voltage": round(line, 1),
+        "output_voltage": volts,
+        "input_current": round(phases["total_apparent_power"] * 1000.0 / (line * math.sqrt(3.0)), 2),
+        "output_current": round(given * 1000.0 / volts, 2) if volts else 0.0,
+        "total_apparent_power": phases["total_apparent_power"],
+        "total_power_factor": phases["total_power_factor"],
+        "total_electric_energy": registers(state.meters[PILES])["total_forward_active_energy"],
+        "current_electric_energy": round(vehicle.kwh / EFFICIENCY, 3) if vehicle is not None else 0.0,
+        "total_active": drawn,
+        "total_reactive_power": phases["total_reactive_power"],
+        **{f"{phase}_phase_voltage": phases[f"voltage_phase_{phase}"] for phase in "abc"},
+        "frequency_grid": phases["frequency_grid"],
+        "vehicle_soc": round(vehicle.soc * 100.0, 1) if vehicle is not None else None,
+        "vehicle_demand": round(asked, 3),
+        "connector_status": int(vehicle is not None),
+        "charging_status": _charging(drawn, asked),
+    }
+
+
+def _charging(drawn: float, asked: float) -> int:
+    """0 idle, 1 charging, 4 paused, 5 charging with less than the vehicle asks for."""
+    if asked <= 0.0:
+        return 0
+    if drawn <= 0.0:
+        return 4
+    return 1 if drawn >= asked - IDLE_KW else 5
 
 
 def _split(total: float, parts: grid.Three) -> tuple[float, float, float, float]:

@@ -12,9 +12,9 @@ from simulator.identity import METER_IDS, Identity, SubDevice
 from simulator.profile import cloudiness, irradiance
 from simulator.protection import fire_status
 from simulator.readouts import Cabinet, Fields
-from simulator.site import GATEWAY, LOAD, PV, STORAGE, State
+from simulator.site import BUILDING, GATEWAY, LOAD, PILES, PV, STORAGE, State
 
-_SCENARIO = {STORAGE: 1, PV: 2}
+_SCENARIO = {STORAGE: 1, PV: 2, PILES: 3}
 
 
 class Body(NamedTuple):
@@ -29,9 +29,11 @@ def report_v2(identity: Identity, state: State) -> list[Body]:
     shown = [readouts.cabinet(state, place) for place in range(len(identity.cabinets))]
     site = [
         _entry("ems", {"total": _totals_v2(state, shown), "statistics": _statistics(state)}),
-        _entry("sub_elemeters", [_meter_v2(state, place) for place in _heard(state, GATEWAY, STORAGE, LOAD)]),
+        _entry("sub_elemeters", [_meter_v2(state, place) for place in _heard(state, GATEWAY, STORAGE, LOAD, BUILDING)]),
         _entry("photovoltaic_meter", _meter_v2(state, PV)),
         _entry("photovoltaic_inverter", _inverter(state, shown[0].ambient_c)),
+        _entry("pail_meter", _meter_v2(state, PILES)),
+        _entry("direct_pail", readouts.pile(state)),
     ]
     each = zip(shown, identity.cabinets, strict=True)
     return [Body(site), *(Body(_cabinet_v2(state, one, sub), sub) for one, sub in each)]
@@ -43,7 +45,10 @@ def report_v1(identity: Identity, state: State) -> list[Body]:
     return [
         Body({"type": "ems", "data": {"total": _totals(state, shown), "statistics": _statistics(state)}}),
         Body(
-            {"type": "sub_elemeters", "data": [_meter_v1(state, n) for n in _heard(state, GATEWAY, STORAGE, PV, LOAD)]}
+            {
+                "type": "sub_elemeters",
+                "data": [_meter_v1(state, n) for n in _heard(state, *range(len(METER_IDS)))],
+            }
         ),
         *(
             Body({"type": "sub_ems", "data": _cabinet_v1(state, one, sub)}, sub)

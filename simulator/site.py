@@ -23,8 +23,10 @@ from simulator.piles import Piles, Yard
 from simulator.plan import Grid, Order, Plan, edges
 from simulator.profile import DAY_S, ambient_c, cloudiness, irradiance, load_kw
 from simulator.state import (
+    BUILDING,
     GATEWAY,
     LOAD,
+    PILES,
     PV,
     STORAGE,
     TARIFF,
@@ -40,11 +42,13 @@ from simulator.state import (
 
 __all__ = [
     "BLOCK_S",
+    "BUILDING",
     "FLAT",
     "GATEWAY",
     "LOAD",
     "MAX_STEP_S",
     "PEAK",
+    "PILES",
     "PV",
     "SHARP",
     "STORAGE",
@@ -63,6 +67,7 @@ __all__ = [
     "begin",
     "demand_limit",
     "local_time",
+    "refreshed",
     "replan",
     "reset",
     "step",
@@ -101,18 +106,26 @@ def step(state: State, dt: float) -> State:
     middle, at = state.at + dt / 2, state.at + dt
     local, outside, available, building, shares = _surroundings(spec, middle)
     pv = min(available, program.pv_limit(plan, local))
-    state = _refreshed(state)
+    state = refreshed(state)
     building += sum(abs(pack.air_kw) for pack in state.packs) / COP
     yard, pile = _piles(state, hours, local, building - pv)
     load = building + pile
+    if pile:
+        shares = grid.with_piles(building, shares, pile)
     kws = _storage(state, local, load, pv, shares, dt)
     storage = sum(kws)
     pv = min(pv, _pv_ceiling(plan, spec, load, storage, shares))
     packs, energy, charged, discharged = _run(state, kws, outside, hours)
-    powers = (load - pv + storage, storage, pv, load)
+    powers = (load - pv + storage, storage, pv)
     period = spec.tariff[local.hour]
     old, parts = state.meters, grid.on_phases(load, shares, pv, storage)
     reactive = load * math.tan(math.acos(spec.power_factor))
+    loads = count(old[LOAD], load, period, hours, at)
+    parted = (
+        (count(old[PILES], pile, period, hours, at), count(old[BUILDING], building, period, hours, at))
+        if spec.piles.count
+        else (old[PILES], loads)
+    )
     kvar = 0.0
     if plan.grid != _NO_GRID:
         rated = spec.battery.power_kw * sum(state.setting(n).works for n in range(len(packs))) / len(packs)
@@ -135,7 +148,8 @@ def step(state: State, dt: float) -> State:
                 count(old[0], powers[0], period, hours, at),
                 count(old[1], powers[1], period, hours, at),
                 count(old[2], powers[2], period, hours, at),
-                count(old[3], powers[3], period, hours, at),
+                loads,
+                *parted,
             ),
             (
                 count(state.phases[0], parts[0], period, hours, at),
@@ -178,8 +192,8 @@ def _surroundings(spec: Spec, at: float) -> _Surroundings:
     )
 
 
-def _refreshed(state: State) -> State:
-    """The state with the faults that are there now, and with an outlook for this day."""
+def refreshed(state: State) -> State:
+    """The state with the faults that are there now, and with an outlook for this day. A step begins with it."""
     spec, plan = state.spec, state.plan
     if spec.fault_share or plan.faults or state.faults:
         there = protection.faults_at(plan, spec.seed, spec.fault_share, state.at)
@@ -329,6 +343,6 @@ def _turned(state: State) -> State:
     state = msgspec.structs.replace(state, marks=new, packs=cabinets.new_day(state.packs))
     if local.month == marks.month:
         return state
-    a, b, c, d = (turn_month(meter) for meter in state.meters)
-    e, f, g = (turn_month(meter) for meter in state.phases)
-    return msgspec.structs.replace(state, meters=(a, b, c, d), phases=(e, f, g))
+    meters = tuple(turn_month(meter) for meter in state.meters)
+    phases = tuple(turn_month(meter) for meter in state.phases)
+    return msgspec.structs.replace(state, meters=meters, phases=phases)

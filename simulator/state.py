@@ -16,10 +16,11 @@ TARIFF = (
 )
 """The tariff period of each local hour: sharp, peak, flat, valley."""
 
-GATEWAY, STORAGE, PV, LOAD = range(4)
-"""Places of a site's meters in `State.meters`."""
+GATEWAY, STORAGE, PV, LOAD, PILES, BUILDING = range(6)
+"""Places of a site's meters in `State.meters`. The load is what piles and building draw."""
 
 _AS_DELIVERED = Setting()
+_NEW = Meter()
 
 
 class Spec(msgspec.Struct, frozen=True, cache_hash=True):
@@ -75,8 +76,8 @@ class State(msgspec.Struct, frozen=True):
     energy_kwh: float = 0.0
     dc_charged_kwh: float = 0.0
     dc_discharged_kwh: float = 0.0
-    meters: tuple[Meter, Meter, Meter, Meter] = (Meter(), Meter(), Meter(), Meter())
-    phases: tuple[Meter, Meter, Meter] = (Meter(), Meter(), Meter())
+    meters: tuple[Meter, Meter, Meter, Meter, Meter, Meter] = (_NEW, _NEW, _NEW, _NEW, _NEW, _NEW)
+    phases: tuple[Meter, Meter, Meter] = (_NEW, _NEW, _NEW)
     packs: tuple[Pack, ...] = ()
     yard: Yard = Yard()
     pile_kw: float = 0.0

@@ -24,20 +24,27 @@ if TYPE_CHECKING:
 
 ENABLED = 1
 STRATEGY_LIMIT = 8
-"""Strategies of one kind that a device takes; the vendor states no number."""
+"""Demand limits that a device takes; the vendor states no number."""
 
 UPDATED_BY = "user: 1-platform"
 
 
+class Later(NamedTuple):
+    """A second answer, so many seconds of the device's time later: `data(cut)` does what is left to do and is what it says;
+    `cut`: the power was gone meanwhile."""
+
+    after_s: float
+    data: Callable[[bool], Fields]
+
+
 class Answer(NamedTuple):
-    """What a device says to a command. `post` names a strategy kind whose list the device posts because it changed; `then` is the
-    data of a second answer."""
+    """What a device says to a command. `post` names a feature that the device posts because it changed."""
 
     code: int = CODE_ACCEPTED
     msg: str = ""
     data: object = None
     post: str | None = None
-    then: object = None
+    later: Later | None = None
 
 
 class Shelf:
@@ -59,7 +66,8 @@ class Shelf:
 
 class Strategy(NamedTuple):
     """One kind of strategy. `check` gives what is wrong with the fields or None; `act` makes the site follow what is kept;
-    `made` is what a created one's id is called in the answer, `merges` whether an update keeps what it does not name."""
+    `made` is what a created one's id is called in the answer, `merges` whether an update keeps what it does not name; `crowd`
+    gives whether these are too many or None."""
 
     feature: str
     check: Callable[[Device, Fields], str | None]
@@ -67,7 +75,7 @@ class Strategy(NamedTuple):
     act: Callable[[Device, float], None]
     made: str = "policy_id"
     merges: bool = False
-    limit: int = STRATEGY_LIMIT
+    crowd: Callable[[Device, list[Fields]], str | None] = charging.crowded
     post: str = "list"
 
 
@@ -91,9 +99,7 @@ def _sync(device: Device, row: Strategy, _message: Message, now: float) -> Answe
 def _create(device: Device, row: Strategy, message: Message, now: float) -> Answer:
     shelf = device.shelves[row.feature]
     fields = _fields(message.data)
-    if len(shelf.items) >= row.limit:
-        return refuse(f"at most {row.limit} strategies of {row.feature}")
-    if wrong := row.check(device, fields):
+    if wrong := row.check(device, fields) or row.crowd(device, [*shelf.items.values(), fields]):
         return refuse(wrong)
     made = shelf.add(_stamped(fields, {}, now))
     row.act(device, now)
@@ -108,7 +114,7 @@ def _by_node(device: Device, row: Strategy, message: Message, now: float) -> Ans
     key = next(known, None)
     if key is None:
         return _create(device, row, message, now)
-    if wrong := row.check(device, fields):
+    if wrong := _misfit(device, row, key, fields):
         return refuse(wrong)
     shelf.items[key] = _stamped(fields, shelf.items[key], now)
     row.act(device, now)
@@ -123,7 +129,7 @@ def _update(device: Device, row: Strategy, message: Message, now: float) -> Answ
     if old is None:
         return refuse(f"no strategy with id {key} in {row.feature}")
     fields = old | fields if row.merges else fields
-    if wrong := row.check(device, fields):
+    if wrong := _misfit(device, row, fields["id"], fields):
         return refuse(wrong)
     shelf.items[fields["id"]] = _stamped(fields, old, now)
     row.act(device, now)
@@ -143,8 +149,6 @@ def _update_all(device: Device, row: Strategy, message: Message, now: float) -> 
     """Replaces everything, or nothing when one is wrong. Those that name a known id keep it."""
     shelf = device.shelves[row.feature]
     wanted = [_fields(item) for item in message.data]
-    if len(wanted) > row.limit:
-        return refuse(f"at most {row.limit} strategies of {row.feature}")
     seen: set[int] = set()
     for n, fields in enumerate(wanted):
         key = fields.get("id")
@@ -154,6 +158,8 @@ def _update_all(device: Device, row: Strategy, message: Message, now: float) -> 
             return refuse(f"data[{n}]: {wrong}")
         if key is not None:
             seen.add(key)
+    if wrong := row.crowd(device, wanted):
+        return refuse(wrong)
     old, shelf.items = shelf.items, {}
     for fields in wanted:
         key = fields.get("id")
@@ -163,6 +169,12 @@ def _update_all(device: Device, row: Strategy, message: Message, now: float) -> 
             shelf.items[key] = _stamped(fields, old[key], now)
     row.act(device, now)
     return Answer(post=row.feature)
+
+
+def _misfit(device: Device, row: Strategy, key: int, fields: Fields) -> str | None:
+    """What is wrong with `fields` in place of strategy `key`."""
+    items = device.shelves[row.feature].items
+    return row.check(device, fields) or row.crowd(device, [*(items | {key: fields}).values()])
 
 
 def _fields(data: Any) -> Fields:
@@ -197,6 +209,10 @@ def _overdemand_wrong(_device: Device, fields: Fields) -> str | None:
     if not 0 <= fields.get("dynamic_demand_percentage", 0) <= 100:
         return "dynamic_demand_percentage is 0 to 100"
     return None
+
+
+def _overdemand_crowded(_device: Device, wanted: list[Fields]) -> str | None:
+    return f"at most {STRATEGY_LIMIT} demand limits" if len(wanted) > STRATEGY_LIMIT else None
 
 
 def _overdemand_shown(device: Device, key: int, fields: Fields, now: float) -> Fields:
@@ -244,8 +260,18 @@ def _tightest(limits: list[Fields], name: str) -> float | None:
 
 
 STRATEGIES: tuple[Strategy, ...] = (
-    Strategy("streaming_overdemand", _overdemand_wrong, _overdemand_shown, _overdemand_acts, "id", merges=True),
-    Strategy("charge", charging.charge_wrong, charging.charge_shown, charging.charge_acts),
+    Strategy(
+        "streaming_overdemand",
+        _overdemand_wrong,
+        _overdemand_shown,
+        _overdemand_acts,
+        "id",
+        merges=True,
+        crowd=_overdemand_crowded,
+    ),
+    Strategy(
+        "charge", charging.charge_wrong, charging.charge_shown, charging.charge_acts, crowd=charging.charge_crowded
+    ),
     Strategy(
         "charge_photovoltaic", charging.photovoltaic_wrong, charging.photovoltaic_shown, charging.photovoltaic_acts
     ),

@@ -89,6 +89,11 @@ class SimulatedDevice:
         self._do(lambda: self._member.behave(behaviour))
         return self
 
+    def afflict(self, *faults: str) -> Self:
+        """Faults of its site instead of those before: `smoke`, `meter`, …; without any they end (docs/simulator.md)."""
+        self._do(lambda: self._member.afflict(*faults))
+        return self
+
     def honest(self) -> Self:
         """No script, no faults."""
         self._do(self._honest)
@@ -109,12 +114,6 @@ class SimulatedDevice:
             self._member.publish([told])
 
         self._do(post)
-        return self
-
-    def afflicted(self, *faults: str) -> Self:
-        """Have these faults on its site and no others (docs/simulator.md): `smoke`, `cooling`, …; the alarms come with its next
-        report, and clear with the one after `afflicted()`."""
-        self._do(lambda: self._member.device.afflict(self._simulated.now(), *faults))
         return self
 
     def publishes(self, topic: str, payload: bytes) -> Self:

@@ -37,6 +37,9 @@ async def outcome(window: Window, simulated: Device, line: Any, name: str) -> An
     got = await line.get()
     for topic, payload in simulated.handle(got.topic, got.payload, messages.now_ms() / 1000):
         await line.stored(topic, payload)
+    if simulated.done_at is not None:
+        for topic, payload in simulated.finished(simulated.done_at):
+            await line.stored(topic, payload)
     status, body, _ = await asking
     assert status == 200, (name, body)
     return body

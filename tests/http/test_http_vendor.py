@@ -152,7 +152,7 @@ async def test_whose_device_it_is_and_whether_there_is_one(window: Window) -> No
 async def test_live_values(window: Window) -> None:
     url = "/common-sync?device_uid=D1"
     async with online(window, simulated()):
-        said = await good(window, "PUT", url, {"fields": ["pcs_total_active_power", "soc", "vehicle_soc"]})
+        said = await good(window, "PUT", url, {"fields": ["pcs_total_active_power", "soc", "pv_high_pressure_power"]})
     assert said["message"] == "获取实时数据成功"
     assert set(said["data"]) == {"pcs_total_active_power", "soc"}
     assert all(isinstance(value, float) for value in said["data"].values())

@@ -80,8 +80,8 @@ def test_schedules_are_created_changed_and_deleted(feature: str, ids: str, shown
 def test_a_branch_has_one_schedule() -> None:
     device = cabinets_of(2)
     nodes = {node["id"]: node for node in told(device, "power_node/sync")}
-    assert [node["type"] for node in nodes.values()] == [1, 1, 1, 1, 2, 2]
-    assert {node["parent_id"] for node in nodes.values()} == {0, 1, 2}
+    assert [node["type"] for node in nodes.values()] == [1, 1, 1, 1, 2, 2, 1, 1]
+    assert {node["parent_id"] for node in nodes.values()} == {0, 1, 2, 4}
     plain = {name: value for name, value in BY_WEEKDAY.items() if name != "ems_device_ids"}
     assert say(device, "charge/by_node", plain | {"node_id": 2})[0]["data"] == {"policy_id": 1}
     assert say(device, "charge/by_node", plain | {"node_id": 6})[0]["data"] == {"policy_id": 2}
@@ -194,30 +194,6 @@ def test_a_control_is_kept_by_cabinet(feature: str, wanted: dict[str, Any], othe
     assert told(cabinets_of(2), f"{feature}/sync")[name] != value
 
 
-def test_an_update_answers_in_two_steps_and_is_done_once() -> None:
-    device = make()
-    image = DATA["ota/upgrade"]
-    first, last = say(device, "ota/upgrade", image)
-    assert [answer["data"]["status"] for answer in (first, last)] == [2, 4]
-    assert first["reply"] == last["reply"]
-    assert first["mid"] != last["mid"]
-    assert first["data"]["version"] == "v1.0.0"
-    assert last["data"]["final_version"] == first["data"]["target_version"] == "v1.1.0"
-    assert say(device, "ota/upgrade", image)[1]["data"]["final_version"] == "v1.2.0"
-
-
-def test_an_emu_is_updated_through_its_ems() -> None:
-    device = cabinets_of(2)
-    assert [emu["emu_product_sn"] for emu in told(device, "ota/emu_version")] == ["emu-v1.0.0"] * 2
-    assert told(device, "ota/emu_upgrade", data=DATA["ota/emu_upgrade"], sub_device_id=2) == {
-        "device_id": 2, "download_status": 1,
-    }  # fmt: skip
-    done = told(device, "ota/emu_upgrade_result", sub_device_id=2)
-    assert (done["emu_product_sn"], done["emu_upgrade_success"] & 1 << 8) == ("emu-v1.1.0", 256)
-    assert [emu["emu_product_sn"] for emu in told(device, "ota/emu_version")] == ["emu-v1.0.0", "emu-v1.1.0"]
-    assert told(device, "ota/emu_upgrade_result")["emu_upgrade_status"] is None
-
-
 def test_what_is_posted_at_the_start_is_what_sync_tells() -> None:
     device = make()
     posts = {topic.split("/", 4)[4]: msgspec.json.decode(payload)["data"] for topic, payload in device.due(START)}
@@ -228,13 +204,20 @@ def test_what_is_posted_at_the_start_is_what_sync_tells() -> None:
 def test_the_grid_asks_for_what_the_storage_does() -> None:
     device = make()
     device.due(START)
-    seen = []
+    sorts, running = [], False
     for n in range(1, 2000):
         device.next_due = START + n * 900
         for topic, payload in device.due(device.next_due):
             if topic.endswith("grid_fm/receive/post"):
                 kind, message = kinds.resolve("grid_fm/receive/post", payload)
                 assert kinds.unknown_keys(kind, payload) == ()
-                assert message.data.regulation_power == round(device.site.storage_kw, 1)
-                seen.append(message)
-    assert 5 < len(seen) < 60
+                assert message.data.receive_time == (START + n * 900) * 1000
+                sorts.append(message.data.type)
+                if message.data.type == "power":
+                    assert running
+                    assert message.data.regulation_power == round(device.site.storage_kw, 1)
+                else:
+                    assert message.data.regulation_power == (not running)
+                    running = not running
+    assert 5 < sorts.count("power") < 60
+    assert sorts.count("power") < sorts.count("status") <= 2 * sorts.count("power")

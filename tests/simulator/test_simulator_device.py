@@ -89,9 +89,12 @@ def test_every_command_is_answered_as_its_result_kind(kind: Kind) -> None:
         assert message.timestamp == (START + 5) * 1000
         assert kinds.unknown_keys(result, body) == ()
         assert (message.data is not None) == (result.data is not None)
-    changed = kind.changes and kind.feature in device.shelves and device.spec.version != "emu"
+    emu, cabinets = device.spec.version == "emu", len(device.identity.cabinets)
+    wanted = [f"{topic}{kind.feature}/list/post"] if kind.changes and kind.feature in device.shelves and not emu else []
+    if kind.changes and kinds.find(f"{kind.feature}/details/post"):
+        wanted = [f"{topic}{kind.feature}/details/post"] * cabinets
     lists = posts[len(answers) :]
-    assert [where for where, _ in lists] == ([f"{topic}{kind.feature}/list/post"] if changed else [])
+    assert [where for where, _ in lists] == wanted
     for where, body in lists:
         (listing,) = kinds.find(where.removeprefix(topic))
         assert kinds.unknown_keys(listing, body) == ()
@@ -286,7 +289,7 @@ def test_a_device_greets_then_reports_at_its_interval() -> None:
     cabinets = len(device.identity.cabinets)
     assert greetings == [
         *["device_info/details/post"] * (1 + cabinets),
-        *["elemeter_info/details/post"] * 4,
+        *["elemeter_info/details/post"] * 6,
         "power_node/list/post",
         *["charge_percentage/details/post", "safety/details/post"] * cabinets,
         *[f"{name}/list/post" for name in ("streaming_overdemand", "charge", "charge_photovoltaic", "charge_pail")],

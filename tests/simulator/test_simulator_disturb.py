@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import aiomqtt
@@ -12,10 +13,12 @@ import pytest
 from scripted_broker import Address, Script
 
 from bridge.mqtt import framing, packets
+from schemas import kinds
+from simulator.device import Device
 from simulator.disturb import STRANGER, disturbed, misanswered
 from simulator.faults import HONEST, parse_faults
 from simulator.fleet import Fleet
-from simulator.identity import device_specs
+from simulator.identity import VERSIONS, Identities, Version, device_specs
 from simulator.script import Scripted
 from simulator.strategies import Answer
 
@@ -24,7 +27,7 @@ BODY: dict[str, Any] = {
     "reply": "r",
     "device_uid": "D",
     "timestamp": 1_000_000,
-    "data": {"total_active_power": 2.5, "list": [{"phase_a_power": 1, "soc": 7}]},
+    "data": {"total_active_power": 2.5, "list": [{"power": 1, "soc": 7}]},
 }
 POST = ("v1/wudun/PK1/D/report/regular/post", msgspec.json.encode(BODY))
 
@@ -44,12 +47,49 @@ def told(post: tuple[str, bytes]) -> dict[str, Any]:
         (HONEST._replace(huge_bytes=5), {"padding": "xxxxx"}),
         (
             HONEST._replace(wrong_units=True),
-            {"data": {"total_active_power": 2500, "list": [{"phase_a_power": 1000, "soc": 7}]}},
+            {"data": {"total_active_power": 2500, "list": [{"power": 1000, "soc": 7}]}},
         ),
     ],
 )
 def test_a_message_is_changed_in_one_place(behaviour: Any, changed: dict[str, Any]) -> None:
     assert told(disturbed(POST, behaviour, 0.75)) == BODY | changed
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_wrong_units_reach_powers_energies_and_voltages(version: Version) -> None:
+    spec = device_specs(1, versions=(version,))[0]
+    identity, site = Identities().of(spec)
+    device = Device(spec, identity, site, 1_750_003_200.0, 60.0)
+    device.due(device.next_due)
+    device.next_due = 1_750_043_200.0
+    factors: dict[str, set[float]] = {}
+    for post in device.due(device.next_due):
+        if post[0].endswith("/report/regular/post"):
+            kind, message = kinds.resolve("report/regular/post", post[1])
+            wrong = disturbed(post, HONEST._replace(wrong_units=True), 0.0)
+            assert kinds.resolve("report/regular/post", wrong[1])[0] is kind
+            for name, was, is_now in numbers(message.data, kinds.resolve("report/regular/post", wrong[1])[1].data):
+                factors.setdefault(name, set()).add(round(is_now / was) if was else 0)
+    emu = version == "emu"
+    powers = ["pcs_total_active_power", "pcs_active_power_phase_a", "power"]
+    energies = [] if emu else ["total_forward_active_energy", "pcs_ac_charge_accumulated_energy"]
+    volts = ["pcs_voltage_phase_a", "total_voltage", "cell_voltage"] if emu else ["voltage_phase_a", "cell_voltage"]
+    for name in (*powers, *energies, *volts):
+        assert factors[name] - {0} == {1000}, name
+    for name in ("soc", "pcs_current_phase_a", "pcs_input_current", "running_status", "cell_temp"):
+        assert factors[name] <= {0, 1}, name
+
+
+def numbers(before: Any, after: Any, name: str = "") -> Iterator[tuple[str, float, float]]:
+    """(field, value, value) of two messages of the same shape."""
+    if isinstance(before, list):
+        for one, other in zip(before, after, strict=True):
+            yield from numbers(one, other, name)
+    elif isinstance(before, msgspec.Struct):
+        for field in before.__struct_fields__:
+            yield from numbers(getattr(before, field), getattr(after, field), field)
+    elif isinstance(before, int | float):
+        yield name, before, after
 
 
 def test_answers_under_another_mid_and_under_none() -> None:

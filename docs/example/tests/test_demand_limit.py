@@ -47,9 +47,9 @@ def test_readings_reach_the_sink_once(ems_bridge: Bridge, ems_fleet: Fleet, ems_
 
 
 def test_an_alarm_comes_and_clears(ems_bridge: Bridge, ems_fleet: Fleet, ems_clock: Clock) -> None:
-    device = ems_fleet("D1", interval_s=60).device("D1").afflicted("smoke")
+    device = ems_fleet("D1", interval_s=60).device("D1").afflict("smoke")
     ems_clock.advance(60)
-    device.afflicted()
+    device.afflict()
     ems_clock.advance(60)
     raised, cleared = ems_bridge.messages("D1", "alarm/details/post")
     assert raised.data["id"] == cleared.data["id"]
