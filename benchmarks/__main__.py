@@ -8,6 +8,7 @@ python -m benchmarks commands                             command round trips, e
 python -m benchmarks held                                 100,000 open commands: memory, restart, timeouts
 python -m benchmarks vendor                               the vendor's platform API: a read and a command, alone and 64 at a time
 python -m benchmarks evaluate                             a year of `ems-sim evaluate`, with and without a strategy
+python -m benchmarks plugin                               a start of `ems_bridge`, and of 100 devices of `ems_fleet`
 python -m benchmarks simulator                            10,000 simulated devices in one process on one core, with faults
 python -m benchmarks day [--hours 24]                     a day of a faulty fleet at 600 times the speed, and its sums
 python -m benchmarks series [--small]                     time series beside PostgreSQL, DuckDB and InfluxDB
@@ -25,13 +26,39 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import accept, bounds, commands, day, evaluate, framing, held, series, simulator, studies, vendor
+from benchmarks import (
+    accept,
+    bounds,
+    commands,
+    day,
+    evaluate,
+    framing,
+    held,
+    plugin,
+    series,
+    simulator,
+    studies,
+    vendor,
+)
 from benchmarks.figures import Bound
 from benchmarks.peers import MOSQUITTO
 from benchmarks.runs import Results
 from benchmarks.servers import DURABLE, ROOT
 
-PARTS = ("all", "brokers", "idle", "functions", "commands", "held", "vendor", "evaluate", "simulator", "day", "series")
+PARTS = (
+    "all",
+    "brokers",
+    "idle",
+    "functions",
+    "commands",
+    "held",
+    "vendor",
+    "evaluate",
+    "plugin",
+    "simulator",
+    "day",
+    "series",
+)
 FUNCTIONS = (
     (Bound("framing of a 230-byte publish", framing.MUST_US, framing.GOAL_US, "µs", most=True), "framing"),
     (Bound("accept (decode, validate, extract) of a 918-byte report", 15.0, accept.GOAL_US, "µs", most=True), "accept"),
@@ -58,6 +85,8 @@ def main() -> int:
     ]
     if options.part in ("all", "evaluate"):
         verdicts.append((evaluate.BOUND, evaluate.measured(repeat=options.repeat)))
+    if options.part in ("all", "plugin"):
+        verdicts += plugin.verdicts(plugin.measured())
     if options.part in ("all", "simulator"):
         verdicts += simulator.verdicts(simulator.measured())
     verdicts += commands.verdicts(trips) + held.verdicts(open_ones) + series.verdicts(readings)
@@ -78,7 +107,7 @@ def measure(options: argparse.Namespace, home: Path, results: Results) -> list[t
     if options.part == "all":
         studies.everything(home, repeat, seconds, results)
         return [(1_000, 0), (100, 0), (5_000, 0), (1_000, 10_000)]
-    if options.part in ("functions", "commands", "held", "vendor", "evaluate", "simulator", "day", "series"):
+    if options.part in ("functions", "commands", "held", "vendor", "evaluate", "plugin", "simulator", "day", "series"):
         return []
     if options.part == "idle":
         keys = options.only or [DURABLE.key, MOSQUITTO.key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -91,6 +92,10 @@ def main() -> None:
         sys.exit(EXIT_WRONG)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
+    except OSError as error:  # stdout takes no more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.echo(f"ems-sim: {error.strerror or error}", err=True)
+        sys.exit(EXIT_FAILED)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -24,7 +24,7 @@ from schemas.explain import explain
 from simulator.device import Device
 from simulator.identity import DeviceSpec, Identity, SubDevice
 from simulator.meter import BLOCK_H, BLOCK_S, Meter
-from simulator.site import GATEWAY, LOAD, MAX_STEP_S, PV, STORAGE, Spec, State, advance, begin, local_time
+from simulator.site import GATEWAY, LOAD, MAX_STEP_S, PV, STORAGE, Spec, State, advance, begin, demand_limit, local_time
 from simulator.site_file import SiteFile, site_of
 
 MAX_DAYS = 3_660
@@ -95,7 +95,8 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class Series(Struct, frozen=True, kw_only=True):
-    """Means of the quarter hours from `start_s` (epoch seconds) on: kW, and the state of charge at their end."""
+    """Means of the quarter hours from `start_s` (epoch seconds) on: kW, the state of charge at their end, and the limits of what
+    may be drawn and fed back that stood in them, inf where there was none."""
 
     start_s: float
     gateway_kw: Sequence[float]
@@ -103,6 +104,8 @@ class Series(Struct, frozen=True, kw_only=True):
     pv_kw: Sequence[float]
     storage_kw: Sequence[float]
     soc: Sequence[float]
+    demand_limit_kw: Sequence[float]
+    export_limit_kw: Sequence[float]
 
 
 class Evaluation(Struct, frozen=True, kw_only=True, rename={"with_strategy": "with", "without_strategy": "without"}):
@@ -249,13 +252,14 @@ class _Run:
         self._kept = {name: array("d") for name in _PLACES}
         self._nets = {name: _net(state.meters[place]) for name, place in _PLACES.items()}
         self._soc = array("d")
+        self._demand, self._export = array("d"), array("d")
         self._curtailed = 0.0
         self._peaks: dict[str, float] = {}
 
     def block(self, end: float) -> None:
         """One quarter hour."""
         state, taken = self.state, sum(self.state.meters[GATEWAY].forward)
-        month = local_time(state.spec, state.at).strftime("%Y-%m")
+        month, limit = local_time(state.spec, state.at).strftime("%Y-%m"), demand_limit(state)
         while state.at < end:
             last = state.at
             state = advance(state, min(end, last + MAX_STEP_S))
@@ -267,11 +271,20 @@ class _Run:
             self._kept[name].append((net - self._nets[name]) / BLOCK_H)
             self._nets[name] = net
         self._soc.append(state.soc)
+        self._demand.append(math.inf if limit is None else limit)
+        export = state.plan.export_kw
+        self._export.append(math.inf if export is None else export)
         self.state = state
 
     def series(self) -> Series:
         """The quarter hours."""
-        return Series(start_s=self._site.start_s, soc=self._soc, **self._kept)
+        return Series(
+            start_s=self._site.start_s,
+            soc=self._soc,
+            demand_limit_kw=self._demand,
+            export_limit_kw=self._export,
+            **self._kept,
+        )
 
     def outcome(self, days: int) -> Outcome:
         """The sums."""

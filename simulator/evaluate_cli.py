@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from simulator.options import Wrong
 from simulator.site_file import SiteFile, parse_site
 
 FORMATS = (".png", ".svg")
+MAX_BYTES = 4 << 20
 
 _ROWS: tuple[tuple[str, str, int], ...] = (
     ("imported_kwh", "imported, kWh", 0),
@@ -93,30 +95,41 @@ def _table(title: str, first: str) -> Table:
 
 
 def _row(table: Table, label: str, before: float, after: float, digits: int) -> None:
-    table.add_row(label, f"{before:,.{digits}f}", f"{after:,.{digits}f}", f"{after - before:+,.{digits}f}")
+    change = round(after - before, digits)
+    table.add_row(label, f"{before:,.{digits}f}", f"{after:,.{digits}f}", f"{change:+,.{digits}f}" if change else "–")
 
 
 def _strategy(name: str) -> Any:
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        return json.loads(_text(name))
     except OSError as error:
         raise Wrong(name, error.strerror or str(error)) from None
     except UnicodeDecodeError as error:
         raise Wrong(name, f"not UTF-8: {error.reason} at byte {error.start}") from None
-    try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise Wrong(name, f"no JSON: {error}") from None
+
+
+def _text(name: str) -> str:
+    """What a file holds (`-`: stdin). Raises OSError, ValueError."""
+    if name == "-":
+        text = sys.stdin.buffer.read(MAX_BYTES + 1)
+    else:
+        with Path(name).open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"larger than {MAX_BYTES >> 20} MiB")
+    return text.decode("utf-8-sig")
 
 
 def _site(path: Path) -> SiteFile:
     try:
-        return parse_site(path.read_text(encoding="utf-8"))
+        return parse_site(_text(str(path)))
     except OSError as error:
         raise Wrong("--site", f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise Wrong("--site", f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
-    except Invalid as wrong:
+    except (Invalid, ValueError) as wrong:
         raise Wrong("--site", f"{path}: {wrong}") from None
 
 
@@ -125,6 +138,8 @@ def _can_plot(path: Path) -> None:
         raise Wrong("--plot", f"{path} ends neither in {' nor in '.join(FORMATS)}")
     if not path.absolute().parent.is_dir():
         raise Wrong("--plot", f"{path.parent} is no directory")
+    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise Wrong("--plot", f"{path} cannot be written")
     try:
         import matplotlib  # noqa: F401
     except ImportError:

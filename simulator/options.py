@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -129,7 +129,8 @@ def parse_broker(url: str, schemes: Sequence[str] = ("mqtt", "tcp")) -> tuple[st
     if parts.scheme not in schemes or not parts.hostname or parts.path not in ("", "/"):
         raise ValueError(f"{url!r} is no broker address; use {schemes[0]}://HOST:PORT")
     usual = 8883 if parts.scheme == "mqtts" else 1883
-    return parts.hostname, usual if port is None else port, parts.username, parts.password
+    user, password = (None if word is None else unquote(word) for word in (parts.username, parts.password))
+    return parts.hostname, usual if port is None else port, user, password
 
 
 class _Checked:

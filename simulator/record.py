@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -14,7 +14,8 @@ import msgspec
 from bridge.mqtt.packets import Connect
 from schemas.envelope import new_mid
 from schemas.topics import Topics
-from simulator.staying import Staying
+from simulator.line import Post
+from simulator.staying import CONNECT_S, Staying
 from simulator.tape import Writer
 
 FILTERS: Final = ("v1/#", "v2/#")
@@ -54,13 +55,14 @@ class Recorder(Staying):
         self.error: OSError | None = None
 
     async def run(self, stop: asyncio.Event) -> Recorded:
-        """Record until `stop`. Raises OSError when the tape cannot be written."""
+        """Record until `stop`; no longer when there is no connection in the beginning. Raises OSError when the tape cannot be
+        written."""
         reconnecting = asyncio.create_task(self.stay())
         stopping = asyncio.create_task(stop.wait())
-        while not stopping.done() and self.error is None:
-            await asyncio.wait({stopping}, timeout=FLUSH_S)
+        while not stopping.done() and not reconnecting.done() and self.error is None and self._hopes():
+            await asyncio.wait({stopping, reconnecting}, timeout=FLUSH_S, return_when=asyncio.FIRST_COMPLETED)
             self.link.tick()
-            self._tape.flush()
+            self._flush()
         for task in (reconnecting, stopping):
             task.cancel()
         await asyncio.wait({reconnecting, stopping})
@@ -71,28 +73,40 @@ class Recorder(Staying):
         self._found.seconds = round(time.monotonic() - self._began, 3)
         return self._found
 
+    def _hopes(self) -> bool:
+        return self.ready.is_set() or time.monotonic() - self._began < CONNECT_S
+
     # The link's peer.
 
     def online(self) -> None:
         """Subscribed."""
+        super().online()
         if self.ready.is_set():
             self._found.gaps += 1
-            self._tape.gap(time.monotonic() - self._began, self._found.last_problem)
+            self._write(lambda at: self._tape.gap(at, self._found.last_problem))
         self.ready.set()
 
     def problem(self, reason: str) -> None:
         """The newest counts."""
         self._found.last_problem = reason or self._found.last_problem
 
-    def message(self, topic: str, payload: bytes) -> None:
-        """Write it down before the PUBACK goes out."""
-        address = self._topics.parse(topic)
+    def message(self, post: Post) -> None:
+        """Write it down before the broker is told that it came."""
+        if post.retain and self._found.gaps and not self.link.sees_retained:
+            return  # it came with the first subscription; since then only a new one brings such
+        address = self._topics.parse(post.topic)
         if address is not None:
             self._devices.add(address.device)
         self._kinds[address.kind if address is not None else "other"] += 1
         self._found.messages += 1
-        self._found.bytes += len(payload)
+        self._found.bytes += len(post.payload)
+        self._write(lambda at: self._tape.message(at, *post))
+
+    def _flush(self) -> None:
+        self._write(lambda _: self._tape.flush())
+
+    def _write(self, write: Callable[[float], None]) -> None:
         try:
-            self._tape.message(time.monotonic() - self._began, topic, payload)
+            write(time.monotonic() - self._began)
         except OSError as error:  # the disk is full: say it, do not go on in silence
             self.error = self.error or error

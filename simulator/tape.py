@@ -1,28 +1,26 @@
-"""A recorded fleet as a file: JSON lines, compressed as the name says (.gz, .xz, .zst where the library zstandard is there).
+"""A recorded fleet as a file: JSON lines, compressed as the name says (`packed`).
 
 The first line is the header `{"format": "ems-tape/1", "started": epoch ms, "filters": [...]}`. Each other line is a message,
-`{"t": ms since the start, "topic": …, "payload": text}` (`"base64"` instead of `payload` for what is no UTF-8), or a gap
-`{"t": …, "gap": why}`: the recorder had no connection before it.
+`{"t": ms since the start, "topic": …, "payload": text}` (`"base64"` instead of `payload` for what is no UTF-8; `"qos"` unless it
+is 1; `"retain": true` where it was), or a gap `{"t": …, "gap": why}`: the recorder had no connection before it.
 """
 
 from __future__ import annotations
 
 import base64
-import gzip
-import lzma
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple, cast
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
+from bridge.mqtt.errors import Malformed
+from bridge.mqtt.topics import check_name
+from simulator.packed import Bad, Packed, Unpacked
+
+__all__ = ["Bad", "Gap", "Message", "Reader", "Writer"]
+
 FORMAT: Final = "ems-tape/1"
-SUFFIXES: Final = (".gz", ".xz", ".zst")
-
-
-class Bad(Exception):
-    """A file that is no tape."""
 
 
 class Message(NamedTuple):
@@ -31,6 +29,8 @@ class Message(NamedTuple):
     at: float
     topic: str
     payload: bytes
+    qos: int = 1
+    retain: bool = False
 
 
 class Gap(NamedTuple):
@@ -49,24 +49,26 @@ class Head(msgspec.Struct):
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
-    t: int = 0
+    t: Annotated[int, msgspec.Meta(ge=0)] = 0
     topic: str = ""
     payload: str | None = None
     base64: str | None = None
+    qos: Annotated[int, msgspec.Meta(ge=0, le=2)] = 1
+    retain: bool = False
     gap: str | None = None
 
 
 class Writer:
-    """A tape that is being written. What `flush` has seen survives a kill."""
+    """A tape that is being written. What `flush` has seen survives a kill (of an .xz, what is older than `packed.STREAM_S`)."""
 
     def __init__(self, path: Path, started_ms: int, filters: Sequence[str]) -> None:
         """Raises OSError, Bad for a suffix that cannot be written here."""
-        self._file = _open(path, "wb")
+        self._file = Packed(path)
         self._write(Head(FORMAT, started_ms, list(filters)))
 
-    def message(self, at: float, topic: str, payload: bytes) -> None:
+    def message(self, at: float, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> None:
         """Add one."""
-        line = _Line(int(at * 1000), topic)
+        line = _Line(int(at * 1000), topic, qos=qos, retain=retain)
         try:
             line.payload = payload.decode()
         except UnicodeDecodeError:
@@ -79,10 +81,7 @@ class Writer:
 
     def flush(self) -> None:
         """Bring to the file what can be."""
-        if isinstance(self._file, gzip.GzipFile):
-            self._file.flush(zlib.Z_SYNC_FLUSH)
-        elif not isinstance(self._file, lzma.LZMAFile):
-            self._file.flush()
+        self._file.flush()
 
     def close(self) -> None:
         """Finish the file."""
@@ -93,18 +92,22 @@ class Writer:
 
 
 class Reader:
-    """A tape to read. `truncated` says, in the end, that its writer was cut off: the rest of a line is passed over."""
+    """A tape to read. `problem` says, in the end, where and why it does not go on: its writer was cut off (`truncated`), or the
+    file is broken. Everything before that was given."""
 
     def __init__(self, path: Path) -> None:
         """Raises OSError, Bad."""
+        self.problem = ""
         self.truncated = False
-        self._file = _open(path, "rb")
         self._path = path
+        self._file = Unpacked(path)
+        self._lines = iter(self._file)
         try:
-            self.head = _head(next(self._lines(), b""))
+            self.head = _head(next(self._lines, b""))
         except (msgspec.MsgspecError, UnicodeDecodeError):
             self._file.close()
-            raise Bad(f"{path} is no tape: its first line has no format {FORMAT}") from None
+            why = f" ({self._file.problem})" if self._file.problem else ""
+            raise Bad(f"{path} is no tape: its first line has no format {FORMAT}{why}") from None
 
     def __enter__(self) -> Reader:
         return self
@@ -113,39 +116,27 @@ class Reader:
         self._file.close()
 
     def __iter__(self) -> Iterator[Message | Gap]:
-        for number, text in enumerate(self._lines(), 2):
+        number = 1
+        for text in self._lines:
+            number += 1
             try:
-                line = _read(text)
-                payload = base64.b64decode(line.base64) if line.base64 is not None else (line.payload or "").encode()
-            except (msgspec.MsgspecError, ValueError):
-                raise Bad(f"{self._path}:{number}: no line of a tape") from None
-            yield Gap(line.t / 1000, line.gap) if line.gap is not None else Message(line.t / 1000, line.topic, payload)
-
-    def _lines(self) -> Iterator[bytes]:
-        while True:
-            try:
-                line = self._file.readline()
-            except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile):
-                self.truncated = True
+                entry = _entry(text)
+            except (msgspec.MsgspecError, ValueError, Malformed) as error:
+                self.problem = f"{self._path}:{number}: no line of a tape: {error}"
                 return
-            if not line.endswith(b"\n"):
-                self.truncated = self.truncated or bool(line)
-                return
-            yield line
+            yield entry
+        if self._file.problem:
+            self.problem = f"{self._path}:{number + 1}: {self._file.problem}"
+            self.truncated = self._file.cut_off
 
 
-def _open(path: Path, mode: str) -> IO[bytes]:
-    if path.suffix == ".xz":
-        return cast("IO[bytes]", lzma.open(path, mode))
-    if path.suffix == ".gz":
-        return cast("IO[bytes]", gzip.open(path, mode, 6) if "w" in mode else gzip.open(path, mode))
-    if path.suffix == ".zst":
-        try:
-            zstandard: Any = __import__("zstandard")
-        except ImportError:
-            raise Bad(f"{path}: .zst needs the library zstandard; .gz and .xz do not") from None
-        return cast("IO[bytes]", zstandard.open(path, mode))
-    raise Bad(f"{path}: a tape ends in {', '.join(SUFFIXES)}")
+def _entry(text: bytes) -> Message | Gap:
+    line = _read(text)
+    if line.gap is not None:
+        return Gap(line.t / 1000, line.gap)
+    check_name(line.topic)
+    payload = base64.b64decode(line.base64, validate=True) if line.base64 is not None else (line.payload or "").encode()
+    return Message(line.t / 1000, line.topic, payload, line.qos, line.retain)
 
 
 def _head(line: bytes) -> Head:

@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import msgspec
@@ -18,7 +18,7 @@ from simulator.descriptors import make_room
 from simulator.mapping import Renaming
 from simulator.options import Wrong, parse_broker
 from simulator.record import FILTERS, Recorded, Recorder
-from simulator.replay import Replayed, Replayer, measure
+from simulator.replay import Replayed, Replayer, Unreachable, copy, measure
 from simulator.tape import Bad, Writer
 
 SPEEDS = (1.0, 1000.0)
@@ -42,15 +42,15 @@ def record(file: Path, broker: str | None, filters: tuple[str, ...], duration: f
     except (OSError, Bad) as error:
         raise Wrong("FILE", _text(error, file)) from None
     try:
-        found, ready = asyncio.run(_record((host, port), login, wanted, tape, tls, duration))
+        try:
+            found, ready = asyncio.run(_record((host, port), login, wanted, tape, tls, duration))
+        finally:
+            tape.close()
     except OSError as error:
-        raise click.ClickException(f"{file}: {_text(error, file)}") from None
-    finally:
-        tape.close()
+        _fail(_text(error, file))
     click.echo(msgspec.json.encode(found).decode())
     if not ready:
-        click.echo(f"ems-sim: never connected to {host}:{port}: {found.last_problem}", err=True)
-        raise SystemExit(EXIT_FAILED)
+        _fail(f"never connected to {host}:{port}: {found.last_problem}")
 
 
 @click.command()
@@ -74,31 +74,66 @@ def record(file: Path, broker: str | None, filters: tuple[str, ...], duration: f
     help='JSON lines {"uid", "secret"}: one connection each.',
 )
 @click.option("--ca", type=click.Path(path_type=Path), metavar="FILE", help="Certificates to trust, for mqtts://.")
+@click.option(
+    "--to", type=click.Path(path_type=Path), metavar="TAPE", help="Write it to another tape, not to a broker."
+)
 def replay(file: Path, **given: Any) -> None:
-    """Play a tape to a broker. Prints the ledger: what was read, published, acknowledged, skipped."""
-    host, port, login, tls = _broker(given["broker"], given["ca"])
+    """Play a tape to a broker. Prints the ledger: what was read, published, acknowledged, refused, skipped."""
+    to = given["to"]
+    if to is not None and (given["broker"] is not None or given["credentials"] is not None):
+        raise Wrong("--to", "is instead of --broker and --credentials")
+    host, port, login, tls = ("", 0, (None, None), None) if to is not None else _broker(given["broker"], given["ca"])
     speed = given["speed"]
     if not SPEEDS[0] <= speed <= SPEEDS[1]:
         raise Wrong("--speed", f"{speed:g} is outside {SPEEDS[0]:g} to {SPEEDS[1]:g}")
+    if given["prefix"] and not _level(given["prefix"]):
+        raise Wrong("--prefix", f"{given['prefix']!r} has /, +, # or NUL in it")
+    names, secrets = _names(given["names"]), _secrets(given["credentials"])
+    if trouble := make_room(len(secrets)):
+        raise Wrong("--credentials", trouble)
     try:
-        shift = 0
-        if given["moved"]:
-            length = measure(file)
-            shift = int(time.time() * 1000 + length.seconds * 1000 / speed - length.started_ms - length.seconds * 1000)
-        salt = "" if given["keep_mids"] else new_mid()
         renaming = Renaming(
-            _names(given["names"]), prefix=given["prefix"], anonymise=given["anonymise"], salt=salt, shift_ms=shift
+            names,
+            prefix=given["prefix"],
+            anonymise=given["anonymise"],
+            salt="" if given["keep_mids"] else new_mid(),
         )
-        secrets = _secrets(given["credentials"])
-        if trouble := make_room(len(secrets)):
-            raise Wrong("--credentials", trouble)
-        ledger = asyncio.run(_replay(file, (host, port), login, renaming, secrets, given["commands"], tls, speed))
+        if given["moved"] or given["anonymise"]:
+            length = measure(file, renaming if given["anonymise"] else None)
+            if given["moved"]:
+                left = 0.0 if to is not None else length.seconds / speed
+                renaming.shift_ms = int((time.time() + left - length.seconds) * 1000) - length.started_ms
+        if to is not None:
+            ledger = _copied(file, to, renaming, given["commands"])
+        else:
+            ledger = asyncio.run(_replay(file, (host, port), login, renaming, secrets, given["commands"], tls, speed))
+    except Unreachable as error:
+        _fail(f"never connected to {host}:{port}: {error}")
     except (OSError, Bad) as error:
         raise Wrong("FILE", _text(error, file)) from None
     click.echo(msgspec.json.encode(ledger).decode())
+    if ledger.tape_problem:
+        click.echo(f"ems-sim: {ledger.tape_problem}; what stands before that was published", err=True)
     if ledger.pending:
         click.echo(f"ems-sim: {ledger.pending} messages have no PUBACK: {ledger.last_problem}", err=True)
+    if ledger.refused:
+        click.echo(f"ems-sim: {ledger.refused} messages were refused: {ledger.last_problem}", err=True)
+    if ledger.pending or ledger.refused or ledger.tape_problem:
         raise SystemExit(EXIT_FAILED)
+
+
+def _copied(file: Path, to: Path, renaming: Renaming, commands: bool) -> Replayed:
+    if to.exists() and file.exists() and to.samefile(file):
+        raise Wrong("--to", f"{to} is the tape that is read")
+    try:
+        return copy(file, to, renaming, commands=commands)
+    except OSError as error:
+        raise Wrong("--to", _text(error, to)) if error.filename == str(to) else error from None
+
+
+def _fail(why: str) -> NoReturn:
+    click.echo(f"ems-sim: {why}", err=True)
+    raise SystemExit(EXIT_FAILED)
 
 
 async def _record(
@@ -135,8 +170,12 @@ def _broker(url: str | None, ca: Path | None) -> tuple[str, int, tuple[str | Non
         host, port, user, password = parse_broker(url, ("mqtt", "tcp", "mqtts"))
     except ValueError as error:
         raise Wrong("--broker", str(error)) from None
+    if ca is not None and not url.startswith("mqtts:"):
+        raise Wrong("--ca", "is for mqtts:// alone")
     try:
         tls = ssl.create_default_context(cafile=ca) if url.startswith("mqtts:") else None
+    except ssl.SSLError as error:
+        raise Wrong("--ca", f"{ca}: no PEM certificates: {error.reason or error}") from None
     except OSError as error:
         raise Wrong("--ca", f"{ca}: {error.strerror or error}") from None
     return host, port, (user, password), tls
@@ -146,10 +185,15 @@ def _names(given: Sequence[str]) -> dict[str, str]:
     names = {}
     for entry in given:
         old, _, new = entry.partition("=")
-        if not old or not new or any(sign in new for sign in "/+#\0"):
+        if not old or not new or not _level(new):
             raise Wrong("--map", f"{entry!r}: give OLD=NEW, without /, + and #")
         names[old] = new
     return names
+
+
+def _level(name: str) -> bool:
+    """Whether it may stand in a level of a topic."""
+    return not any(sign in name for sign in "/+#\0")
 
 
 def _secrets(path: Path | None) -> dict[str, str]:

@@ -16,6 +16,7 @@ from bridge.broker.guarded import Guarded
 from bridge.broker.hub import Hub
 from bridge.broker.listener import Broker
 from bridge.broker.seams import Persist, Submit
+from bridge.broker.timers import Timers
 from bridge.broker.upstream import Speech, Upstream
 from bridge.broker.ways import Ways
 from bridge.config import Config
@@ -44,6 +45,7 @@ class Calls(NamedTuple):
     present: Callable[[Principal, str, bool], None]
     reachable: Callable[[str], None]
     unreachable: Callable[[str], None]
+    timers: Timers
 
 
 class Carrier(Protocol):
@@ -94,6 +96,7 @@ class Embedded:
         self.hub = Hub(
             calls.publish, calls.persist, guarded, counts, broker_limits(config),
             presence=calls.present, reachable=calls.reachable, unreachable=calls.unreachable, gate=gate, quiet=quiet,
+            timers=calls.timers,
         )  # fmt: skip
         self._broker = Broker(self.hub, Door(door_limits(config)), quiet)
         self.ways = self._broker.ways

@@ -20,10 +20,6 @@ class Clock:
         """Seconds that only grow."""
         return monotonic()
 
-    def wall_ms(self, at_ms: int) -> int:
-        """A moment of this clock as one of the wall's, for who goes by that."""
-        return at_ms
-
     async def pause(self, seconds: float) -> None:
         """Let a courier wait before its next attempt."""
         await sleep(seconds)

@@ -41,7 +41,7 @@ class Evaluations:
         self._busy = True
         try:
             try:
-                check(strategy, site, "$.strategy", "$.site")
+                await asyncio.to_thread(check, strategy, site, "$.strategy", "$.site")
             except Invalid as wrong:
                 raise Unprocessable("invalid", wrong.detail, wrong.path) from None
             return await self._run(msgspec.json.encode({"strategy": strategy, "site": dict(site), "days": days}))

@@ -31,6 +31,7 @@ from bridge.app.settings import (
     webhook_wants,
 )
 from bridge.broker.seams import Source
+from bridge.broker.timers import Timers
 from bridge.config import Config
 from bridge.core.attempts import Attempts
 from bridge.core.commands import Commands
@@ -122,7 +123,8 @@ class House:
         await self.registry.refresh()
         self.writer = Writer(self.database, STATEMENTS, counts)
         await self._compose_core()
-        calls = Calls(self._publish, self._persist, self._present, self._reachable, self._unreachable)
+        self._timers = Timers(self.clock.timer, self.clock.now_ms)
+        calls = Calls(self._publish, self._persist, self._present, self._reachable, self._unreachable, self._timers)
         self._carrier = carrier(
             config, self.permissions.topics, self.registry, self.permissions, self.attempts, counts, calls, self._quiet
         )
@@ -132,7 +134,7 @@ class House:
         self.writer.after_failure = self.hub.discard
         self.writer.pressure = self.hub.pressure
         await self._carrier.restore(self.database)
-        self.enos = enos(config, self.registry, counts, self.attempts)
+        self.enos = enos(config, self.registry, counts, self.attempts, self.clock.now_ms)
         self.cloud = await open_cloud(
             config, self.directory, self.registry, counts, self.attempts, self.enos.principal, self.clock.now_ms
         )
@@ -329,7 +331,7 @@ class House:
     def _deliver(
         self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None], expires: int
     ) -> str | None:
-        return self.hub.command(uid, topics, payload, acked, self.clock.wall_ms(expires))
+        return self.hub.command(uid, topics, payload, acked, expires)
 
     def _listens(self, uid: str, topics: tuple[str, ...]) -> bool:
         return self.hub.online(uid, topics)

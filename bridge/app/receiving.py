@@ -51,7 +51,7 @@ async def _serve(
     await registry.refresh()
     counts = Counts()
     attempts = Attempts(attempt_limits(config))
-    apps = enos(config, registry, counts, attempts)
+    apps = enos(config, registry, counts, attempts, Clock().now_ms)
     series = await open_cloud(config, directory, registry, counts, attempts, apps.principal, Clock().now_ms)
     receiving = Receiving(
         registry=registry,

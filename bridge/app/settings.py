@@ -173,8 +173,8 @@ async def open_belimo(config: Config, database: Database, registry: Registry, cl
     return await Belimo.open(settings, database, registry, cloud)
 
 
-def enos(config: Config, registry: Registry, counts: Counts, attempts: Attempts) -> Enos:
-    """[enos]. Raises ConfigError."""
+def enos(config: Config, registry: Registry, counts: Counts, attempts: Attempts, clock: Callable[[], int]) -> Enos:
+    """[enos]; `clock` gives ms. Raises ConfigError."""
     section = config.enos
     apps = tuple(App(each.key, each.secret, each.account) for each in section.apps)
     key = load(section.private_key) if section.private_key else None
@@ -182,7 +182,7 @@ def enos(config: Config, registry: Registry, counts: Counts, attempts: Attempts)
         log.warning("enos.unverified_poseidon: who knows an appKey passes for its application, from %s",
                     "this machine" if section.unverified_poseidon == "loopback" else "anywhere")  # fmt: skip
     settings = EnosSettings(apps, section.token_s, section.clock_s, key, section.unverified_poseidon)
-    return Enos(settings, registry, attempts, counts)
+    return Enos(settings, registry, attempts, counts, clock)
 
 
 async def open_cloud(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from time import time
 from typing import TYPE_CHECKING, Final
 
 from bridge.broker.dialect import GOODBYES, OLD, V5, Accepted
@@ -88,7 +87,7 @@ class Connection(Intake):
         if self.state != OPEN or not self.ready:
             self._hub.losses.dropped("slow_consumer", self.client_id, message.topic)
             return
-        if message.expires and message.expires <= time() * 1000:
+        if message.expires and message.expires <= self._hub.timers.now_ms():
             self._hub.losses.dropped("expired", self.client_id, message.topic)
             return
         parts = self.dialect.delivery(message, 0x31 if retain else 0x30, _NO_ID, identifiers)
@@ -248,10 +247,12 @@ class Connection(Intake):
         if first != framing.CONNECT:
             raise Malformed("first packet is no CONNECT", "MQTT-3.1.0-1")
         if self._framing.version == packets.V5:
-            self.dialect = V5(packets.Connect(""), self._hub.limits)  # to tell what is wrong with the CONNECT
+            self.dialect = V5(
+                packets.Connect(""), self._hub.limits, self._hub.timers.now_ms
+            )  # to tell what is wrong with the CONNECT
         connect = packets.decode_connect(body)
         if connect.version == packets.V5:
-            self.dialect = V5(connect, self._hub.limits)
+            self.dialect = V5(connect, self._hub.limits, self._hub.timers.now_ms)
         self.state = OPENING
         self.since = self._hub.turn.now
         self._held = []
@@ -270,7 +271,7 @@ class Connection(Intake):
             self.write(b"\x62\x02" + packet_id)
             return
         message = delivery.message
-        if message.expires and not delivery.dup and message.expires <= time() * 1000:
+        if message.expires and not delivery.dup and message.expires <= self._hub.timers.now_ms():
             self._hub.losses.dropped("expired", self.client_id, message.topic)
             self._hub.drop_delivery(session, delivery.packet_id)
             return

@@ -5,7 +5,7 @@ The broker speaks in reason codes of MQTT 5; the older dialect says what it has 
 
 from __future__ import annotations
 
-from time import time
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from bridge.broker.limits import Limits
@@ -111,9 +111,10 @@ class V5:
 
     version: Final = 5
 
-    def __init__(self, connect: Connect, limits: Limits) -> None:
+    def __init__(self, connect: Connect, limits: Limits, now_ms: Callable[[], int]) -> None:
         asked = connect.properties or {}
         self._limits = limits
+        self._now_ms = now_ms
         self._largest: int = asked.get(properties.MAXIMUM_PACKET_SIZE, framing.MAX_PACKET)
         self._problems = asked.get(properties.REQUEST_PROBLEM_INFORMATION, 1) == 1
         self._most_aliases: int = min(asked.get(properties.TOPIC_ALIAS_MAXIMUM, 0), limits.topic_aliases)
@@ -176,7 +177,7 @@ class V5:
         client has aliases left."""
         extra = b"".join(_identifier(each) for each in identifiers)
         if message.expires:
-            left = max(1, (message.expires - int(time() * 1000) + 999) // 1000)
+            left = max(1, (message.expires - self._now_ms() + 999) // 1000)
             extra += b"\x02" + left.to_bytes(4, "big")
         topic = message.topic
         alias = self._aliases.get(topic, 0) if self._most_aliases else 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from time import time
 
 from bridge.broker.access import Gate
 from bridge.broker.losses import Losses
@@ -114,11 +113,11 @@ class Fanout:
 
     def expire(self, kept: list[Kept]) -> None:
         """Forget retained messages at their time."""
-        now = time()
+        now = self._timers.now_ms()
         for each in kept:
             subject = "retained", each.topic
             if each.expires and each.payload:
-                self._timers.after(each.expires / 1000 - now, partial(self._forget, each), subject)
+                self._timers.after((each.expires - now) / 1000, partial(self._forget, each), subject)
             else:
                 self._timers.forget(subject)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from time import time
 from typing import TYPE_CHECKING
 
 from bridge.broker.access import Access, Gate, Question
@@ -53,6 +52,7 @@ class Hub:
         unreachable: Callable[[str], None] = lambda _uid: None,
         gate: Gate | None = None,
         quiet: Quiet | None = None,
+        timers: Timers | None = None,
     ) -> None:
         self.submit = submit
         self.persist = persist
@@ -71,7 +71,7 @@ class Hub:
         self.published_in = self.published_out = self.accepted = 0
         """Messages that came and that went out, connections that were accepted, since the process began."""
         self.turn = Turn(persist)
-        self.timers = Timers()
+        self.timers = Timers() if timers is None else timers
         self.system = System(self)
         self.sessions = Sessions(self.limits, counts, self._may_read)
         self.retained = Retained(self.limits, counts, self.losses)
@@ -93,7 +93,7 @@ class Hub:
         self.retained.restore(saved.retained)
         self._fanout.expire(self.retained.expiring())
         self.permissions_changed()
-        now = int(time() * 1000)
+        now = self.timers.now_ms()
         left = {row[0]: row[5] for row in saved.sessions}
         for session in self.sessions.all():
             self._end_later(session, max(0.0, session.expiry - (now - (left[session.id] or now)) / 1000))
@@ -180,7 +180,7 @@ class Hub:
             if clean and not old.ended:
                 rows = self._end(old)  # [MQTT-3.1.2-6]
         session, present, more = self.sessions.open(
-            principal, client_id, int(time() * 1000), clean=clean, expiry=expiry
+            principal, client_id, self.timers.now_ms(), clean=clean, expiry=expiry
         )
         session.principal = principal
         session.connection = connection
@@ -207,7 +207,7 @@ class Hub:
             self.turn.rows(self._end(session))
             return
         self._handover.leave(session)
-        self.turn.rows(self.sessions.left(session, int(time() * 1000)))
+        self.turn.rows(self.sessions.left(session, self.timers.now_ms()))
         self._end_later(session, session.expiry)
 
     def reach(self, session: Session) -> None:
@@ -316,7 +316,7 @@ class Hub:
 
     def retained_for(self, session: Session, topic_filter: str) -> Iterator[Kept | None]:
         """Retained messages that a filter of the session covers; None for each that it may not read."""
-        found = self.retained.match(topic_filter, partial(self._may_read, session), int(time() * 1000))
+        found = self.retained.match(topic_filter, partial(self._may_read, session), self.timers.now_ms())
         return found if self.gate is None else iter(list(found))  # the plugins' decisions hold for now
 
     def failed(self, session: Session) -> None:
@@ -358,7 +358,9 @@ class Hub:
 
     def _publish_will(self, session: Session, will: Will) -> None:
         found = {name: value for name, value in (will.properties or {}).items() if name != properties.WILL_DELAY}
-        source = Source(session, will.payload, travelling(found), expires_at(found)) if found else None
+        source = (
+            Source(session, will.payload, travelling(found), expires_at(found, self.timers.now_ms())) if found else None
+        )
         self.submit(session.principal, will.topic, will.payload, will.qos, will.retain, [], ignore, source)
 
     def _may_read(self, session: Session, topic: str) -> bool:

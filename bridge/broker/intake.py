@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from functools import partial
-from time import time
 from typing import TYPE_CHECKING, Final
 
 from bridge.broker.access import Question
@@ -79,7 +79,7 @@ class Intake(Wire):
         hub.published_in += 1
         if isinstance(self.dialect, V5):
             topic, payload, found = self.dialect.received(topic, payload)
-            source = _source(session, payload, found)
+            source = _source(session, payload, found, self._hub.timers.now_ms)
             if qos and not first & 8 and max(len(self._acks), len(session.inbound)) >= hub.limits.inbound:
                 self.close("inbound_full")
                 return
@@ -214,10 +214,10 @@ def ignore(_ok: bool) -> None:
     """Nobody waits for the COMMIT."""
 
 
-def expires_at(found: Properties) -> int:
-    """When a message ends that is published now, epoch ms; 0 is never."""
+def expires_at(found: Properties, now_ms: int) -> int:
+    """When a message ends that is published at `now_ms`, epoch ms; 0 is never."""
     seconds = found.get(properties.MESSAGE_EXPIRY)
-    return 0 if seconds is None else int(time() * 1000) + seconds * 1000
+    return 0 if seconds is None else now_ms + seconds * 1000
 
 
 def travelling(found: Properties) -> bytes:
@@ -227,8 +227,10 @@ def travelling(found: Properties) -> bytes:
     return properties.fields({name: value for name, value in found.items() if name not in _BARE})
 
 
-def _source(session: Session, payload: bytes, found: Properties) -> Source:
-    return Source(session, payload, travelling(found), expires_at(found)) if found else Source(session, payload)
+def _source(session: Session, payload: bytes, found: Properties, now_ms: Callable[[], int]) -> Source:
+    return (
+        Source(session, payload, travelling(found), expires_at(found, now_ms())) if found else Source(session, payload)
+    )
 
 
 def _is_text(payload: bytes) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from heapq import heapify, heappop, heappush
 from itertools import count
-from time import monotonic
+from time import monotonic, time
 from typing import Final
 
 SPARE: Final = 1_000
@@ -16,10 +16,14 @@ class Timers:
     """Calls by due time. What has a subject waits in place of what the subject waited for, so that nothing piles up however
     often something comes and goes; who is called looks whether it still holds."""
 
-    __slots__ = ("_clock", "_heap", "_order", "_waiting")
+    __slots__ = ("_clock", "_heap", "_order", "_waiting", "now_ms")
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = monotonic, now_ms: Callable[[], int] = lambda: int(time() * 1000)
+    ) -> None:
         self._clock = clock
+        self.now_ms = now_ms
+        """Epoch ms: what messages expire by."""
         self._heap: list[tuple[float, int, Hashable]] = []
         """(due, number, subject): the number tells whether it is still the subject's."""
         self._waiting: dict[Hashable, tuple[int, Callable[[], None]]] = {}
@@ -43,6 +47,12 @@ class Timers:
     def forget(self, subject: Hashable) -> None:
         """`subject` waits for nothing more."""
         self._waiting.pop(subject, None)
+
+    def next_due(self) -> float | None:
+        """When something may be due next, by its clock; None when nothing waits."""
+        while self._heap and not self._holds(self._heap[0]):
+            heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
 
     def run(self) -> None:
         """Call what is due."""

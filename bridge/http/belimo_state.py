@@ -113,6 +113,6 @@ class Belimo:
     @classmethod
     async def open(cls, settings: Settings, database: Database, registry: Registry, cloud: Cloud) -> Self:
         """With the tokens of the ledger. Raises StoreError."""
-        tokens = Tokens(registry, TokenStore(database))
+        tokens = Tokens(registry, TokenStore(database), cloud.clock)
         await tokens.restore()
         return cls(settings, tokens, Metadata(database), cloud)

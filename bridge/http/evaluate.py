@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 import msgspec
+from aiohttp import web
 from msgspec import Meta, Struct
 
 from bridge.http.table import Answer, Call, Route
+from schemas.evaluation import EXAMPLES, EvaluationSite
 
 MAX_DAYS = 366
+LOOK_S = 0.25
+"""Between two looks whether somebody still waits for the answer; nobody pays for one that nobody gets."""
+GONE = 499
+"""A status that nobody gets."""
 
 
 class EvaluationRequest(Struct, forbid_unknown_fields=True):
-    """`site` is what SITE.toml of docs/simulator.md says, as JSON; every key may be left out."""
+    """`site` is what SITE.toml of docs/simulator.md says; every table and key may be left out."""
 
     strategy: Annotated[
         Any,
         Meta(
-            description="the data of a command, {feature, action, data}, or a list of them: what a platform would send"
+            description="the data of a command, {feature, action, data}, or a list of them: what a platform would send",
+            extra_json_schema={"type": ["object", "array"], "examples": EXAMPLES},
         ),
     ]
-    site: dict[str, Any] = {}
+    site: EvaluationSite = EvaluationSite()
     days: Annotated[int, Meta(ge=1, le=MAX_DAYS)] = 30
 
 
@@ -84,8 +92,16 @@ class EvaluationBody(
 async def evaluate(call: Call) -> Answer:
     """POST /api/v1/evaluate"""
     asked = call.body(EvaluationRequest)
-    found = await call.services.evaluate(asked.strategy, asked.site, asked.days)
-    return msgspec.json.decode(found, type=EvaluationBody)
+    site = msgspec.to_builtins(asked.site)
+    running = asyncio.ensure_future(call.services.evaluate(asked.strategy, site, asked.days))
+    try:
+        while not running.done():
+            await asyncio.wait({running}, timeout=LOOK_S)
+            if call.request.transport is None:
+                return web.Response(status=GONE)
+    finally:
+        running.cancel()
+    return msgspec.json.decode(await running, type=EvaluationBody)
 
 
 ROUTES = (

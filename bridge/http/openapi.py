@@ -92,7 +92,8 @@ def _components(rows: list[Route]) -> dict[str, Any]:
             for kind in shape if isinstance(shape, tuple) else (shape,):
                 if isinstance(kind, type):
                     structs[kind.__name__] = kind
-    _, components = msgspec.json.schema_components(structs.values(), ref_template=REFERENCES)
+    _, found = msgspec.json.schema_components(structs.values(), ref_template=REFERENCES)
+    components: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(found))  # defaults may be dates and tuples
     if CommandRequest.__name__ in components:
         _, commands = export.schemas(COMMANDS, REFERENCES)
         components[CommandRequest.__name__]["anyOf"] = [_request(commands, kind) for kind in COMMANDS]

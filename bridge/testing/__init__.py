@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bridge.testing.bridge import Bridge
+    from bridge.testing.bridges import Bridges
     from bridge.testing.clock import Clock
     from bridge.testing.fleet import Fleet, SimulatedDevice
     from bridge.testing.sink import Sink
     from bridge.testing.traffic import Said
 
-__all__ = ["Bridge", "Clock", "Fleet", "Said", "SimulatedDevice", "Sink"]
+__all__ = ["Bridge", "Bridges", "Clock", "Fleet", "Said", "SimulatedDevice", "Sink"]
 
 _HOMES = {
-    "Bridge": "bridge", "Clock": "clock", "Fleet": "fleet", "Said": "traffic", "SimulatedDevice": "fleet", "Sink": "sink",
+    "Bridge": "bridge", "Bridges": "bridges", "Clock": "clock",
+    "Fleet": "fleet", "Said": "traffic", "SimulatedDevice": "fleet", "Sink": "sink",
 }  # fmt: skip
 
 

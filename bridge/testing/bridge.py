@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import msgspec
 
@@ -20,6 +20,9 @@ from bridge.testing.engine import Engine
 from bridge.testing.house import Watched
 from bridge.testing.traffic import Said, Traffic
 from schemas.topics import Topics
+
+if TYPE_CHECKING:
+    from bridge.testing.fleet import Fleet
 
 PRODUCT_KEY = "PK1"
 PLATFORM = "platform"
@@ -59,6 +62,10 @@ class Bridge:
         self._stop = asyncio.Event()
         self._client: HttpClient | None = None
         self._closers: list[Callable[[], None]] = []
+        self.is_over = False
+        """Whether it was stopped."""
+        self.fleets: list[Fleet] = []
+        """The simulated devices that were made for it."""
 
     @property
     def mqtt_url(self) -> str:
@@ -82,7 +89,8 @@ class Bridge:
         return self
 
     def stop(self) -> None:
-        """Finish what was begun, close. Raises what ended the bridge before, if something did."""
+        """Finish what was begun, close. Raises what ended the bridge before, if something did, and what a device broke with."""
+        self.is_over = True
         for close in reversed(self._closers):
             close()
         self._closers.clear()
@@ -178,9 +186,11 @@ class Bridge:
         """What went over the bridge from and to a device, oldest first; `way` is up, down or refused."""
         return self.traffic.of(uid, suffix, way)
 
-    def report(self, first: Iterable[str] = ()) -> str:
-        """The last messages of the devices concerned, and the commands without an outcome."""
-        lines = [self.traffic.report(first) or "no message came"]
+    def report(self) -> str:
+        """How the devices stand that a test has spoken of, their last messages, and the commands without an outcome."""
+        lines = [device.state() for fleet in self.fleets for device in fleet.concerned()]
+        touched = [uid for fleet in self.fleets for uid in fleet.touched]
+        lines.append(self.traffic.report(touched) or "no message came")
         waiting = [] if self._house is None else self._house.waiting()
         if waiting:
             lines.append("commands without an outcome:")

@@ -52,10 +52,6 @@ class Clock(Impatient):
         """Seconds that it was moved."""
         return self._passed
 
-    def wall_ms(self, at_ms: int) -> int:
-        """As far from the wall's present as `at_ms` is from its own."""
-        return at_ms + int(time.time() * 1000) - self.now_ms() if at_ms else 0
-
     def advance(self, seconds: float) -> None:
         """Move it, from one deadline to the next; return when all that came of it is committed, and answered by simulated
         devices."""

@@ -10,6 +10,8 @@ from typing import Final, Self, TypeVar
 from bridge.testing.bridge import PRODUCT_KEY, Bridge
 from bridge.testing.clock import Clock
 from bridge.testing.traffic import Said
+from schemas import kinds
+from schemas.errors import Invalid
 from simulator.faults import HONEST, parse_faults
 from simulator.fleet import Fleet as Simulated
 from simulator.identity import DeviceSpec, Version
@@ -100,8 +102,18 @@ class SimulatedDevice:
     # What it says by itself.
 
     def posts(self, suffix: str, data: object) -> Self:
-        """Publish a message of its own now: `alarm/details/post` with this `data`."""
-        self._do(lambda: self._member.publish([self._member.device.tell(suffix, data, self._simulated.now())]))
+        """Publish a message of its own now: `alarm/details/post` with this `data`. ValueError, with the place, for data that the
+        bridge would refuse; `publishes` says anything."""
+
+        def post() -> None:
+            told = self._member.device.tell(suffix, data, self._simulated.now())
+            try:
+                kinds.resolve(suffix, told[1])
+            except Invalid as wrong:
+                raise ValueError(f"{suffix}: {wrong.path}: {wrong.detail}") from None
+            self._member.publish([told])
+
+        self._do(post)
         return self
 
     def publishes(self, topic: str, payload: bytes) -> Self:
@@ -162,6 +174,8 @@ class Fleet:
         """Devices that the test has spoken of."""
         self._devices: dict[str, SimulatedDevice] = {}
         self._followers: list[_Follower] = []
+        bridge.fleets.append(self)
+        bridge.at_end(self.stop)
 
     def __call__(
         self,

@@ -38,15 +38,25 @@ class Watched(House):
     ) -> Record:
         device = principal.name if principal.kind == "device" else ""
 
+        made: list[Record] = []
+        early: list[bool] = []
+
+        def note(record: Record) -> None:
+            reject = record.reject
+            why = "" if reject is None else f"{reject.reason} {reject.path} {reject.detail}"
+            self.traffic.add("up" if reject is None else "refused", topic, payload, device, why)
+
         def told(ok: bool) -> None:
             done(ok)
-            if ok:  # a test that sees it finds it in the store
-                reject = record.reject
-                why = "" if reject is None else f"{reject.reason} {reject.path} {reject.detail}"
-                self.traffic.add("up" if reject is None else "refused", topic, payload, device, why)
+            if not made:  # nothing of it is committed: it is done before there is a Record to look at
+                early.append(ok)
+            elif ok:  # a test that sees it finds it in the store
+                note(made[0])
 
-        record = super()._publish(principal, topic, payload, qos, retain, extra_rows, told, source)
-        return record
+        made.append(super()._publish(principal, topic, payload, qos, retain, extra_rows, told, source))
+        if any(early):
+            note(made[0])
+        return made[0]
 
     def _deliver(
         self, uid: str, topics: tuple[str, ...], payload: bytes, acked: Callable[[], None], expires: int
@@ -63,12 +73,13 @@ class Watched(House):
     # On a held clock (bridge.testing.clock.Follower).
 
     def next_due(self) -> float | None:
-        """The first deadline of a command."""
-        return self.flow.next_due()
+        """The first deadline: of a command, a session, a will, a retained message."""
+        return min((at for at in (self.flow.next_due(), self._timers.next_due()) if at is not None), default=None)
 
     def wake(self) -> None:
         """Decide about what is due."""
         self.flow.tick()
+        self._timers.run()
 
     async def settled(self) -> None:
         """Until nothing is being committed, and no device owes a PUBACK (or takes too long for it)."""

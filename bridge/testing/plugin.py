@@ -6,7 +6,8 @@ This module imports nothing but pytest; the rest comes with the first fixture th
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bridge.testing.bridge import Bridge
+    from bridge.testing.bridges import Bridges
     from bridge.testing.clock import Clock
     from bridge.testing.engine import Engine
     from bridge.testing.fleet import Fleet
@@ -68,6 +70,24 @@ def ems_sink(_ems_engine: Engine) -> Iterator[Sink]:
         sink.down()
 
 
+@pytest.fixture(scope="session")
+def ems_bridges(_ems_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Bridges:
+    """For fixtures of a wider scope: `with ems_bridges({"commands.timeout_s": 3}) as bridge` is a bridge while that lasts."""
+
+    @contextmanager
+    def bridges(settings: Mapping[str, object] | None = None, clock: Clock | None = None) -> Iterator[Bridge]:
+        from bridge.testing.bridge import Bridge
+        from bridge.testing.clock import Impatient
+
+        bridge = Bridge(
+            _ems_engine, tmp_path_factory.mktemp("ems") / "ems-bridge", settings or {}, clock or Impatient()
+        )
+        with _running(bridge):
+            yield bridge
+
+    return bridges
+
+
 @pytest.fixture
 def ems_bridge(
     request: pytest.FixtureRequest, tmp_path: Path, _ems_engine: Engine, ems_bridge_settings: dict[str, object]
@@ -84,11 +104,8 @@ def ems_bridge(
         sinks: Any = settings.get("mirror.sinks", [])
         settings["mirror.sinks"] = [*sinks, sink.settings()]
     clock = request.getfixturevalue("ems_clock") if "ems_clock" in request.fixturenames else Impatient()
-    bridge = Bridge(_ems_engine, tmp_path / "ems-bridge", settings, clock)
-    try:
-        yield bridge.start()
-    finally:
-        bridge.stop()
+    with _running(Bridge(_ems_engine, tmp_path / "ems-bridge", settings, clock)) as bridge:
+        yield bridge
 
 
 @pytest.fixture
@@ -97,7 +114,6 @@ def ems_fleet(ems_bridge: Bridge) -> Iterator[Fleet]:
     from bridge.testing.fleet import Fleet
 
     fleet = Fleet(ems_bridge)
-    ems_bridge.at_end(fleet.stop)
     yield fleet
     fleet.stop()
 
@@ -105,12 +121,25 @@ def ems_fleet(ems_bridge: Bridge) -> Iterator[Fleet]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """A test that failed shows the last messages of its devices."""
+    _ = item
     report: Any = yield
-    given = getattr(item, "funcargs", {})
-    bridge: Bridge | None = given.get("ems_bridge")
-    if report.failed and bridge is not None and call.when in ("call", "teardown"):
-        fleet: Fleet | None = given.get("ems_fleet")
-        if fleet is not None and len(fleet):
-            report.sections.append(("ems_fleet", "\n".join(device.state() for device in fleet.concerned())))
-        report.sections.append(("ems_bridge: messages", bridge.report(fleet.touched if fleet is not None else ())))
+    if report.failed:
+        for bridge in _bridges:
+            if bridge.http:
+                report.sections.append(("ems_bridge: devices and messages", bridge.report()))
+    if call.when == "teardown":
+        _bridges[:] = [bridge for bridge in _bridges if not bridge.is_over]
     return report
+
+
+@contextmanager
+def _running(bridge: Bridge) -> Iterator[Bridge]:
+    _bridges.append(bridge)
+    try:
+        yield bridge.start()
+    finally:
+        bridge.stop()
+
+
+_bridges: list[Bridge] = []
+"""Those of the test that runs: its own, and those of its module and session."""

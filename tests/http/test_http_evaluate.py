@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from bridge.app.evaluations import Evaluations
 from bridge.errors import Exhausted, Unprocessable
 from bridge.http import evaluate as shapes
+from bridge.http.app import openapi_document
 from simulator import evaluate as made
 
 LIMIT: dict[str, Any] = {
@@ -75,6 +77,76 @@ async def test_the_bridge_goes_on_meanwhile_and_only_one_runs(window: Any) -> No
     assert slowest < 2.0
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_who_hangs_up_ends_the_run(window: Any) -> None:
+    evaluations = window.house._evaluations
+    asking = asyncio.create_task(window.call("POST", PATH, {"strategy": LIMIT, "days": 366}))
+    async with asyncio.timeout(20):
+        while evaluations._process is None:  # noqa: ASYNC110 - the loop itself is what is waited for
+            await asyncio.sleep(0.005)
+        process = evaluations._process
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        assert await process.wait() == -9
+    status = 429
+    while status == 429:  # what is left of the handler is over soon
+        status, body, _ = await window.call("POST", PATH, {"strategy": LIMIT, "days": 1})
+    assert (status, body["days"]) == (200, 1)
+
+
+async def test_two_at_once(window: Any) -> None:
+    asked = [window.call("POST", PATH, {"strategy": LIMIT, "days": 5}) for _ in range(2)]
+    answers = await asyncio.gather(*asked)
+    assert sorted(status for status, _, _ in answers) == [200, 429]
+    (refused,) = (body for status, body, _ in answers if status == 429)
+    assert refused["error"]["code"] == "busy"
+
+
+async def test_a_long_list_is_checked_beside_the_loop(window: Any) -> None:
+    slots = [
+        {
+            "start_hour": hour,
+            "start_minute": 0,
+            "end_hour": hour,
+            "end_minute": 30,
+            "cdc_enable_mode": 1,
+            "run_power": 1,
+        }
+        for hour in range(24)
+    ]
+    data = {
+        "charge_type": 1, "status": 1, "mode": 2, "month": list(range(12)), "week_day": list(range(7)), "apply_to_all": True,
+        "settings": slots,
+    }  # fmt: skip
+    asking = asyncio.create_task(window.call("POST", PATH, {"strategy": [data] * 64, "days": 1}))
+    slowest = 0.0
+    while not asking.done():
+        begun = time.perf_counter()
+        await asyncio.sleep(0.001)
+        slowest = max(slowest, time.perf_counter() - begun)
+    status, body, _ = await asking
+    assert status == 422, body  # an EMS has at most eight
+    assert slowest < 0.5
+
+
+async def test_a_body_that_is_too_large_is_not_read(window: Any) -> None:
+    large = io.BytesIO(b'{"strategy": "' + b"x" * (20 << 20) + b'"}')
+    async with window.session.post(window.url + PATH, data=large, headers={"X-API-Key": window.key}) as answer:
+        assert (answer.status, (await answer.json())["error"]["code"]) == (413, "too_large")
+
+
+def test_the_site_has_a_schema() -> None:
+    document = openapi_document()
+    schemas = document["components"]["schemas"]
+    request = schemas["EvaluationRequest"]["properties"]
+    assert "EvaluationSite" in str(request["site"])
+    site = schemas["EvaluationSite"]["properties"]
+    assert set(site) == {"seed", "start", "transformer_kva", "place", "load", "pv", "storage", "piles", "prices"}
+    assert schemas["SitePlace"]["properties"]["utc_offset_h"]["multipleOf"] == 0.25
+    assert schemas["SitePlace"]["additionalProperties"] is False
+    for example in request["strategy"]["examples"]:
+        made.check(example, {})
 
 
 async def test_a_run_that_takes_too_long_is_ended_and_makes_room() -> None:

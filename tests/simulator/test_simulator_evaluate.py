@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
+from calendar import monthrange
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -79,6 +83,98 @@ def test_every_figure_is_the_sum_of_its_quarter_hours() -> None:
     assert one.soc_end == pytest.approx(series.soc[-1], abs=1e-4)
 
 
+PLACES: list[tuple[str, dict[str, Any], int]] = [
+    (
+        "Kathmandu over a leap day",
+        {
+            "start": "2024-02-27", "place": {"latitude": 27.7, "longitude": 85.3, "utc_offset_h": 5.75},
+            "prices": {
+                "sharp": 9.5, "peak": 7.25, "flat": 5.0, "valley": 2.5, "export": 3.0, "demand_kw_month": 310, "currency": "NPR",
+            },
+        },
+        6,
+    ),
+    (
+        "Sydney over a new year",
+        {
+            "start": "2023-12-29", "seed": 7, "place": {"latitude": -33.9, "longitude": 151.2, "utc_offset_h": 10},
+            "load": {"base_kw": 30, "swing_kw": 90}, "pv": {"peak_kw": 300}, "storage": {"cabinets": 1, "soc": 0.2},
+            "prices": {"hours": ["flat"] * 7 + ["peak"] * 15 + ["valley"] * 2, "currency": "AUD"},
+        },
+        8,
+    ),
+    (
+        "Newfoundland over a month, with vehicles",
+        {
+            "start": "2025-03-30", "place": {"latitude": 47.6, "longitude": -52.7, "utc_offset_h": -3.5},
+            "piles": {"count": 3, "vehicles_per_day": 30}, "storage": {"cabinets": 4}, "pv": {"peak_kw": 0},
+        },
+        4,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("site", "days"), [row[1:] for row in PLACES], ids=[row[0] for row in PLACES])
+def test_money_energy_and_cycles_by_a_sum_of_its_own(site: dict[str, Any], days: int) -> None:
+    """Written without a look at the code that is tested: quarter hours, a calendar, and the price list."""
+    kept: list[Series] = []
+    found = evaluate([LIMIT, SCHEDULE], site, days, watch=lambda a, b: kept.extend((a, b)))
+    whole = site_of(site)
+    prices = {
+        "sharp": whole.prices.sharp,
+        "peak": whole.prices.peak,
+        "flat": whole.prices.flat,
+        "valley": whole.prices.valley,
+    }
+    for series, told in zip(kept, (found.with_strategy, found.without_strategy), strict=True):
+        at = datetime.combine(whole.start, datetime.min.time())
+        bought = sold = money = 0.0
+        peaks: dict[str, float] = {}
+        seen: dict[str, set[int]] = {}
+        for kw in series.gateway_kw:
+            bought += max(kw, 0.0) / 4
+            sold += max(-kw, 0.0) / 4
+            money += max(kw, 0.0) / 4 * prices[whole.prices.hours[at.hour]]
+            month = f"{at:%Y-%m}"
+            peaks[month] = max(peaks.get(month, 0.0), kw)
+            seen.setdefault(month, set()).add(at.day)
+            at += timedelta(minutes=15)
+        demand = sum(
+            kw * whole.prices.demand_kw_month * len(seen[month]) / monthrange(int(month[:4]), int(month[5:]))[1]
+            for month, kw in peaks.items()
+        )
+        made, used = sum(series.pv_kw) / 4, sum(series.load_kw) / 4
+        fallen = [before - after for before, after in pairwise([whole.storage.soc, *series.soc]) if after < before]
+        # A quarter hour that both draws and feeds back has less of both in its mean.
+        assert told.imported_kwh == pytest.approx(bought, rel=0.02)
+        assert told.exported_kwh == pytest.approx(sold, rel=0.03, abs=2.0)
+        assert told.energy_cost == pytest.approx(money, rel=0.02)
+        assert told.export_revenue == pytest.approx(sold * whole.prices.export, rel=0.03, abs=6.0)
+        assert [(month.month, month.share) for month in told.months] == [
+            (month, pytest.approx(len(days) / monthrange(int(month[:4]), int(month[5:]))[1], abs=1e-4))
+            for month, days in seen.items()
+        ]
+        for month in told.months:
+            assert month.peak_kw == pytest.approx(peaks[month.month], rel=0.005)
+        assert told.demand_cost == pytest.approx(demand, rel=0.005)
+        assert told.pv_kwh == pytest.approx(made, rel=1e-4, abs=0.01)
+        assert told.load_kwh == pytest.approx(used, rel=1e-4)
+        assert told.self_consumption == pytest.approx(1 - sold / made if made else 1.0, abs=0.01)
+        assert told.self_sufficiency == pytest.approx(1 - bought / used, abs=0.02)
+        assert told.full_cycles == pytest.approx(sum(fallen), rel=0.03)
+        assert told.cost == pytest.approx(money + demand - sold * whole.prices.export, rel=0.02)
+
+
+def test_summer_is_in_january_in_the_south() -> None:
+    made = {}
+    for latitude in (-33.9, 33.9):
+        for month in ("01", "07"):
+            site = {"start": f"2024-{month}-05", "place": {"latitude": latitude}}
+            made[latitude, month] = evaluate(LIMIT, site, 5).with_strategy.pv_kwh
+    assert made[-33.9, "01"] > 1.5 * made[-33.9, "07"]
+    assert made[33.9, "07"] > 1.5 * made[33.9, "01"]
+
+
 def test_the_same_seed_evaluates_the_same_and_another_does_not() -> None:
     one, two = (evaluate(LIMIT, SITE, 3) for _ in range(2))
     assert one == two
@@ -89,6 +185,29 @@ def test_a_strategy_that_says_nothing_changes_nothing() -> None:
     found = evaluate({"feature": "charge", "action": "create", "data": SCHEDULE | {"status": 0}}, SITE, 3)
     assert msgspec.to_builtins(found.with_strategy) == msgspec.to_builtins(found.without_strategy)
     assert set(msgspec.to_builtins(found.change).values()) == {0.0}
+
+
+PV_SLOT = {"start_hour": 9, "start_minute": 0, "end_hour": 16, "end_minute": 0, "cdc_enable_mode": 2, "run_power": 15}
+
+
+def test_schedules_of_all_three_kinds_in_one_list() -> None:
+    site = SITE | {"piles": {"count": 3, "vehicles_per_day": 60}}
+    whole = {key: SCHEDULE[key] for key in ("charge_type", "status", "mode", "month", "week_day")}
+    strategy = [
+        {"feature": feature, "action": "create", "data": whole | {"settings": [slot], **more}}
+        for feature, slot, more in (
+            ("charge", SLOT, {"apply_to_all": True}),
+            ("charge_photovoltaic", PV_SLOT, {"device_ids": [1]}),
+            ("charge_pail", PV_SLOT | {"run_power": 5}, {"device_ids": [1]}),
+        )
+    ]
+    kept: list[Series] = []
+    found = evaluate(strategy, site, 3, watch=lambda a, b: kept.extend((a, b)))
+    assert found.commands == ["charge/create", "charge_photovoltaic/create", "charge_pail/create"]
+    noon = [day * 96 + n for day in range(3) for n in range(37, 64)]
+    assert max(kept[0].pv_kw[n] for n in noon) <= 15 + 1e-6 < 50 < max(kept[1].pv_kw[n] for n in noon)
+    assert sum(kept[0].load_kw[n] for n in noon) < sum(kept[1].load_kw[n] for n in noon)
+    assert found.with_strategy.curtailed_kwh > 100
 
 
 def test_a_list_is_told_in_its_order() -> None:
@@ -191,6 +310,30 @@ def test_a_site_file_may_be_empty() -> None:
     assert SiteFile().spec().battery.cabinets == 2
 
 
+# What docs/simulator.md shows
+
+
+def shown(kind: str, having: str) -> str:
+    text = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text("utf-8")
+    (block,) = (
+        block for block in re.findall(rf"^```{kind}\n(.*?)^```", text, re.DOTALL | re.MULTILINE) if having in block
+    )
+    return block
+
+
+def test_the_strategy_of_the_document(tmp_path: Path) -> None:
+    (tmp_path / "strategy.json").write_text(shown("json", "charge_photovoltaic"))
+    (tmp_path / "site.toml").write_text(shown("toml", "[prices]"))
+    found = json.loads(run(tmp_path / "strategy.json", "--site", tmp_path / "site.toml", "--days", 2, "--json"))
+    assert len(found["commands"]) == 4
+    assert parse_site(shown("toml", "[prices]")) == SiteFile()
+
+
+def test_the_python_of_the_document(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(shown("python", "evaluate(strategy"), "simulator.md", "exec"), {})
+    assert re.fullmatch(r"-?\d+\.\d+ \[Month\(month='2025-01', .*\]\n", capsys.readouterr().out)
+
+
 # The command line
 
 
@@ -222,11 +365,39 @@ def test_tables_and_json_tell_the_same(files: Path) -> None:
 def test_plots_are_pictures(files: Path) -> None:
     pytest.importorskip("matplotlib", reason="skipped: needs matplotlib")
     for name in ("plot.png", "plot.svg"):
-        run(files / "strategy.json", "--days", 3, "--plot", files / name)
+        run(files / "strategy.json", "--site", files / "site.toml", "--days", 3, "--plot", files / name)
     assert (files / "plot.png").read_bytes().startswith(b"\x89PNG")
     root = ElementTree.parse(files / "plot.svg").getroot()
     assert root is not None
     assert root.tag.endswith("svg")
+
+
+def test_matplotlib_that_is_missing_is_told_before_the_run(files: Path) -> None:
+    code = "import sys; sys.modules['matplotlib'] = None; from simulator.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "evaluate", "strategy.json", "--days", "3660", "--plot", "x.png"], cwd=files,
+        capture_output=True, text=True, check=False, env={"PYTHONPATH": str(Path(module.__file__).parents[1])}, timeout=20,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "ems-sim: --plot: needs matplotlib: pip install 'ems-bridge[plot]'\n")
+
+
+def test_tables_fit_a_terminal(files: Path) -> None:
+    (files / "site.toml").write_text(
+        "transformer_kva = 1e9\n[load]\nbase_kw = 1e8\nswing_kw = 1e8\n[prices]\ncurrency = 'Ariary of Madaga'\n"
+    )
+    shown = run(files / "strategy.json", "--site", files / "site.toml", "--days", 40)
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "-0.0" not in shown
+
+
+def test_what_stdout_does_not_take_is_one_line(files: Path) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, "-m", "simulator", "evaluate", "strategy.json", "--days", "1", "--json"], cwd=files, stdout=full,
+            stderr=subprocess.PIPE, text=True, check=False, env={"PYTHONPATH": str(Path(module.__file__).parents[1])},
+        )  # fmt: skip
+    assert done.returncode
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -242,10 +413,29 @@ def test_plots_are_pictures(files: Path) -> None:
         (["strategy.json", "--plot", "no/where.png"], "ems-sim: --plot: no is no directory"),
         (["site.toml"], "ems-sim: site.toml: no JSON"),
         (["wrong.json"], "ems-sim: wrong.json: $.streaming_status"),
+        (["deep.json"], "ems-sim: deep.json: no JSON"),
+        (["long.json"], "ems-sim: long.json: no JSON: Exceeds the limit"),
+        (["large.json"], "ems-sim: large.json: no JSON: larger than 4 MiB"),
+        (["strategy.json", "--site", "large.json"], "ems-sim: --site: large.json: larger than 4 MiB"),
+        (["strategy.json", "--site", "deep.toml"], "ems-sim: --site: deep.toml: no TOML"),
+        (["strategy.json", "--site", "line.toml"], "ems-sim: --site: line.toml: no TOML: Expected"),
+        (["strategy.json", "--site", "."], "ems-sim: --site: .: Is a directory"),
+        (["strategy.json", "--plot", "dir.png"], "ems-sim: --plot: dir.png cannot be written"),
+        (["strategy.json", "--days", "1", "--plot", "full.png"], "ems-sim: --plot: full.png: No space left"),
+        (["nan.json"], "ems-sim: nan.json: $"),
+        (["."], "ems-sim: .: Is a directory"),
     ],
 )
 def test_a_mistake_is_one_line(files: Path, arguments: list[str], said: str) -> None:
     (files / "wrong.toml").write_text("[pv]\npeak_kw = -4\n")
+    (files / "deep.json").write_text("[" * 100_000)
+    (files / "deep.toml").write_text(f"a = {'[' * 100_000}")
+    (files / "line.toml").write_text("[pv]\npeak_kw 4\n")
+    (files / "long.json").write_text("1" * 5000)
+    (files / "large.json").write_bytes(b" " * (5 << 20))
+    (files / "nan.json").write_text(json.dumps(LIMIT | {"streaming_condition": math.nan}))
+    (files / "dir.png").mkdir()
+    (files / "full.png").symlink_to("/dev/full")
     (files / "wrong.json").write_text(json.dumps(LIMIT | {"streaming_status": 7}))
     root = str(Path(module.__file__).parents[1])
     done = subprocess.run(

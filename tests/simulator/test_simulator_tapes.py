@@ -92,7 +92,7 @@ async def test_a_fleet_is_played_again_without_its_names(
     assert len(said) == sent
     assert [each.why for each in said if each.way == "refused"] == []
     assert not [each for each in said if b"SECRET" in each.payload or "SECRET" in each.topic]
-    assert {each.topic.split("/")[2] for each in said} == {"PK1", "T1"}
+    assert {each.topic.split("/")[2] for each in said} == {"PK2", "T2"}  # PK1 and T1 are their own
     stamps = [each.body["timestamp"] for each in said]
     assert abs(max(stamps) - time.time() * 1000) < took
     for each in said:
@@ -127,13 +127,13 @@ async def test_nobody_listens(tmp_path: Path) -> None:
 
 
 def test_a_tape_holds_bytes_and_gaps(tmp_path: Path) -> None:
-    for suffix in ("gz", "xz"):
+    for suffix in ("gz", "xz", "zst"):
         path = tmp_path / f"tape.{suffix}"
         writer = Writer(path, 1_700_000_000_000, ["v1/#"])
         writer.message(0.5, TOPIC, b'{"a":"\xe5\x82\xa8"}')
         writer.flush()
         writer.gap(1.0, "cable")
-        writer.message(1.5, "other", b"\xff\x00")
+        writer.message(1.5, "other", b"\xff\x00", 2, True)
         writer.close()
         with Reader(path) as tape:
             assert (tape.head.started, tape.head.filters) == (1_700_000_000_000, ["v1/#"])
@@ -141,7 +141,7 @@ def test_a_tape_holds_bytes_and_gaps(tmp_path: Path) -> None:
         assert found == [
             Message(0.5, TOPIC, b'{"a":"\xe5\x82\xa8"}'),
             Gap(1.0, "cable"),
-            Message(1.5, "other", b"\xff\x00"),
+            Message(1.5, "other", b"\xff\x00", 2, True),
         ]
         assert not tape.truncated
 
@@ -176,8 +176,9 @@ def test_what_is_no_tape(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(Bad, match="is no tape"):
         Reader(path)
     path.write_bytes(gzip.compress(b'{"format":"ems-tape/1"}\n{"t":"x"}\n'))
-    with Reader(path) as tape, pytest.raises(Bad, match=r"tape\.gz:2: no line of a tape"):
-        list(tape)
+    with Reader(path) as tape:
+        assert list(tape) == []
+        assert "tape.gz:2: no line of a tape" in tape.problem
 
 
 def test_names_in_topics_and_payloads() -> None:
@@ -194,10 +195,3 @@ def test_names_in_topics_and_payloads() -> None:
     assert told["mid"] not in ("m", told["reply"])
     again = json.loads(renaming.rename(TOPIC, json.dumps(body | {"reply": "m"}).encode())[1])
     assert again["reply"] == told["mid"] == again["mid"]
-    hidden = json.loads(Renaming({}, anonymise=True, salt="s").rename(TOPIC, json.dumps(body).encode())[1])
-    text = json.dumps(hidden)
-    assert not [word for word in ("REAL1", "CAB1", "10.1.2.3", "7.5") if word in text]
-    assert hidden["data"][0]["soc"] == 3
-    anonymous = Renaming({}, anonymise=True)
-    assert anonymous.rename(TOPIC, b"REAL1 {")[:2] == ("v1/wudun/PK1/D00001/report/regular/post", b"???????")
-    assert not anonymous.takes("factory/REAL1/log")

@@ -153,6 +153,20 @@ def test_a_device_says_what_a_test_wants(ems_bridge: Bridge, ems_fleet: Fleet) -
     assert ems_bridge.get("/api/v1/dead-letters")["dead_letters"][0]["device"] == "D1"
     with pytest.raises(ValueError, match="nothing that a device posts"):
         device.posts("report/regular", {})
+    with pytest.raises(ValueError, match=r"alarm/details/post: \$\.data\.\w+: "):
+        device.posts("alarm/details/post", {"alarm_type": "smoke"})
+
+
+def test_a_site_has_trouble_and_is_rid_of_it(ems_bridge: Bridge, ems_fleet: Fleet, ems_clock: Clock) -> None:
+    device = ems_fleet("D1").device("D1").afflict("smoke")
+    ems_clock.advance(60)
+    (raised,) = ems_bridge.messages("D1", "alarm/details/post")
+    assert ems_bridge.get("/api/v1/alarms")["alarms"][0]["device"] == "D1"
+    device.afflict()
+    ems_clock.advance(60)
+    assert [said.data["id"] for said in ems_bridge.messages("D1", "alarm/details/post")] == [raised.data["id"]] * 2
+    with pytest.raises(ValueError, match="no fault coffee; there are smoke"):
+        device.afflict("coffee")
 
 
 def test_a_device_that_went_offline_is_offline(ems_bridge: Bridge, ems_fleet: Fleet) -> None:

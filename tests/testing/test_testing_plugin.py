@@ -80,6 +80,141 @@ def test_a_failure_shows_the_last_messages_of_its_devices(tmp_path: Path) -> Non
     assert "ConfigError('broker.listen: " in second
 
 
+STYLES = """
+    import asyncio
+    import unittest
+    import pytest
+    from bridge.testing import Bridge, Clock, Fleet
+
+    WRONG = "the last words"
+
+    def speak(ems_bridge, ems_fleet, uid):
+        ems_fleet(uid).device(uid).publishes("…/report/regular/post", WRONG.encode())
+        ems_bridge.until(lambda: ems_bridge.messages(uid, way="refused"))
+
+    @pytest.fixture
+    def platform(ems_bridge, ems_fleet):
+        speak(ems_bridge, ems_fleet, "INDIRECT")
+
+    def test_indirect(platform):
+        assert False
+
+    def test_dynamic(request):
+        speak(request.getfixturevalue("ems_bridge"), request.getfixturevalue("ems_fleet"), "DYNAMIC")
+        assert False
+
+    @pytest.fixture
+    def broken(ems_bridge, ems_fleet):
+        speak(ems_bridge, ems_fleet, "SETUP")
+        assert False
+
+    def test_setup(broken):
+        pass
+
+    class TestClass:
+        def test_class(self, ems_bridge, ems_fleet):
+            speak(ems_bridge, ems_fleet, "CLASS")
+            assert False
+
+    class Old(unittest.TestCase):
+        @pytest.fixture(autouse=True)
+        def given(self, ems_bridge, ems_fleet):
+            self.bridge, self.fleet = ems_bridge, ems_fleet
+
+        def test_unittest(self):
+            speak(self.bridge, self.fleet, "UNITTEST")
+            self.fail("as planned")
+
+    @pytest.mark.asyncio
+    async def test_asyncio(ems_bridge, ems_fleet):
+        await asyncio.to_thread(speak, ems_bridge, ems_fleet, "ASYNCIO")
+        assert (await asyncio.to_thread(ems_bridge.send, "ASYNCIO", "safety/sync")).ok
+        async with ems_bridge.client() as client:
+            assert (await client.device("ASYNCIO").safety.sync()).ok
+        assert False
+
+    @pytest.mark.anyio
+    async def test_anyio(ems_bridge, ems_fleet):
+        speak(ems_bridge, ems_fleet, "ANYIO")
+        assert False
+
+    @pytest.fixture
+    def anyio_backend():
+        return "asyncio"
+
+    @pytest.fixture(scope="module")
+    def shared(ems_bridges):
+        clock = Clock()
+        with ems_bridges({"commands.timeout_s": 3}, clock=clock) as bridge:
+            yield bridge, Fleet(bridge)("S1"), clock
+
+    def test_shared(shared):
+        bridge, fleet, clock = shared
+        fleet.device("S1").silent()
+        asked = bridge.send("S1", "safety/sync", wait_s=0)
+        clock.advance(3)
+        assert bridge.state(asked.mid) == "timed_out"
+
+    def test_shared_still_runs(shared):
+        bridge, fleet, clock = shared
+        fleet.device("S1").publishes("…/report/regular/post", WRONG.encode())
+        bridge.until(lambda: bridge.messages("S1", way="refused"))
+        assert False
+"""
+NAMES = ("INDIRECT", "DYNAMIC", "SETUP", "CLASS", "UNITTEST", "ASYNCIO", "ANYIO", "S1")
+
+
+@pytest.mark.parametrize(
+    "more", [("-o", "asyncio_mode=strict"), ("-o", "asyncio_mode=auto", "-n", "2")], ids=["strict", "auto, -n 2"]
+)
+def test_every_style_of_test_shows_them(tmp_path: Path, more: tuple[str, ...]) -> None:
+    (tmp_path / "test_it.py").write_text(textwrap.dedent(STYLES))
+    off = [] if "ems_bridge" not in installed() else ["-p", "no:ems_bridge"]
+    strict = "asyncio_default_fixture_loop_scope=function"
+    done = python(
+        *(
+            "-m",
+            "pytest",
+            "-q",
+            "-W",
+            "error",
+            *off,
+            "-p",
+            "bridge.testing.plugin",
+            "-p",
+            "no:cacheprovider",
+            "-o",
+            strict,
+            *more,
+        ),
+        cwd=tmp_path,
+    )
+    out = done.stdout
+    assert "7 failed, 1 passed, 1 error" in out, out + done.stderr
+    for uid in NAMES:
+        assert re.search(rf"✗ \S+/{uid}/report/regular/post \[not_json.*the last words", out), uid
+
+
+def test_without_the_plugin_nothing_of_it_is_there(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text("def test_it(): pass\ndef test_needs(ems_bridge): pass\n")
+    off = ["-p", "no:ems_bridge"]
+    done = python("-m", "pytest", "-q", *off, "-p", "no:cacheprovider", cwd=tmp_path)
+    assert "1 passed, 1 error" in done.stdout
+    assert "fixture 'ems_bridge' not found" in done.stdout
+
+
+@pytest.mark.timeout(180)
+def test_the_example_is_typed(tmp_path: Path) -> None:
+    example = tmp_path / "example"
+    subprocess.run(["cp", "-r", str(ROOT / "docs" / "example"), str(example)], check=True)
+    code = "import sys; from mypy.api import run; out, err, code = run(sys.argv[1:]); print(out, err); sys.exit(code)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--strict", "--cache-dir", str(tmp_path / "cache"), "demand_limit.py", "tests"],
+        cwd=example, env=os.environ | {"MYPYPATH": f"{ROOT}:."}, capture_output=True, text=True, timeout=170, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def installed() -> str:
     from importlib.metadata import entry_points
 
@@ -131,7 +266,7 @@ def test_the_example_project_in_a_fresh_virtual_environment(tmp_path: Path) -> N
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "4 passed" in ran.stdout
+    assert "5 passed" in ran.stdout
 
 
 def pip(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -44,3 +44,13 @@ def test_readings_reach_the_sink_once(ems_bridge: Bridge, ems_fleet: Fleet, ems_
     ems_clock.advance(300)
     ems_sink.until(lambda sink: len(sink.values("D1.meter.9", "total_active_power")) >= 4)
     assert ems_sink.twice() == []
+
+
+def test_an_alarm_comes_and_clears(ems_bridge: Bridge, ems_fleet: Fleet, ems_clock: Clock) -> None:
+    device = ems_fleet("D1", interval_s=60).device("D1").afflict("smoke")
+    ems_clock.advance(60)
+    device.afflict()
+    ems_clock.advance(60)
+    raised, cleared = ems_bridge.messages("D1", "alarm/details/post")
+    assert raised.data["id"] == cleared.data["id"]
+    assert raised.data["handle_status"] != cleared.data["handle_status"]
