@@ -29,7 +29,7 @@ STEP_S = 60.0
 LOOK_AGAIN_S = 20.0
 QUERIES = ("curl ", "ems-bridge dead list")
 """What a reader would ask again: readings are there a second after the report, not with it."""
-KEPT = ("SECRET", "KEY", "PATH")
+KEPT = ("SECRET", "KEY", "LIMIT", "PATH")
 """Variables of the README that live from one command to the next."""
 
 
