@@ -90,7 +90,7 @@ def _gateway(axes: Any, edges: Sequence[datetime], with_it: Series, without: Ser
     for series, name, style, color in ((without, "without", _BEFORE, "#707070"), (with_it, "with", _AFTER, _WITH)):
         axes.step(edges, _steps(series.gateway_kw[shown]), where="post", label=f"gateway {name}", **style)
         peak = max(series.gateway_kw[shown])
-        axes.axhline(peak, color=color, linewidth=0.9, linestyle=(0, (1, 3)), label=f"peak {name}: {peak:,.1f} kW")
+        axes.axhline(peak, color=color, linewidth=0.9, linestyle=(0, (1, 3)), label=f"highest {name}: {peak:,.1f} kW")
         highest = max(highest, peak)
     _limits(axes, edges, with_it, without, shown, highest)
     axes.axhline(0.0, color="black", linewidth=0.6)
