@@ -25,11 +25,13 @@ from simulator.view import View, address
 T = TypeVar("T")
 
 PROGRESS_S = 0.5
+SILENCE_S = 3.0
+"""Without a live view: how long nobody is told that nothing is connected."""
 EXIT_WRONG = 2
 EXIT_NEVER_CONNECTED = EXIT_FAILED = 1
 
 
-@click.group(no_args_is_help=True)
+@click.group(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 def app() -> None:
     """Simulated energy-management devices, for a broker to serve."""
 
@@ -58,6 +60,8 @@ def app() -> None:
 def run(scenario: Path | None, control: Path | None, **given: Any) -> None:
     """Run a fleet; its summary is one line of JSON on stdout (states: at the end of the run, before leaving)."""
     asked = options(Given(**given), scenario)
+    if control is not None:
+        _can_obey(control)
     if trouble := make_room(len(asked.specs)):
         raise Wrong("--devices", trouble)
     outcome = _run(_fleet(asked, control))
@@ -98,6 +102,14 @@ def main() -> None:
         sys.exit(EXIT_FAILED)
 
 
+def _can_obey(path: Path) -> None:
+    try:
+        with path.open("a+b"):
+            pass
+    except OSError as error:
+        raise Wrong("--control", f"{path}: {error.strerror}") from None
+
+
 def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         import uvloop
@@ -129,7 +141,7 @@ async def _watch(run: Run, asked: Options, console: Console, playing: asyncio.Ta
     """Until the end of the run or a signal; with a live view where stderr is a terminal, as long as commands get for their
     outcomes."""
     if not console.is_terminal:
-        await _sleep(run.stop, asked.duration_s)
+        await _watch_blind(run, asked)
         return
     loop = asyncio.get_running_loop()
     end = None if asked.duration_s is None else loop.time() + asked.duration_s
@@ -138,6 +150,16 @@ async def _watch(run: Run, asked: Options, console: Console, playing: asyncio.Ta
         while not run.stop.is_set() and (end is None or (left := end - loop.time()) > 0 or not playing.done()):
             await _sleep(run.stop, PROGRESS_S if end is None or left <= 0 else min(PROGRESS_S, left))
             live.update(view.table(), refresh=True)
+
+
+async def _watch_blind(run: Run, asked: Options) -> None:
+    """The same where nobody looks: one line when nothing is connected after a while."""
+    first = SILENCE_S if asked.duration_s is None else min(SILENCE_S, asked.duration_s)
+    await _sleep(run.stop, first)
+    summary = run.fleet.summary()
+    if not summary.connects and summary.last_problem and asked.duration_s != first and not run.stop.is_set():
+        click.echo(f"ems-sim: nothing is connected to {address(asked)} yet: {summary.last_problem}", err=True)
+    await _sleep(run.stop, None if asked.duration_s is None else asked.duration_s - first)
 
 
 async def _sleep(stop: asyncio.Event, seconds: float | None) -> None:

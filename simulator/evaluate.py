@@ -32,6 +32,7 @@ MOST_COMMANDS = 64
 BLOCKS = 96
 """Quarter hours of a day."""
 _DAY_S = 86_400.0
+_SAME_KW = 0.1
 _DEVICE = "EMS1"
 _PLACES = {"gateway_kw": GATEWAY, "load_kw": LOAD, "pv_kw": PV, "storage_kw": STORAGE}
 
@@ -62,9 +63,11 @@ class Month(Struct, frozen=True, kw_only=True):
 class Outcome(Struct, frozen=True, kw_only=True):
     """What a run came to. Energies are kWh; `self_consumption` is the share of the PV's energy that did not flow back,
     `self_sufficiency` the share of the load that was not imported; money is in the site's currency, `cost` is energy and demand
-    less what was fed back."""
+    less what was fed back. `over_limit` counts quarter hours that drew more than the demand limit with the
+    strategy."""
 
     months: list[Month]
+    over_limit: int
     imported_kwh: float
     exported_kwh: float
     load_kwh: float
@@ -146,7 +149,8 @@ def evaluate(
             run.block(here.start_s + (n + 1) * BLOCK_S)
     if watch is not None:
         watch(runs[0].series(), runs[1].series())
-    with_outcome, without_outcome = (run.outcome(days) for run in runs)
+    limits = runs[0].series().demand_limit_kw
+    with_outcome, without_outcome = (run.outcome(days, limits) for run in runs)
     return Evaluation(
         start=here.start.isoformat(),
         days=days,
@@ -286,12 +290,14 @@ class _Run:
             **self._kept,
         )
 
-    def outcome(self, days: int) -> Outcome:
-        """The sums."""
-        return _outcome(self.state, self._site, self._peaks, days, self._curtailed)
+    def outcome(self, days: int, limits: Sequence[float]) -> Outcome:
+        """The sums. `limits` are what was not to be drawn."""
+        drawn = zip(self._kept["gateway_kw"], limits, strict=True)
+        over = sum(kw > limit + _SAME_KW for kw, limit in drawn)
+        return _outcome(self.state, self._site, self._peaks, days, self._curtailed, over)
 
 
-def _outcome(state: State, site: SiteFile, peaks: dict[str, float], days: int, curtailed: float) -> Outcome:
+def _outcome(state: State, site: SiteFile, peaks: dict[str, float], days: int, curtailed: float, over: int) -> Outcome:
     gateway, storage, pv, load = (state.meters[place] for place in (GATEWAY, STORAGE, PV, LOAD))
     imported, exported, made = sum(gateway.forward), sum(gateway.reverse), sum(pv.forward)
     used = sum(load.forward)
@@ -302,6 +308,7 @@ def _outcome(state: State, site: SiteFile, peaks: dict[str, float], days: int, c
     revenue = exported * prices.export
     return Outcome(
         months=[Month(month=month, peak_kw=_r(kw), share=_r(shares[month])) for month, kw in peaks.items()],
+        over_limit=over,
         imported_kwh=_r(imported),
         exported_kwh=_r(exported),
         load_kwh=_r(used),

@@ -18,6 +18,7 @@ from bridge.mqtt.errors import Malformed
 from bridge.mqtt.flow import RELEASED, Delivery, Message, Outbound
 from bridge.mqtt.framing import Frame, Framing
 from bridge.mqtt.packets import V5, V311, Connect
+from simulator.link import WORDS
 
 ANSWER_S: Final = 20.0
 """Time a broker has for CONNACK, SUBACK or PINGRESP."""
@@ -40,12 +41,6 @@ _WORDS: Final = {
     reasons.CLIENT_ID_NOT_VALID: "client id not valid", reasons.BAD_CREDENTIALS: "bad user name or password",
     reasons.NOT_AUTHORISED: "not authorised", reasons.BANNED: "banned", reasons.SERVER_UNAVAILABLE: "server unavailable",
 }  # fmt: skip
-_WORDS_311: Final = {
-    2: "client id not valid",
-    3: "server unavailable",
-    4: "bad user name or password",
-    5: "not authorised",
-}
 
 
 class Post(NamedTuple):
@@ -277,7 +272,7 @@ class Line(asyncio.Protocol):
         elif code != reasons.SUCCESS:
             five = self._version == V5
             self.hopeless = code in (_HOPELESS if five else _HOPELESS_311)
-            word = (_WORDS if five else _WORDS_311).get(code, "")
+            word = (_WORDS if five else WORDS).get(code, "")
             self.abort(_said("CONNACK", code, found) + (f": {word}" if word else ""))
         else:
             self._let_in(found)

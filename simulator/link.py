@@ -23,6 +23,14 @@ QUEUE_LIMIT: Final = 64
 """Messages that wait behind the window or for a connection; beyond, the oldest is dropped and counted."""
 ANSWER_S: Final = 20.0
 """Time a broker has for CONNACK, SUBACK or PINGRESP."""
+WORDS: Final = {
+    1: "speaks no MQTT 3.1.1",
+    2: "client id not valid",
+    3: "server unavailable",
+    4: "bad user name or password",
+    5: "not authorised",
+}
+"""What the codes of a CONNACK mean."""
 PACKET_LIMIT: Final = 1 << 20
 """The largest packet taken from a broker: commands are a few kilobytes."""
 BACKOFF_FIRST_S: Final = 0.5
@@ -251,7 +259,7 @@ class Link(asyncio.Protocol):
             return
         self.refused = code
         if code != reasons.SUCCESS:
-            self.abort(f"CONNACK {code}")
+            self.abort(f"CONNACK {code}: {WORDS[code]}" if code in WORDS else f"CONNACK {code}")
             return
         wanted = [(topic_filter, 1) for topic_filter in self._filters]
         out = [packets.encode_subscribe(self._fresh_id(), wanted)] if wanted else []

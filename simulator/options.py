@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from schemas.explain import explain
 from schemas.topics import Topics
 from simulator.dialect import DIALECTS, PLAIN, Dialect
 from simulator.faults import Fault, assign, parse_faults
@@ -112,7 +113,8 @@ def read_scenario(path: Path) -> tuple[dict[str, Any], Asked]:
         try:
             found[name] = msgspec.convert(value, types[name])
         except msgspec.ValidationError as error:
-            raise Wrong(f"{path}: {name}", str(error)) from None
+            wrong = explain(error, types[name], name)
+            raise Wrong(f"{path}: {wrong.path}", wrong.detail) from None
     if "credentials" in found:
         found["credentials"] = str(path.parent / found["credentials"])
     more = Asked(**{name: found.pop(name) for name in Asked._fields if name in found})

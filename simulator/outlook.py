@@ -39,7 +39,7 @@ def outlook(state: State) -> tuple[float, ...]:
     months = [local_time(spec, midnight + day * DAY_S).month for day in range(DAYS)]
     limits = [math.inf if (limit := demand_limit(state, month)) is None else limit for month in months]
     quarters = _quarters(state.at, midnight)
-    most = [most_kw(at, end, spec.utc_offset_s, spec.base_kw, spec.swing_kw) for at, end in quarters]
+    most = [most_kw(at, end, spec.utc_offset_s, spec.base_kw, spec.swing_kw, spec.latitude) for at, end in quarters]
     drawn = list(_drawn(state, quarters, most))
     held = [0.0] * (DAYS * _TODAY + 1)
     first = len(held) - 1 - len(quarters)
@@ -111,7 +111,7 @@ def _building(state: State, begun: float, end: float) -> float:
 def _power(state: State, at: float) -> float:
     """Building less sun."""
     spec = state.spec
-    load = load_kw(spec.seed, at, spec.utc_offset_s, spec.base_kw, spec.swing_kw)
+    load = load_kw(spec.seed, at, spec.utc_offset_s, spec.base_kw, spec.swing_kw, spec.latitude)
     sun = irradiance(at, spec.latitude, spec.longitude) if spec.pv_peak_kw else 0.0
     if not sun:
         return load

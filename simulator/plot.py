@@ -20,8 +20,8 @@ _SHOWN_DAYS = 7
 _SAME_KW = 0.05
 _MOST_NAMES = 15
 """Of months along an axis."""
-_LEGIBLE = 1e6
-"""Figures from here on are too long for their bars."""
+_LONG, _LEGIBLE = 1e5, 1e6
+"""Figures from here on must be small to stand above their bars; are too long for them."""
 _LONGEST = 90
 """Letters of the title."""
 _WITHOUT, _WITH, _SUN, _LOAD, _LIMIT = "#b0b0b0", "#1a4f8a", "#f2d27a", "#555555", "#b3261e"
@@ -90,7 +90,7 @@ def _gateway(axes: Any, edges: Sequence[datetime], with_it: Series, without: Ser
     for series, name, style, color in ((without, "without", _BEFORE, "#707070"), (with_it, "with", _AFTER, _WITH)):
         axes.step(edges, _steps(series.gateway_kw[shown]), where="post", label=f"gateway {name}", **style)
         peak = max(series.gateway_kw[shown])
-        axes.axhline(peak, color=color, linewidth=0.9, linestyle=(0, (1, 3)), label=f"peak {name}: {peak:,.1f} kW")
+        axes.axhline(peak, color=color, linewidth=0.9, linestyle=(0, (1, 3)), label=f"highest {name}: {peak:,.1f} kW")
         highest = max(highest, peak)
     _limits(axes, edges, with_it, without, shown, highest)
     axes.axhline(0.0, color="black", linewidth=0.6)
@@ -109,11 +109,12 @@ def _steps(values: Sequence[float]) -> list[float]:
 def _limits(
     axes: Any, edges: Sequence[datetime], with_it: Series, without: Series, shown: slice, highest: float
 ) -> None:
-    """The limits that the strategy sets, where they are near what is drawn."""
-    demand = [kw if kw < 2.0 * highest else math.nan for kw in with_it.demand_limit_kw[shown]]
-    export = [-kw if math.isfinite(kw) else math.nan for kw in with_it.export_limit_kw[shown]]
+    """The limits that the strategy sets, where they are near what is drawn; those that it found, where they were reached."""
     sets = with_it.demand_limit_kw[shown] != without.demand_limit_kw[shown]
-    if sets and not all(map(math.isnan, demand)):
+    near = highest * 2.0 if sets else highest + _SAME_KW
+    demand = [kw if kw < near else math.nan for kw in with_it.demand_limit_kw[shown]]
+    export = [-kw if math.isfinite(kw) else math.nan for kw in with_it.export_limit_kw[shown]]
+    if not all(map(math.isnan, demand)):
         axes.step(
             edges, _steps(demand), where="post", color=_LIMIT, linewidth=1.0, linestyle="--", label="demand limit"
         )
@@ -177,9 +178,10 @@ def _pairs(axes: Any, names: Sequence[str], before: Sequence[float], after: Sequ
         axes.bar([n - 0.2 for n in places], before, 0.4, hatch="////", label="without", **light),
         axes.bar([n + 0.2 for n in places], after, 0.4, color=_WITH, label="with"),
     )
-    if len(names) <= 4 and max(map(abs, (*before, *after))) < _LEGIBLE:
+    highest = max(map(abs, (*before, *after)))
+    if len(names) <= 4 and highest < _LEGIBLE:
         for each in bars:
-            axes.bar_label(each, fmt=form, fontsize=7, padding=2)
+            axes.bar_label(each, fmt=form, fontsize=7 if highest < _LONG else 5.5, padding=2)
         axes.margins(y=0.14)
     axes.set_xticks(list(places), list(names))
     axes.set_xlim(-0.6, max(len(names), 4) - 0.4)

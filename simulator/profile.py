@@ -62,17 +62,17 @@ def weekday(local: float) -> int:
     return (int(local // DAY_S) + 3) % 7
 
 
-def load_kw(seed: int, at: float, utc_offset_s: float, base_kw: float, swing_kw: float) -> float:
+def load_kw(seed: int, at: float, utc_offset_s: float, base_kw: float, swing_kw: float, latitude: float) -> float:
     """Consumption in kW, never negative: base plus day and week shape, summer cooling, and noise of minutes and hours."""
     local = at + utc_offset_s
     wobble = 1.0 + _MINUTES * noise(seed ^ 0x51, at, 300.0) + _HOURS * noise(seed ^ 0x52, at, 10_800.0)
-    return max(0.0, (base_kw + swing_kw * _share(local)) * _season(local) * wobble)
+    return max(0.0, (base_kw + swing_kw * _share(local)) * _season(local, latitude) * wobble)
 
 
-def most_kw(at: float, end: float, utc_offset_s: float, base_kw: float, swing_kw: float) -> float:
+def most_kw(at: float, end: float, utc_offset_s: float, base_kw: float, swing_kw: float, latitude: float) -> float:
     """What `load_kw` is not above between two moments of one local hour, whatever the seed."""
     first, last = at + utc_offset_s, end + utc_offset_s - 1e-3
-    share, season = max(_share(first), _share(last)), max(_season(first), _season(last)) + _CURVED
+    share, season = max(_share(first), _share(last)), max(_season(first, latitude), _season(last, latitude)) + _CURVED
     return (base_kw + swing_kw * share) * season * (1.0 + _MINUTES + _HOURS)
 
 
@@ -84,8 +84,9 @@ def _share(local: float) -> float:
     return share * _WEEKEND_SHARE if weekday(local) >= 5 else share
 
 
-def _season(local: float) -> float:
-    return 1.0 + 0.15 * math.cos(2.0 * math.pi * (year_fraction(local) - 0.55))
+def _season(local: float, latitude: float) -> float:
+    """More in summer, whichever half of the year that is."""
+    return 1.0 + 0.15 * math.cos(2.0 * math.pi * (year_fraction(local) - (0.55 if latitude >= 0 else 0.05)))
 
 
 def year_fraction(at: float) -> float:

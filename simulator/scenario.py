@@ -171,6 +171,10 @@ def _addressed(order: Order, uids: Sequence[str], seed: int, duration: float) ->
         raise ValueError("commands that come again and again need the phase's duration")
     if kinds.command(*order.command.partition("/")[::2]) is None:
         raise ValueError(f"no command {order.command!r} is known")
-    (fault,) = parse_faults(f"silent={order.to}")
-    chosen = assign([fault], len(uids), seed, uids)
+    try:
+        (fault,) = parse_faults(f"silent={order.to}")
+        chosen = assign([fault], len(uids), seed, uids)
+    except ValueError:
+        right = f"a count up to {len(uids)}, a percentage, or uids of the fleet with + between them"
+        raise ValueError(f"{order.command}: to = {order.to!r} is not {right}") from None
     return [uid for uid, behaviour in zip(uids, chosen, strict=True) if behaviour.silent]

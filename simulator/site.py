@@ -187,7 +187,7 @@ def _surroundings(spec: Spec, at: float) -> _Surroundings:
         local_time(spec, at),
         outside,
         program.pv_kw(spec.pv_peak_kw, sun * cloudiness(spec.seed, at), outside) if sun else 0.0,
-        load_kw(spec.seed, at, spec.utc_offset_s, spec.base_kw, spec.swing_kw),
+        load_kw(spec.seed, at, spec.utc_offset_s, spec.base_kw, spec.swing_kw, spec.latitude),
         grid.phase_shares(spec.phases, spec.seed, at),
     )
 

@@ -34,7 +34,7 @@ EXIT_FAILED = 1
 @click.option("--duration", type=float, metavar="S", help="Stop after so many seconds.")
 @click.option("--ca", type=click.Path(path_type=Path), metavar="FILE", help="Certificates to trust, for mqtts://.")
 def record(file: Path, broker: str | None, filters: tuple[str, ...], duration: float | None, ca: Path | None) -> None:
-    """Capture what a broker carries, with its timing, into FILE (.gz, .xz, .zst)."""
+    """Capture what a broker carries, with its timing, into FILE (.gz, .xz, .zst), written anew."""
     host, port, login, tls = _broker(broker, ca)
     wanted = filters or FILTERS
     try:

@@ -42,9 +42,11 @@ class EvaluationMonth(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EvaluationOutcome(Struct, frozen=True, forbid_unknown_fields=True):
-    """What one run came to: kWh, shares from 0 to 1, money in `currency`."""
+    """What one run came to: kWh, shares from 0 to 1, money in `currency`; `over_limit` are the quarter hours that drew more than
+    the demand limit with the strategy."""
 
     months: list[EvaluationMonth]
+    over_limit: int
     imported_kwh: float
     exported_kwh: float
     load_kwh: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from difflib import get_close_matches
 from typing import Final, Self, TypeVar
 
 from bridge.testing.bridge import PRODUCT_KEY, Bridge
@@ -14,7 +15,7 @@ from schemas import kinds
 from schemas.errors import Invalid
 from simulator.faults import HONEST, parse_faults
 from simulator.fleet import Fleet as Simulated
-from simulator.identity import DeviceSpec, Version
+from simulator.identity import VERSIONS, DeviceSpec, Version
 from simulator.member import Member
 from simulator.readouts import Fields
 from simulator.script import ANY, Scripted
@@ -135,7 +136,8 @@ class SimulatedDevice:
         return [said for said in self._fleet.heard if said.device == self.uid and said.way == "down"]
 
     def got(self, command: str) -> list[Said]:
-        """Those of `feature/action`."""
+        """Those of `feature/action`. ValueError for what is no command."""
+        _known(command)
         return [said for said in self.commands if said.suffix == f"{command}/command"]
 
     def strategies(self, feature: str = "streaming_overdemand") -> list[Fields]:
@@ -155,12 +157,25 @@ class SimulatedDevice:
         self._member.honest()
 
     def _script(self, command: str, line: Scripted, times: int | None) -> Self:
+        if command != ANY:
+            _known(command)
         self._do(lambda: self._member.scripted(command, line, times))
         return self
 
     def _do(self, work: Callable[[], T]) -> T:
         self._fleet.touched.setdefault(self.uid)
         return self._fleet.bridge.engine.do(work)
+
+
+def _known(command: str) -> None:
+    """Raise ValueError for a command that there is not: waiting for it would be in vain."""
+    feature, _, action = command.partition("/")
+    if kinds.command(feature, action) is None:
+        near = get_close_matches(
+            command, [f"{kind.feature}/{kind.action}" for kind in kinds.KINDS if kind.kind == "command"]
+        )
+        hint = f" (did you mean {', '.join(near)}?)" if near else ", as in streaming_overdemand/create"
+        raise ValueError(f"no command {command!r} is known{hint}")
 
 
 class Fleet:
@@ -189,6 +204,8 @@ class Fleet:
     ) -> Self:
         """Register and connect devices; returns when all are subscribed and their first messages are stored. `D1`, `D2`, …
         for a number. Raises Conflict for a uid that there is."""
+        if version not in VERSIONS:
+            raise ValueError(f"version: {version!r} is none of {', '.join(VERSIONS)}")
         names: list[str] = []
         for uid in uids:
             names += [f"D{len(self._devices) + n + 1}" for n in range(uid)] if isinstance(uid, int) else [uid]

@@ -16,7 +16,8 @@ KEPT: Final = 500
 SHOWN: Final = 12
 DEVICES_SHOWN: Final = 6
 TEXT: Final = 240
-"""Characters of a payload in a report."""
+TAIL: Final = 80
+"""Characters of a payload in a report, and how many of them are its last: a result has its code and msg behind the data."""
 
 
 class Said(NamedTuple):
@@ -92,7 +93,8 @@ class Traffic:
 
 def _line(said: Said) -> str:
     text = said.payload.decode(errors="replace")
-    text = text if len(text) <= TEXT else f"{text[:TEXT]}… ({len(said.payload)} bytes)"
+    if len(text) > TEXT:
+        text = f"{text[: TEXT - TAIL]} … {text[-TAIL:]} ({len(said.payload)} bytes)"
     mark = {"up": "→", "down": "←", "refused": "✗"}[said.way]
     why = f" [{said.why}]" if said.why else ""
     return f"  {said.at:8.3f} s {mark} {said.topic}{why} {text}"

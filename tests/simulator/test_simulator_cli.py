@@ -184,6 +184,27 @@ async def test_a_mistake_is_one_line_and_exit_code_2(arguments: str, said: str) 
     assert said in err
 
 
+async def test_a_control_file_that_cannot_be_is_said_so() -> None:
+    code, out, err = await ems_sim(
+        "run", "--broker", "mqtt://127.0.0.1:1", "--devices", 1, "--control", "/nowhere/at/all"
+    )
+    assert (code, out, err) == (2, "", "ems-sim: --control: /nowhere/at/all: No such file or directory\n")
+
+
+async def test_who_has_no_live_view_is_told_that_nothing_is_connected() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(*PROGRAM, "run", "--broker", "mqtt://127.0.0.1:1", "--devices", "1"),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    async with asyncio.timeout(30):
+        said = await process.stderr.readline()
+    assert said.startswith(b"ems-sim: nothing is connected to 127.0.0.1:1 yet: EMS00001: ")
+    process.send_signal(signal.SIGINT)
+    await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 1
+
+
 async def test_no_broker_at_all_is_exit_code_1() -> None:
     code, out, err = await ems_sim("run", "--broker", "mqtt://127.0.0.1:1", "--devices", 1, "--duration", 0.5)
     assert code == 1

@@ -46,6 +46,8 @@ def test_a_demand_limit_and_reverse_flow_prevention_are_worth_what_the_registers
     with_it, without = found.with_strategy, found.without_strategy
     assert max(month.peak_kw for month in with_it.months) <= 160 + 1e-3
     assert max(month.peak_kw for month in without.months) > 161
+    assert (with_it.over_limit, without.over_limit) == (0, sum(kw > 160.1 for kw in kept[1].gateway_kw))
+    assert without.over_limit > 0
     assert with_it.exported_kwh < without.exported_kwh
     assert min(kept[0].gateway_kw) >= -10 - 1e-6
     assert min(kept[1].gateway_kw) < -20
@@ -161,7 +163,8 @@ def test_money_energy_and_cycles_by_a_sum_of_its_own(site: dict[str, Any], days:
         assert told.load_kwh == pytest.approx(used, rel=1e-4)
         assert told.self_consumption == pytest.approx(1 - sold / made if made else 1.0, abs=0.01)
         assert told.self_sufficiency == pytest.approx(1 - bought / used, abs=0.02)
-        assert told.full_cycles == pytest.approx(sum(fallen), rel=0.03)
+        # One that both charges and discharges, under passing clouds, tells less by its end.
+        assert told.full_cycles == pytest.approx(sum(fallen), rel=0.06)
         assert told.cost == pytest.approx(money + demand - sold * whole.prices.export, rel=0.02)
 
 

@@ -194,7 +194,7 @@ async def test_refusals_are_counted_and_retried(script: Script) -> None:
     script.code = 5
     async with Fleet(device_specs(1), script.address) as fleet:
         await fleet.until(lambda: fleet.summary().refused >= 1)
-        assert fleet.summary().last_problem == "EMS00001: CONNACK 5"
+        assert fleet.summary().last_problem == "EMS00001: CONNACK 5: not authorised"
         script.code = 0
         await fleet.connected(10)
 

@@ -10,7 +10,7 @@ from scripted_broker import Script
 
 from bridge.mqtt import framing, packets
 from simulator import link as link_module
-from simulator.link import BACKOFF_LAST_S, CLOSED, QUEUE_LIMIT, READY, WINDOW, Link, backoff_s
+from simulator.link import BACKOFF_LAST_S, CLOSED, QUEUE_LIMIT, READY, WINDOW, WORDS, Link, backoff_s
 
 HELLO = packets.Connect("EMS1", False, 60, "EMS1", b"secret")
 
@@ -148,7 +148,7 @@ async def test_a_refusal_closes_with_its_code(script: Script, peer: Peer, link: 
     script.code = code
     await link.open(*script.address)
     await peer.until(lambda: bool(peer.reasons))
-    assert peer.reasons == [f"CONNACK {code}"]
+    assert peer.reasons == [f"CONNACK {code}: {WORDS[code]}"]
     assert (link.refused, peer.times_online) == (code, 0)
     script.code = 0
     await link.open(*script.address)

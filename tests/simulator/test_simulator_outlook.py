@@ -28,14 +28,15 @@ LIMITS = st.sampled_from(
     seed=st.integers(0, 2**32 - 1),
     base=st.floats(0, 100),
     swing=st.floats(0, 400),
+    latitude=st.sampled_from([31.2, -33.9]),
 )
 def test_a_load_is_never_above_what_it_cannot_be_above(
-    at: float, inside: float, seed: int, base: float, swing: float
+    at: float, inside: float, seed: int, base: float, swing: float, latitude: float
 ) -> None:
     at = math.floor(at / BLOCK_S) * BLOCK_S
     moment = min(at + inside * BLOCK_S, at + BLOCK_S - 1e-2)
-    most = most_kw(at, at + BLOCK_S, 28_800.0, base, swing)
-    assert load_kw(seed, moment, 28_800.0, base, swing) <= most * (1.0 + 1e-9)
+    most = most_kw(at, at + BLOCK_S, 28_800.0, base, swing, latitude)
+    assert load_kw(seed, moment, 28_800.0, base, swing, latitude) <= most * (1.0 + 1e-9)
 
 
 @settings(max_examples=40)

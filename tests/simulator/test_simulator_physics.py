@@ -15,7 +15,7 @@ from simulator.battery import Battery, Setting, Steps, lfp
 from simulator.meter import Meter, count, turn_month
 from simulator.piles import EFFICIENCY, Piles, Vehicle, Yard, charge, turn, wanted
 from simulator.plan import Grid, Order, Plan, Safety
-from simulator.profile import ambient_c
+from simulator.profile import ambient_c, load_kw
 from simulator.protection import FAULTS
 from simulator.site import (
     GATEWAY,
@@ -403,3 +403,13 @@ def test_it_is_colder_at_night_in_winter_and_in_the_north() -> None:
     assert ambient_c(1, june, 28_800, 31.0) > ambient_c(1, december, 28_800, 31.0) + 8
     assert ambient_c(1, june, 28_800, 31.0) > ambient_c(1, june + 12 * 3600, 28_800, 31.0)
     assert ambient_c(1, december, 28_800, 45.0) < ambient_c(1, december, 28_800, 31.0)
+
+
+def test_a_load_is_highest_in_the_summer_of_its_half_of_the_earth() -> None:
+    january, july = (datetime(2025, month, 15, 12, tzinfo=UTC).timestamp() for month in (1, 7))
+    for latitude, summer, winter in ((31.2, july, january), (-33.9, january, july)):
+        hot, cold = (
+            sum(load_kw(1, at + n * 3600.0, 0.0, 60.0, 240.0, latitude) for n in range(7 * 24))
+            for at in (summer, winter)
+        )
+        assert hot > 1.2 * cold

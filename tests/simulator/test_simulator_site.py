@@ -234,7 +234,7 @@ def test_the_sun_follows_day_and_season() -> None:
 def test_working_days_draw_more_than_weekends() -> None:
     def day(n: int) -> float:
         at = START + n * 86_400
-        return sum(profile.load_kw(3, at + 600 * k, 28_800, 50, 300) for k in range(144))
+        return sum(profile.load_kw(3, at + 600 * k, 28_800, 50, 300, 31.2) for k in range(144))
 
     assert [profile.weekday(START + 28_800 + n * 86_400) for n in range(7)] == list(range(7))
     assert min(day(n) for n in range(5)) > 1.5 * max(day(5), day(6))

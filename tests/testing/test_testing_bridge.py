@@ -206,3 +206,18 @@ def test_owners(ems_bridge: Bridge) -> None:
             return [device.uid async for device in client.devices()]
 
     assert asyncio.run(seen()) == ["D1"]
+
+
+def test_a_command_that_there_is_not_is_said_so(ems_fleet: Fleet) -> None:
+    device = ems_fleet("D1").device("D1")
+    for wrong in (
+        lambda: device.answers("streaming_overdemand/creat"),
+        lambda: device.got("safety"),
+        lambda: device.silent(""),
+    ):
+        with pytest.raises(ValueError, match="is known"):
+            wrong()
+    with pytest.raises(ValueError, match=r"did you mean streaming_overdemand/create"):
+        device.answers("streaming_overdemand/creat", code=400)
+    with pytest.raises(ValueError, match="'v3' is none of v1, v2, emu"):
+        ems_fleet("D2", version="v3")  # type: ignore[arg-type]
