@@ -99,11 +99,11 @@ def options(given: Given, scenario: Path | None) -> Options:
 def read_scenario(path: Path) -> tuple[dict[str, Any], Asked]:
     """The options of a scenario file, by name, of the right types, and what only a file may say. Raise Wrong."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         found = tomllib.loads(text)
     except OSError as error:
         raise Wrong("--scenario", f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise Wrong("--scenario", f"{path}: no TOML: {error}") from None
     types = get_type_hints(Given) | get_type_hints(Asked)
     for name, value in found.items():
@@ -261,6 +261,8 @@ class _Checked:
             lines = path.read_bytes().splitlines()
         except OSError as error:
             raise self._wrong("credentials", f"{path}: {error.strerror}") from None
+        except ValueError as error:
+            raise self._wrong("credentials", f"{str(path)!r}: {error}") from None
         rows = []
         for n, line in enumerate(lines, 1):
             if line.strip():

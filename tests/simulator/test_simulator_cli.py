@@ -199,6 +199,9 @@ async def test_no_broker_at_all_is_exit_code_1() -> None:
         ("devices = ", "no TOML"),
         ("faults = ['loud=1']\ndevices = 1\nbroker = 'h:1'", "fleet.toml: faults: fault 'loud=1'"),
         ("credentials = 'no.jsonl'\nbroker = 'h:1'", "no.jsonl: No such file"),
+        ('credentials = "\\u0000"\nbroker = "h:1"', "null byte"),
+        (f"seed = {'9' * 5000}", "no TOML: Exceeds the limit"),
+        ("seed = " + "[" * 5000, "no TOML: maximum recursion"),
     ],
 )
 def test_a_wrong_scenario_names_file_and_key(tmp_path: Path, text: str, said: str) -> None:
@@ -207,6 +210,12 @@ def test_a_wrong_scenario_names_file_and_key(tmp_path: Path, text: str, said: st
     with pytest.raises(Wrong) as caught:
         options(Given(), path)
     assert said in str(caught.value)
+
+
+def test_a_scenario_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.toml"
+    path.write_text("broker = 'h:1'\ndevices = 3\n", encoding="utf-8-sig")
+    assert len(options(Given(), path).specs) == 3
 
 
 def test_the_command_line_goes_before_the_scenario(tmp_path: Path) -> None:
