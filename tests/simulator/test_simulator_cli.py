@@ -167,6 +167,8 @@ def read_all(terminal: int) -> str:
         ("run --broker mqtt://127.0.0.1:1 --credentials /no/such/file", "--credentials: /no/such/file"),
         ("run --scenario /no/such/file", "--scenario: /no/such/file"),
         ("run --colour blue", "--colour"),
+        ("run --broker h:1 --devices 1 --control /dev/zero", "--control: /dev/zero: neither a file nor a FIFO"),
+        ("run --broker h:1 --devices 1 --control /", "--control: /: Is a directory"),
         ("record traffic.gz", "--broker: required"),
         ("record /nowhere/x.bin --broker h:1", "FILE: /nowhere/x.bin: a tape ends in .gz, .xz, .zst"),
         ("record /nowhere/x.gz --broker h:1", "FILE: /nowhere/x.gz: No such file"),
