@@ -20,6 +20,8 @@ from simulator.scenario import Login, Phase, Scenario, expectation, stages
 SCHEMES = ("wudun", "user")
 MAX_DEVICES = 60_000
 """One address has some 28,000 to 64,000 client ports; more devices need more machines."""
+EARLIEST_S = 365 * 86_400.0
+"""No simulated clock starts before 1971, however long and fast the run is."""
 BACK_S = 365 * 86_400.0
 """How far back an accelerated run without an end starts, so that its timestamps stay in the past for long."""
 
@@ -289,4 +291,4 @@ def _start(scale: float, duration: float | None) -> float:
     now = time.time()
     if scale <= 1.0:
         return now
-    return now - (BACK_S if duration is None else duration * (scale - 1.0))
+    return max(EARLIEST_S, now - (BACK_S if duration is None else duration * (scale - 1.0)))

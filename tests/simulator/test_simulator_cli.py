@@ -17,7 +17,7 @@ import aiomqtt
 import pytest
 from scripted_broker import Address
 
-from simulator.options import Given, Wrong, options
+from simulator.options import EARLIEST_S, Given, Wrong, options
 
 PROGRAM = (sys.executable, "-W", "error", "-m", "simulator")
 
@@ -237,3 +237,8 @@ def test_credentials_of_the_url_and_a_custom_prefix() -> None:
 def test_an_accelerated_run_ends_in_the_present() -> None:
     asked = options(Given(broker="h", devices=1, time_scale=100, duration=10), None)
     assert asked.start + 10 * 100 == pytest.approx(time.time() + 10, abs=5)
+
+
+def test_the_longest_and_fastest_run_begins_in_1971() -> None:
+    asked = Given(broker="h:1", devices=1, time_scale=1000.0, duration=1e8)
+    assert options(asked, None).start == EARLIEST_S
