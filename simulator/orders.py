@@ -38,7 +38,9 @@ class Orders:
 
     def lines(self) -> list[str]:
         """Those that are whole since the last look. Raises OSError."""
-        *lines, self._rest = (self._rest + (self._poured() if self._is_fifo else self._look())).split(b"\n")
+        new = self._poured() if self._is_fifo else self._look()  # which may forget the rest
+        *lines, rest = (self._rest + new).split(b"\n")
+        self._rest = rest[:MOST]
         return [line.decode(errors="replace") for line in lines]
 
     def _poured(self) -> bytes:
@@ -70,4 +72,6 @@ class Orders:
 
 def _state(path: Path) -> tuple[int, ...]:
     found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "a file no longer")
     return found.st_size, found.st_mtime_ns, found.st_ino

@@ -42,8 +42,16 @@ def test_a_file_that_is_written_anew_or_replaced(tmp_path: Path) -> None:
     write(path.with_name("new"), "summary\n")
     path.with_name("new").replace(path)
     assert orders.lines() == ["summary"]
+    write(path, "half")
+    assert orders.lines() == []
+    write(path, "storm\n")
+    assert orders.lines() == ["storm"]
     write(path, "x" * (MOST + 1))
     with pytest.raises(OSError, match="larger than 1 MiB"):
+        orders.lines()
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="a file no longer"):
         orders.lines()
     orders.close()
 
