@@ -50,8 +50,8 @@ class SiteStorage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The storage: equal cabinets, figures of one. `soc`: at the start."""
 
     cabinets: Annotated[int, Meta(ge=1, le=64)] = 2
-    cabinet_kwh: Annotated[float, Meta(gt=0, le=1e6)] = 104.5
-    cabinet_kw: Annotated[float, Meta(gt=0, le=1e6)] = 50.0
+    cabinet_kwh: Annotated[float, Meta(ge=0.01, le=1e6)] = 104.5
+    cabinet_kw: Annotated[float, Meta(ge=0.01, le=1e6)] = 50.0
     soc: Share = 0.5
     soc_min: Share = 0.08
     soc_max: Share = 0.96
@@ -61,7 +61,7 @@ class SitePiles(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The charging piles."""
 
     count: Annotated[int, Meta(ge=0, le=200)] = 0
-    power_kw: Annotated[float, Meta(gt=0, le=1e4)] = 60.0
+    power_kw: Annotated[float, Meta(ge=0.01, le=1e4)] = 60.0
     vehicles_per_day: Annotated[float, Meta(ge=0, le=5000)] = 0.0
 
 
@@ -89,7 +89,7 @@ class EvaluationSite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 1
     start: date = date(2025, 1, 1)
-    transformer_kva: Annotated[float, Meta(gt=0, le=1e9)] = 500.0
+    transformer_kva: Annotated[float, Meta(ge=0.01, le=1e9)] = 500.0
     place: SitePlace = SitePlace()
     load: SiteLoad = SiteLoad()
     pv: SitePhotovoltaics = SitePhotovoltaics()

@@ -21,6 +21,8 @@ _WALL_KW_K = 0.0003
 """Heat that leaves through the walls for a kWh of cells and 1 °C."""
 _CELL_SHARE = 0.6
 """Share of the losses that warms the cells; the rest leaves with the converter's air."""
+_HOTTEST_K = 200.0
+"""Above 25 °C; cells that are hotter age no faster."""
 _YEAR_H = 8766.0
 _TOLERANCE = 1e-6
 
@@ -151,7 +153,7 @@ def run(
     temp_c, air_kw = _warmth(battery, pack.temp_c, (ac_kw - dc_kw) * _CELL_SHARE, outside_c, hours, told)
     soh = pack.soh
     if battery.calendar_fade or battery.cycle_fade:
-        older = battery.calendar_fade * hours / _YEAR_H * 2.0 ** ((pack.temp_c - 25.0) / 10.0)
+        older = battery.calendar_fade * hours / _YEAR_H * 2.0 ** (min(pack.temp_c - 25.0, _HOTTEST_K) / 10.0)
         soh = max(0.1, soh - older - battery.cycle_fade * abs(moved) / (2.0 * capacity))
     a, b, c, d = pack.ac_charged_kwh, pack.ac_discharged_kwh, pack.dc_charged_kwh, pack.dc_discharged_kwh
     if ac_kw >= 0.0:
@@ -206,7 +208,7 @@ def _charge_step(steps: Steps, soc: float, top: float, power: float) -> tuple[fl
         if volts and not cell:
             cell = cell_voltage(soc)
         if (at and soc >= at - _TOLERANCE) or (volts and cell >= volts):
-            power = min(power, limit)
+            power = min(power, max(0.0, limit))
         elif at:
             top = min(top, at)
     return top, power
@@ -218,7 +220,7 @@ def _discharge_step(steps: Steps, soc: float, bottom: float, power: float) -> tu
         if volts and not cell:
             cell = cell_voltage(soc)
         if (at and soc <= at + _TOLERANCE) or (volts and cell <= volts):
-            power = min(power, limit)
+            power = min(power, max(0.0, limit))
         elif at:
             bottom = max(bottom, at)
     return bottom, power

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from rich.live import Live
 from simulator.descriptors import make_room
 from simulator.evaluate_cli import evaluate_command
 from simulator.options import Given, Options, Wrong, options
+from simulator.orders import Orders
 from simulator.run import Outcome, Run
 from simulator.tapes import record, replay
 from simulator.view import View, address
@@ -64,7 +66,8 @@ def run(scenario: Path | None, control: Path | None, **given: Any) -> None:
         _can_obey(control)
     if trouble := make_room(len(asked.specs)):
         raise Wrong("--devices", trouble)
-    outcome = _run(_fleet(asked, control))
+    with contextlib.ExitStack() as stack:
+        outcome = _run(_fleet(asked, None if control is None else stack.enter_context(_orders(control))))
     click.echo(outcome.json().decode())
     summary = outcome.summary
     for wrong in outcome.failed:
@@ -72,7 +75,10 @@ def run(scenario: Path | None, control: Path | None, **given: Any) -> None:
     if outcome.failed:
         raise SystemExit(EXIT_FAILED)
     if not summary.connects:
-        click.echo(f"ems-sim: no device was ever connected to {address(asked)}: {summary.last_problem}", err=True)
+        click.echo(
+            f"ems-sim: no device was ever connected to {address(asked)}: {summary.last_problem or 'no answer'}",
+            err=True,
+        )
         raise SystemExit(EXIT_NEVER_CONNECTED)
 
 
@@ -118,7 +124,19 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(work)
 
 
-async def _fleet(asked: Options, control: Path | None) -> Outcome:
+@contextlib.contextmanager
+def _orders(path: Path) -> Iterator[Orders]:
+    try:
+        orders = Orders(path)
+    except OSError as error:
+        raise Wrong("--control", f"{path}: {error.strerror}") from None
+    try:
+        yield orders
+    finally:
+        orders.close()
+
+
+async def _fleet(asked: Options, control: Orders | None) -> Outcome:
     console = Console(stderr=True)
     run = Run(asked, lambda line: console.print(f"ems-sim: {line}", markup=False, highlight=False, soft_wrap=True))
     loop = asyncio.get_running_loop()

@@ -235,7 +235,10 @@ def _tell(device: Device, command: Command, now: float, where: str, n: int) -> N
         head["data"] = command.data
     if command.sub_device_id is not None:
         head["sub_device_id"] = command.sub_device_id
-    payload = msgspec.json.encode(head)
+    try:
+        payload = msgspec.json.encode(head)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise Invalid("invalid", where, f"not JSON: {error}") from None
     try:
         kind.decode(payload)
     except Invalid as wrong:

@@ -88,6 +88,7 @@ VALUES = {
 """Faults that need a number: seconds, or bytes."""
 SWITCHES = tuple(name for name in Behaviour._fields if name not in VALUES.values())
 _NAMES = {name: name for name in SWITCHES} | {field: name for name, field in VALUES.items()}
+_LONGEST_S = 1e9
 _MOST = {"huge": 64 * 1024 * 1024}
 
 
@@ -172,8 +173,8 @@ def _number(entry: str, name: str, text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    least = -math.inf if name == "skew" else 0.0
-    if value == 0.0 or not least < value < min(math.inf, _MOST.get(name, math.inf)):
+    least = -_LONGEST_S if name == "skew" else 0.0
+    if value == 0.0 or not least < value < _MOST.get(name, _LONGEST_S):
         raise ValueError(f"fault {entry!r}: give the {unit}, as in {name}=3 or {name}=3@10%")
     return value
 

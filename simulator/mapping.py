@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.nesting import too_deep
 from schemas.topics import Address, Topics
 from simulator.anonymous import Veil, is_identity
 
@@ -162,7 +163,8 @@ class Renaming:
 
 
 def _json(payload: bytes) -> Any:
+    """What it says; None for no JSON, and for what is nested deeper than any message."""
     try:
-        return msgspec.json.decode(payload)
+        return None if too_deep(payload) else msgspec.json.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

@@ -21,6 +21,8 @@ from simulator.scenario import Login, Phase, Scenario, expectation, stages
 SCHEMES = ("wudun", "user")
 MAX_DEVICES = 60_000
 """One address has some 28,000 to 64,000 client ports; more devices need more machines."""
+EARLIEST_S = 365 * 86_400.0
+"""No simulated clock starts before 1971, however long and fast the run is."""
 BACK_S = 365 * 86_400.0
 """How far back an accelerated run without an end starts, so that its timestamps stay in the past for long."""
 
@@ -100,11 +102,11 @@ def options(given: Given, scenario: Path | None) -> Options:
 def read_scenario(path: Path) -> tuple[dict[str, Any], Asked]:
     """The options of a scenario file, by name, of the right types, and what only a file may say. Raise Wrong."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         found = tomllib.loads(text)
     except OSError as error:
         raise Wrong("--scenario", f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise Wrong("--scenario", f"{path}: no TOML: {error}") from None
     types = get_type_hints(Given) | get_type_hints(Asked)
     for name, value in found.items():
@@ -263,6 +265,8 @@ class _Checked:
             lines = path.read_bytes().splitlines()
         except OSError as error:
             raise self._wrong("credentials", f"{path}: {error.strerror}") from None
+        except ValueError as error:
+            raise self._wrong("credentials", f"{str(path)!r}: {error}") from None
         rows = []
         for n, line in enumerate(lines, 1):
             if line.strip():
@@ -289,4 +293,4 @@ def _start(scale: float, duration: float | None) -> float:
     now = time.time()
     if scale <= 1.0:
         return now
-    return now - (BACK_S if duration is None else duration * (scale - 1.0))
+    return max(EARLIEST_S, now - (BACK_S if duration is None else duration * (scale - 1.0)))

@@ -17,6 +17,8 @@ MORSEL: Final = 512
 """Unpacked at once: what stands with damage in one morsel is lost with it."""
 LONGEST_LINE: Final = 512 << 20
 """A line that is longer is none: MQTT's longest payload takes less."""
+XZ_MEMORY: Final = 256 << 20
+"""What unpacking an .xz may take; `xz -9` needs a quarter of it."""
 STREAM_S: Final = 10.0
 """An .xz cannot be flushed: a new stream begins so often, and what is written since is lost in a kill."""
 
@@ -159,7 +161,7 @@ class Unpacked:
         if self._kind == ".gz":
             return zlib.decompressobj(wbits=31)
         if self._kind == ".xz":
-            return lzma.LZMADecompressor()
+            return lzma.LZMADecompressor(memlimit=XZ_MEMORY)
         return self._library.ZstdDecompressor().decompressobj()  # type: ignore[no-any-return]
 
     def _errors(self) -> tuple[type[Exception], ...]:

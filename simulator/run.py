@@ -9,7 +9,6 @@ import math
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -18,6 +17,7 @@ from simulator.counters import Summary
 from simulator.faults import HONEST, Behaviour, assign, parse_faults
 from simulator.fleet import Fleet, Overhear
 from simulator.options import Options
+from simulator.orders import Orders
 from simulator.platform import Platform
 from simulator.scenario import Order, Stage, failed, figures, together
 
@@ -151,17 +151,17 @@ class Run:
         if self.asked.scenario.commands and not self._platform.is_online:
             self._say(f"the platform is not connected: {self._platform.reason}")
 
-    async def control(self, path: Path) -> None:
-        """Obey the lines that are written to a file, for as long as the run lasts."""
-        with path.open("a+b", buffering=0) as file:
-            file.seek(0, 2)
-            rest = b""
-            while not self.stop.is_set():
-                lines = (rest + file.read()).split(b"\n")
-                rest = lines.pop()
-                for line in lines:
-                    self.obey(line.decode(errors="replace"))
-                await self._sleep(CONTROL_S)
+    async def control(self, orders: Orders) -> None:
+        """Obey the lines that are written, for as long as the run lasts."""
+        while not self.stop.is_set():
+            try:
+                lines = orders.lines()
+            except OSError as error:
+                self._say(f"control: {error.strerror or error}; nothing more is obeyed")
+                return
+            for line in lines:
+                self.obey(line)
+            await self._sleep(CONTROL_S)
 
     def obey(self, line: str) -> None:
         """One line: `faults SPEC`, `honest`, `storm`, `summary`, `stop`."""

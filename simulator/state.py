@@ -89,8 +89,8 @@ class State(msgspec.Struct, frozen=True):
 
     @property
     def soc(self) -> float:
-        """State of charge, 0 to 1, of what capacity is left."""
-        return self.energy_kwh / (self.spec.battery.capacity_kwh * self.soh)
+        """State of charge, 0 to 1, of what capacity is left: 1 too where a full one has lost some of it."""
+        return min(1.0, self.energy_kwh / (self.spec.battery.capacity_kwh * self.soh))
 
     @property
     def soh(self) -> float:
@@ -105,7 +105,7 @@ class State(msgspec.Struct, frozen=True):
     def pack_soc(self, place: int) -> float:
         """State of charge of one cabinet."""
         battery, pack = self.spec.battery, self.packs[place]
-        return self.energy_kwh * pack.share / (battery.capacity_kwh / battery.cabinets * pack.soh)
+        return min(1.0, self.energy_kwh * pack.share / (battery.capacity_kwh / battery.cabinets * pack.soh))
 
     def setting(self, place: int) -> Setting:
         """What one cabinet was told."""

@@ -40,16 +40,19 @@ class Gap(NamedTuple):
     why: str
 
 
+_Millis = Annotated[int, msgspec.Meta(ge=0, le=10**14)]
+
+
 class Head(msgspec.Struct):
     """The first line. `started` is epoch ms."""
 
     format: str = ""
-    started: int = 0
+    started: _Millis = 0
     filters: list[str] = []
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
-    t: Annotated[int, msgspec.Meta(ge=0)] = 0
+    t: _Millis = 0
     topic: str = ""
     payload: str | None = None
     base64: str | None = None
@@ -104,7 +107,7 @@ class Reader:
         self._lines = iter(self._file)
         try:
             self.head = _head(next(self._lines, b""))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self._file.close()
             why = f" ({self._file.problem})" if self._file.problem else ""
             raise Bad(f"{path} is no tape: its first line has no format {FORMAT}{why}") from None
@@ -121,7 +124,7 @@ class Reader:
             number += 1
             try:
                 entry = _entry(text)
-            except (msgspec.MsgspecError, ValueError, Malformed) as error:
+            except (msgspec.MsgspecError, ValueError, RecursionError, Malformed) as error:
                 self.problem = f"{self._path}:{number}: no line of a tape: {error}"
                 return
             yield entry

@@ -50,7 +50,7 @@ def record(file: Path, broker: str | None, filters: tuple[str, ...], duration: f
         _fail(_text(error, file))
     click.echo(msgspec.json.encode(found).decode())
     if not ready:
-        _fail(f"never connected to {host}:{port}: {found.last_problem}")
+        _fail(f"never connected to {host}:{port}: {found.last_problem or 'no answer'}")
 
 
 @click.command()

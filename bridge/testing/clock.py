@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
@@ -57,6 +58,8 @@ class Clock(Impatient):
         devices."""
         if seconds < 0:
             raise ValueError("time does not go back")
+        if not math.isfinite(seconds):
+            raise ValueError(f"time goes on by a number of seconds, not by {seconds}")
         if self._call is None:
             self._passed += seconds
             return

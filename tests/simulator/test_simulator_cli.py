@@ -17,7 +17,7 @@ import aiomqtt
 import pytest
 from scripted_broker import Address
 
-from simulator.options import Given, Wrong, options
+from simulator.options import EARLIEST_S, Given, Wrong, options
 
 PROGRAM = (sys.executable, "-W", "error", "-m", "simulator")
 
@@ -167,6 +167,8 @@ def read_all(terminal: int) -> str:
         ("run --broker mqtt://127.0.0.1:1 --credentials /no/such/file", "--credentials: /no/such/file"),
         ("run --scenario /no/such/file", "--scenario: /no/such/file"),
         ("run --colour blue", "--colour"),
+        ("run --broker h:1 --devices 1 --control /dev/zero", "--control: /dev/zero: neither a file nor a FIFO"),
+        ("run --broker h:1 --devices 1 --control /", "--control: /: Is a directory"),
         ("record traffic.gz", "--broker: required"),
         ("record /nowhere/x.bin --broker h:1", "FILE: /nowhere/x.bin: a tape ends in .gz, .xz, .zst"),
         ("record /nowhere/x.gz --broker h:1", "FILE: /nowhere/x.gz: No such file"),
@@ -220,6 +222,9 @@ async def test_no_broker_at_all_is_exit_code_1() -> None:
         ("devices = ", "no TOML"),
         ("faults = ['loud=1']\ndevices = 1\nbroker = 'h:1'", "fleet.toml: faults: fault 'loud=1'"),
         ("credentials = 'no.jsonl'\nbroker = 'h:1'", "no.jsonl: No such file"),
+        ('credentials = "\\u0000"\nbroker = "h:1"', "null byte"),
+        (f"seed = {'9' * 5000}", "no TOML: Exceeds the limit"),
+        ("seed = " + "[" * 5000, "no TOML: maximum recursion"),
     ],
 )
 def test_a_wrong_scenario_names_file_and_key(tmp_path: Path, text: str, said: str) -> None:
@@ -228,6 +233,12 @@ def test_a_wrong_scenario_names_file_and_key(tmp_path: Path, text: str, said: st
     with pytest.raises(Wrong) as caught:
         options(Given(), path)
     assert said in str(caught.value)
+
+
+def test_a_scenario_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.toml"
+    path.write_text("broker = 'h:1'\ndevices = 3\n", encoding="utf-8-sig")
+    assert len(options(Given(), path).specs) == 3
 
 
 def test_the_command_line_goes_before_the_scenario(tmp_path: Path) -> None:
@@ -247,3 +258,8 @@ def test_credentials_of_the_url_and_a_custom_prefix() -> None:
 def test_an_accelerated_run_ends_in_the_present() -> None:
     asked = options(Given(broker="h", devices=1, time_scale=100, duration=10), None)
     assert asked.start + 10 * 100 == pytest.approx(time.time() + 10, abs=5)
+
+
+def test_the_longest_and_fastest_run_begins_in_1971() -> None:
+    asked = Given(broker="h:1", devices=1, time_scale=1000.0, duration=1e8)
+    assert options(asked, None).start == EARLIEST_S

@@ -59,6 +59,29 @@ def test_a_demand_limit_and_reverse_flow_prevention_are_worth_what_the_registers
     ]
 
 
+@pytest.mark.parametrize(("kwh", "kw"), [(0.01, 1e6), (1e6, 0.01), (0.01, 0.01), (1e6, 1e6)])
+def test_odd_sites_come_to_an_end(kwh: float, kw: float) -> None:
+    storage = {"cabinets": 64, "cabinet_kwh": kwh, "cabinet_kw": kw, "soc": 1, "soc_min": 0, "soc_max": 1}
+    site = {"transformer_kva": 0.01, "load": {"base_kw": 1e9}, "pv": {"peak_kw": 1e9}, "storage": storage}
+    hot = {"feature": "condition_control", "action": "set", "data": {"target_cooling_point": 1e308, "power_on": 1}}
+    found = msgspec.to_builtins(evaluate([LIMIT, hot], site, 2))
+    for run in (found["with"], found["without"]):
+        assert all(math.isfinite(value) for value in run.values() if isinstance(value, float))
+        assert 0.0 <= run["soc_end"] <= 1.0
+
+
+@pytest.mark.parametrize("site", [{"storage": {"cabinet_kwh": 1e-300}}, {"transformer_kva": 5e-324}])
+def test_a_site_of_nothing_is_refused(site: dict[str, Any]) -> None:
+    with pytest.raises(Invalid, match=r">= 0\.01"):
+        evaluate(LIMIT, site, 1)
+
+
+@pytest.mark.parametrize("value", ["\ud800", object()])
+def test_what_json_cannot_say_is_refused(value: object) -> None:
+    with pytest.raises(Invalid, match="not JSON"):
+        evaluate({"feature": "pcs_control", "action": "set", "data": {"pcs_device_stop": value}}, {}, 1)
+
+
 def test_every_figure_is_the_sum_of_its_quarter_hours() -> None:
     kept: list[Series] = []
     site = site_of(SITE)

@@ -335,6 +335,18 @@ def test_the_charge_depth_is_kept() -> None:
     assert device.site.storage_kw == pytest.approx(0.0, abs=1e-6)
 
 
+def test_a_charge_depth_below_nothing_is_none() -> None:
+    device = make(2)
+    steps = {f"{way}_cell_power_{n}": -1e9 for way in ("charge", "discharge") for n in (1, 2, 3, 4)}
+    steps |= {f"{way}_energy_soc_{n}": 50 for way in ("charge", "discharge") for n in (1, 2, 3, 4)}
+    depth = {"charge_depth_on": 1, "discharge_depth_on": 1}
+    say(device, "charge_percentage/set", DATA["charge_percentage/set"] | steps | depth)
+    for hour in range(1, 25):
+        at(device, START + hour * HOUR)
+        assert 0.0 <= device.site.soc <= 1.0
+        assert all(pack.temp_c < 60.0 for pack in device.site.packs)
+
+
 FAULT_STOPS = [("smoke", 0.0, {}), ("flooding", 0.0, {}), ("hot_cell", 0.0, {}), ("meter", 5.0, {}), ("cooling", 10.0, {}),
                ("ground", 5.0, {"grounded": 1})]  # fmt: skip
 

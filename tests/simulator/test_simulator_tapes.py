@@ -175,10 +175,27 @@ def test_what_is_no_tape(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(Bad, match="is no tape"):
         Reader(path)
-    path.write_bytes(gzip.compress(b'{"format":"ems-tape/1"}\n{"t":"x"}\n'))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"t":"x"}', b'{"t":-1,"topic":"a"}', b'{"t":1' + b"0" * 400 + b',"topic":"a"}', b'{"t":1,"x":' + b"[" * 5000],
+    ids=["text", "before the start", "after the end of time", "too deep"],
+)
+def test_what_is_no_line(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "tape.gz"
+    path.write_bytes(gzip.compress(b'{"format":"ems-tape/1"}\n' + line + b"\n"))
     with Reader(path) as tape:
         assert list(tape) == []
         assert "tape.gz:2: no line of a tape" in tape.problem
+
+
+def test_what_is_nested_too_deep_goes_as_it_is() -> None:
+    payload = b'{"device_uid":"REAL1","data":' + b"[" * 450 + b"]" * 450 + b"}"
+    assert Renaming({"REAL1": "B"}, salt="s").rename(TOPIC, payload)[1] == payload
+    anonymous = Renaming({}, anonymise=True)
+    anonymous.learn(TOPIC, payload)
+    assert anonymous.rename(TOPIC, payload)[1] == b"?" * len(payload)
 
 
 def test_names_in_topics_and_payloads() -> None:

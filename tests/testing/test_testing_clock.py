@@ -148,3 +148,12 @@ async def test_tokens_expire(ems_bridge: Bridge, ems_clock: Clock) -> None:
             ems_clock.advance(seconds)
             async with session.get(f"{ems_bridge.http}/api/v3/devices", headers=login) as answer:
                 assert answer.status == status
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
+def test_time_goes_on_by_a_number_of_seconds(ems_fleet: Fleet, ems_clock: Clock, seconds: float) -> None:
+    ems_fleet(1)
+    before = ems_clock.timer()
+    with pytest.raises(ValueError, match="time "):
+        ems_clock.advance(seconds)
+    assert ems_clock.timer() == before
