@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
+from itertools import count
 from time import monotonic
 from typing import Final, NamedTuple, Protocol, cast
 
@@ -19,8 +20,11 @@ from bridge.mqtt.topics import TopicNames
 
 WINDOW: Final = 16
 """QoS 1 messages on their way at once: a burst of one device's greetings fits."""
-QUEUE_LIMIT: Final = 64
+QUEUE_LIMIT: Final = 10_000
 """Messages that wait behind the window or for a connection; beyond, the oldest is dropped and counted."""
+REPORT_LIMIT: Final = 64
+"""Reports among them: newer ones say more than older ones. An answer to a command does not give way to them."""
+_REPORT: Final = "/report/regular/post"
 ANSWER_S: Final = 20.0
 """Time a broker has for CONNACK, SUBACK or PINGRESP."""
 WORDS: Final = {
@@ -141,10 +145,20 @@ class Link(asyncio.Protocol):
         """Send at QoS 1, now or when the window and the connection allow."""
         self._queue += posts
         self._pump()
-        surplus = len(self._queue) - self._queue_limit
-        if surplus > 0:
-            del self._queue[:surplus]
-            self.dropped += surplus
+        if len(self._queue) > REPORT_LIMIT:
+            self._thin()
+
+    def _thin(self) -> None:
+        """Let go of the oldest reports that are too many, then of the oldest messages."""
+        waiting = len(self._queue)
+        reports = sum(topic.endswith(_REPORT) for topic, _ in self._queue)
+        if reports > REPORT_LIMIT:
+            order = count()
+            self._queue = [
+                post for post in self._queue if not post[0].endswith(_REPORT) or next(order) >= reports - REPORT_LIMIT
+            ]
+        del self._queue[: max(0, len(self._queue) - self._queue_limit)]
+        self.dropped += waiting - len(self._queue)
 
     def close(self) -> None:
         """Leave in good order. The peer is told when the socket is closed."""

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 from bridge.app.clock import Clock as Real
@@ -39,8 +40,10 @@ class Clock(Impatient):
     """What `ems_clock` gives. Deadlines, holds and timestamps of the bridge, and the reports and delays of simulated devices
     go by it; connections (keep-alive, reconnects) go on by the system's."""
 
-    def __init__(self) -> None:
-        self._began_ms = int(time.time() * 1000)
+    def __init__(self, start: datetime | str | None = None) -> None:
+        """`start`: the moment at which it stands, a datetime with a zone or one as text; without it the present. Raises
+        ValueError."""
+        self._began_ms = int((time.time() if start is None else _moment(start).timestamp()) * 1000)
         self._passed = 0.0
         self._followers: list[Follower] = []
         self._call: Callable[[Coroutine[Any, Any, None]], None] | None = None
@@ -90,3 +93,10 @@ class Clock(Impatient):
         for _ in range(2):  # what one has done may be the other's to answer
             for each in self._followers:
                 await each.settled()
+
+
+def _moment(start: datetime | str) -> datetime:
+    moment = datetime.fromisoformat(start) if isinstance(start, str) else start
+    if moment.tzinfo is None:
+        raise ValueError(f"{start} names no zone: a clock starts at 2026-06-15T00:00:00+08:00, say")
+    return moment

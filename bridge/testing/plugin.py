@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bridge.testing.fleet import Fleet
     from bridge.testing.sink import Sink
 
-MARK = "ems_bridge"
+MARK, CLOCK_MARK = "ems_bridge", "ems_clock"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,6 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", 'ems_bridge(settings): settings of the bridge of this test, as {"commands.timeout_s": 3}'
     )
+    config.addinivalue_line("markers", 'ems_clock(start): when the held clock stands, as "2026-06-15T00:00:00+08:00"')
 
 
 @pytest.fixture(scope="session")
@@ -50,11 +51,13 @@ def ems_bridge_settings() -> dict[str, object]:
 
 
 @pytest.fixture
-def ems_clock() -> Clock:
-    """A clock that stands still until `ems_clock.advance(seconds)`; bridge and devices of the test go by it."""
+def ems_clock(request: pytest.FixtureRequest) -> Clock:
+    """A clock that stands still until `ems_clock.advance(seconds)`; bridge and devices of the test go by it. It stands at the
+    present, or where the mark `ems_clock` says."""
     from bridge.testing.clock import Clock
 
-    return Clock()
+    mark = request.node.get_closest_marker(CLOCK_MARK)
+    return Clock(*mark.args, **mark.kwargs) if mark else Clock()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from scripted_broker import Script
 
 from bridge.mqtt import framing, packets
 from simulator import link as link_module
-from simulator.link import BACKOFF_LAST_S, CLOSED, QUEUE_LIMIT, READY, WINDOW, WORDS, Link, backoff_s
+from simulator.link import BACKOFF_LAST_S, CLOSED, QUEUE_LIMIT, READY, REPORT_LIMIT, WINDOW, WORDS, Link, backoff_s
 
 HELLO = packets.Connect("EMS1", False, 60, "EMS1", b"secret")
 
@@ -100,10 +100,14 @@ async def test_a_full_socket_holds_messages_back(script: Script, peer: Peer, lin
     await peer.until(lambda: len(peer.acks) == 3)
 
 
-async def test_the_queue_drops_the_oldest(link: Link) -> None:
-    link.publish(posts(QUEUE_LIMIT + 3))
-    assert (link.dropped, link.pending) == (3, QUEUE_LIMIT)
-    assert link._queue[0][1] == b"3"
+async def test_the_queue_drops_the_oldest_reports(link: Link) -> None:
+    answers = [("v1/wudun/PK1/EMS1/safety/sync_reply/post", b"answer")] * 200
+    link.publish(answers)
+    link.publish(posts(REPORT_LIMIT + 3))
+    assert (link.dropped, link.pending) == (3, 200 + REPORT_LIMIT)
+    assert [payload for _, payload in link._queue[199:202]] == [b"answer", b"3", b"4"]
+    link.publish(answers * 50)
+    assert (link.dropped, link.pending) == (3 + 200 + REPORT_LIMIT, QUEUE_LIMIT)
 
 
 @pytest.mark.parametrize("session_present", [True, False])

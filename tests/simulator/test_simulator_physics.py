@@ -228,7 +228,7 @@ def test_a_year_looks_like_one(year: tuple[State, dict[str, float], list[float]]
     assert 0.80 < sums["discharged"] / sums["charged"] < 0.92
     assert 100 < state.dc_charged_kwh / capacity < 700
     assert 0.95 < state.soh < 0.99
-    assert 800 < sums["pv"] / state.spec.pv_peak_kw < 1500
+    assert 950 < sums["pv"] / state.spec.pv_peak_kw < 1250
     assert 3000 < state.yard.served + state.yard.turned_away < 5500
     last = datetime.fromtimestamp(state.at + state.spec.utc_offset_s - 1, UTC)
     assert last.month == 12

@@ -8,13 +8,14 @@ import sys
 from collections import defaultdict
 from typing import Any
 
+import pytest
 from harness.process import environment
 
 from bridge.testing import Bridge, Clock, Fleet
 
 DAY_S = 86_400
 SOME = 3
-"""Days, of which at least one is a working day."""
+"""Days: Monday to Wednesday without a limit, Thursday to Saturday with it."""
 QUARTER_MS = 900_000
 GATEWAY = "D2.meter.9"
 MONTHS, DAYS = list(range(12)), list(range(7))
@@ -64,6 +65,7 @@ def powers(bridge: Bridge, clock: Clock, days: int) -> list[float]:
     return [sum(values) / len(values) for values in found.values() if len(values) == 3]
 
 
+@pytest.mark.ems_clock("2026-06-15T00:00:00+08:00")  # a Monday
 def test_a_demand_limit_and_reverse_flow_prevention_show(
     ems_bridge: Bridge, ems_fleet: Fleet, ems_clock: Clock
 ) -> None:
