@@ -171,10 +171,9 @@ def _known(command: str) -> None:
     """Raise ValueError for a command that there is not: waiting for it would be in vain."""
     feature, _, action = command.partition("/")
     if kinds.command(feature, action) is None:
-        near = get_close_matches(
-            command, [f"{kind.feature}/{kind.action}" for kind in kinds.KINDS if kind.kind == "command"]
-        )
-        hint = f" (did you mean {', '.join(near)}?)" if near else ", as in streaming_overdemand/create"
+        there = [f"{kind.feature}/{kind.action}" for kind in kinds.KINDS if kind.kind == "command"]
+        near = get_close_matches(command, there)
+        hint = f" (did you mean {', '.join(near)}?)" if near else f", as in {there[0]}"
         raise ValueError(f"no command {command!r} is known{hint}")
 
 
