@@ -145,20 +145,17 @@ class Link(asyncio.Protocol):
         """Send at QoS 1, now or when the window and the connection allow."""
         self._queue += posts
         self._pump()
-        if len(self._queue) > REPORT_LIMIT:
-            self._thin()
-
-    def _thin(self) -> None:
-        """Let go of the oldest reports that are too many, then of the oldest messages."""
         waiting = len(self._queue)
-        reports = sum(topic.endswith(_REPORT) for topic, _ in self._queue)
-        if reports > REPORT_LIMIT:
-            order = count()
-            self._queue = [
-                post for post in self._queue if not post[0].endswith(_REPORT) or next(order) >= reports - REPORT_LIMIT
-            ]
+        if waiting > REPORT_LIMIT and any(topic.endswith(_REPORT) for topic, _ in posts):
+            self._thin()
         del self._queue[: max(0, len(self._queue) - self._queue_limit)]
         self.dropped += waiting - len(self._queue)
+
+    def _thin(self) -> None:
+        """Let go of the oldest reports that are too many."""
+        surplus = sum(topic.endswith(_REPORT) for topic, _ in self._queue) - REPORT_LIMIT
+        order = count()
+        self._queue = [post for post in self._queue if not post[0].endswith(_REPORT) or next(order) >= surplus]
 
     def close(self) -> None:
         """Leave in good order. The peer is told when the socket is closed."""
